@@ -1,0 +1,4 @@
+"""Who: owns users (a guest is a user without a contact), roles, sessions, sign-in requests, passwords.
+
+May ask mailing and below. Never knows what anyone learns.
+"""

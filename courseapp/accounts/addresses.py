@@ -1,0 +1,90 @@
+"""Moving to another address: both addresses say yes, then it happens."""
+
+import secrets
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from flask_babel import gettext as _
+from sqlalchemy.orm import joinedload
+
+from courseapp.accounts.models import AddressChange, User
+from courseapp.accounts.people import user_of_contact
+from courseapp.accounts.sessions import end_sessions, hash_of_token
+from courseapp.contacts.address import address_key, clean_address
+from courseapp.contacts.people import contact_for, move_to_address
+from courseapp.errors import Refusal
+from courseapp.extensions import db
+from courseapp.journal import events
+from courseapp.mailing.links import full_url
+from courseapp.mailing.outbox import enqueue
+
+LIFETIME = timedelta(hours=24)
+
+
+def ask_to_move(user: User, typed: str, now: datetime) -> None:
+    """Mail a link to the present and to the wished address. Raises Refusal (400).
+
+    Whether the wished address has an account shows only to its own reader, so that nobody learns who is a member.
+    """
+    address = clean_address(typed)
+    contact = user.contact
+    if contact is None:
+        raise Refusal(_("Please confirm an address first."), 400)
+    if address_key(address) == contact.address_key:
+        raise Refusal(_("That is the address you have now."), 400)
+    wished = contact_for(address, now, contact.zone, contact.language)
+    tokens = {"old": secrets.token_urlsafe(32), "new": secrets.token_urlsafe(32)}
+    db.session.execute(sa.delete(AddressChange).where(AddressChange.user_id == user.id, AddressChange.finished_at.is_(None)))
+    db.session.add(
+        AddressChange(
+            user_id=user.id,
+            new_contact_id=wished.id,
+            old_token_hash=hash_of_token(tokens["old"]),
+            new_token_hash=hash_of_token(tokens["new"]),
+            created_at=now,
+            expires_at=now + LIFETIME,
+        )
+    )
+    for side, receiver in (("old", contact), ("new", wished)):
+        enqueue(
+            dedupe_key=f"service:address-{side}:{hash_of_token(tokens[side])[:40]}",
+            stream="sign-in",
+            contact=receiver,
+            template=f"accounts/address_{side}",
+            fields={"secret_url": full_url("accounts.address_change_link", token=tokens[side])},
+            now=now,
+            expires_at=now + LIFETIME,
+        )
+
+
+def change_of_link(token: str, now: datetime) -> tuple[AddressChange, str] | None:
+    """The change a mailed link belongs to and its side (`old` or `new`); None where unknown or too old."""
+    hashed = hash_of_token(token)
+    change = db.session.scalar(
+        sa.select(AddressChange)
+        .options(joinedload(AddressChange.user).joinedload(User.contact), joinedload(AddressChange.new_contact))
+        .where(sa.or_(AddressChange.old_token_hash == hashed, AddressChange.new_token_hash == hashed), AddressChange.expires_at > now)
+    )
+    if change is None:
+        return None
+    return change, "old" if change.old_token_hash == hashed else "new"
+
+
+def confirm_side(change: AddressChange, side: str, now: datetime) -> bool:
+    """Note one address's yes; True once both have said it and the address is changed. Other sessions end then."""
+    if side == "old":
+        change.old_confirmed_at = change.old_confirmed_at or now
+    else:
+        change.new_confirmed_at = change.new_confirmed_at or now
+    if change.finished_at is not None:
+        return True
+    if change.old_confirmed_at is None or change.new_confirmed_at is None:
+        return False
+    if user_of_contact(change.new_contact) is not None:
+        raise Refusal(_("That address belongs to another account. Sign in with it, or choose another address."))
+    assert change.user.contact is not None
+    move_to_address(change.user.contact, change.new_contact, now)
+    change.finished_at = now
+    end_sessions(change.user)
+    events.record("address_changed", f"user:{change.user.id}", now)
+    return True

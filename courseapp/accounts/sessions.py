@@ -1,0 +1,116 @@
+"""Sessions: rows on the server, one per signed-in browser, fetched together with the user and the roles."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from courseapp.accounts.models import LoginSession, RoleGrant, User
+from courseapp.extensions import db
+
+IDLE = timedelta(days=90)
+ABSOLUTE = timedelta(days=365)
+STAFF_IDLE = timedelta(days=2)
+STAFF_ABSOLUTE = timedelta(days=14)
+SEEN_EVERY = timedelta(hours=1)  # how exact `last_seen_at` is; a page view writes at most this often
+
+_roles = sa.select(sa.func.aggregate_strings(RoleGrant.role, " ")).where(RoleGrant.user_id == User.id).correlate(User).scalar_subquery()
+
+
+def open_session(user: User, now: datetime, device: str) -> LoginSession:
+    """Begin a session for this browser; `user.session_token` is what the cookie is to carry."""
+    token = secrets.token_urlsafe(32)
+    is_staff = bool(db.session.scalar(sa.select(sa.exists().where(RoleGrant.user_id == user.id))))
+    row = LoginSession(
+        token_hash=hash_of_token(token),
+        user_id=user.id,
+        device=device,
+        created_at=now,
+        last_seen_at=now,
+        expires_at=now + (STAFF_ABSOLUTE if is_staff else ABSOLUTE),
+    )
+    db.session.add(row)
+    user.session_token = token
+    return row
+
+
+def user_of_token(token: str, now: datetime) -> tuple[User, bool] | None:
+    """The user whose session this is, with its roles, in one query; and whether `last_seen_at` is due. None: no such session."""
+    query = (
+        sa.select(User, LoginSession.id, LoginSession.last_seen_at, _roles)
+        .join(LoginSession, LoginSession.user_id == User.id)
+        .where(
+            LoginSession.token_hash == hash_of_token(token),
+            LoginSession.expires_at > now,
+            LoginSession.last_seen_at > now - IDLE,
+            User.disabled_at.is_(None),
+        )
+    )
+    row = db.session.execute(query).one_or_none()
+    if row is None:
+        return None
+    user, session_id, seen, roles = row
+    if roles and seen < now - STAFF_IDLE:
+        return None
+    user.session_id, user.session_token = session_id, token
+    user.roles = frozenset((roles or "").split())
+    return user, seen < now - SEEN_EVERY
+
+
+def touch(session_id: int, now: datetime) -> None:
+    """Note that the session is in use."""
+    db.session.execute(sa.update(LoginSession).where(LoginSession.id == session_id).values(last_seen_at=now))
+
+
+def sessions_of(user: User) -> Sequence[LoginSession]:
+    """A person's sessions, the one used last first."""
+    return db.session.scalars(
+        sa.select(LoginSession).where(LoginSession.user_id == user.id).order_by(LoginSession.last_seen_at.desc())
+    ).all()
+
+
+def end_session(session_id: int | None) -> None:
+    """End one session: a copied cookie is dead from now on."""
+    db.session.execute(sa.delete(LoginSession).where(LoginSession.id == session_id))
+
+
+def end_own_session(user: User, public_id: str) -> bool:
+    """End one of a person's own sessions; False where it is not theirs."""
+    ended = db.session.execute(sa.delete(LoginSession).where(LoginSession.user_id == user.id, LoginSession.public_id == public_id))
+    return bool(ended.rowcount)  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
+
+
+def end_sessions(user: User, but: int | None = None) -> None:
+    """End all of a person's sessions, but one."""
+    query = sa.delete(LoginSession).where(LoginSession.user_id == user.id)
+    db.session.execute(query if but is None else query.where(LoginSession.id != but))
+
+
+def hash_of_token(token: str) -> str:
+    """What is kept of a random token: its SHA-256. The token has 256 bits, so nothing slower is needed."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def device_words(user_agent: str) -> str:
+    """A browser's coarse name, such as `Firefox on Android`: enough to know one's own again, too little to track."""
+    browsers = (
+        ("Edg", "Edge"),
+        ("OPR", "Opera"),
+        ("SamsungBrowser", "Samsung Internet"),
+        ("Firefox", "Firefox"),
+        ("Chrome", "Chrome"),
+        ("Safari", "Safari"),
+    )
+    systems = (
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "Mac"),
+        ("Linux", "Linux"),
+    )
+    browser = next((name for mark, name in browsers if mark in user_agent), "A browser")
+    system = next((name for mark, name in systems if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser

@@ -1,0 +1,173 @@
+"""Every setting of the application, read from the environment here and nowhere else.
+
+`Settings()` reads environment variables and a `.env` file; `create_app(**overrides)` passes overrides by field name
+(lower case). `problems()` lists what keeps a production installation from starting, each with the way to mend it.
+`.env.example` explains every field; a test keeps the two equal.
+"""
+
+import contextlib
+import secrets
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+UNSAFE_SECRETS = {"", "dev", "secret", "changeme", "change-me", "test", "default"}
+SECRET_MINIMUM = 32  # characters; token_urlsafe(32) gives 43
+
+
+class Settings(BaseSettings):
+    """One installation's settings; the field names in upper case are the environment variables."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    mode: Literal["embedded", "production"] = "embedded"
+    secret_key: str = ""
+    base_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    data_dir: Path = Path("instance")
+
+    database_url: str = ""
+    allow_sqlite: bool = False
+    database_pool: int = Field(default=10, ge=1, le=100)
+    redis_url: str = ""
+    storage_url: str = ""
+    web_threads: int = Field(default=8, ge=1, le=64)
+    web_workers: int = Field(default=1, ge=1, le=64)
+    trusted_proxies: int = Field(default=0, ge=0, le=5)
+
+    smtp_url: str = ""
+    sender_address: str = ""
+    sender_name: str = ""
+    postal_address: str = ""
+    bounce_domain: str = ""
+
+    site_name: str = "Your course"
+    support_address: str = ""
+    front_course: str = "introduction"
+    old_path: str = ""
+    leave_url: str = "https://www.wikipedia.org/"
+    emergency_words: str = ""
+    crisis_words: str = ""
+    default_zone: str = "UTC"
+    languages: str = "en"
+
+    metrics_token: str = ""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    clock_file: Path | None = None
+    rate_limits: bool = True
+
+    @property
+    def is_embedded(self) -> bool:
+        """True for the one-machine installation that `make run` starts: SQLite, mail to files, demo people."""
+        return self.mode == "embedded"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy address; SQLite in `data_dir` where none is set, and psycopg 3 for any PostgreSQL one."""
+        if not self.database_url:
+            return f"sqlite:///{(self.data_dir / 'courseapp.sqlite3').absolute()}"
+        scheme, _, rest = self.database_url.partition("://")
+        return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else self.database_url
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is the embedded one."""
+        return self.database.startswith("sqlite")
+
+    @property
+    def storage(self) -> str:
+        """The fsspec address under which files are kept."""
+        return self.storage_url or (self.data_dir / "files").absolute().as_uri()
+
+    @property
+    def public_url(self) -> str:
+        """The address people type, without a trailing slash; mails are written with it."""
+        return (self.base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach the site by https, and cookies may so carry the `__Host-` prefix."""
+        return urlsplit(self.public_url).scheme == "https"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the web server can be reached from this machine alone."""
+        return self.host in {"127.0.0.1", "::1", "localhost"}
+
+    @property
+    def sender(self) -> str:
+        """The address mail comes from."""
+        return self.sender_address or "course@localhost.localdomain"
+
+    @property
+    def language_list(self) -> list[str]:
+        """The languages the site offers, the default first."""
+        return [part.strip() for part in self.languages.split(",") if part.strip()] or ["en"]
+
+    def problems(self) -> list[str]:
+        """What keeps a production installation from starting: one sentence each, naming what to set."""
+        if self.is_embedded:
+            return []
+        checks = (
+            (
+                self.secret_key.lower() in UNSAFE_SECRETS or len(self.secret_key) < SECRET_MINIMUM,
+                "SECRET_KEY is missing, too short or a well-known one. Set it to at least 32 random characters: "
+                'python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            ),
+            (
+                not self.postal_address,
+                "POSTAL_ADDRESS is missing. Mail must carry the sender's postal address: set it to yours, on one line.",
+            ),
+            (
+                "@" not in self.sender_address,
+                "SENDER_ADDRESS is missing. Set it to the address that your mail comes from.",
+            ),
+            (
+                not self.base_url.startswith(("https://", "http://")),
+                "BASE_URL is missing. Set it to the address people type, such as https://learn.example.org",
+            ),
+            (
+                not self.smtp_url,
+                "SMTP_URL is missing. Set it to your mail server, such as smtp://user:password@mail.example.org:587",
+            ),
+            (
+                self.is_sqlite and not self.allow_sqlite,
+                "DATABASE_URL is missing, so this would run on SQLite. Set DATABASE_URL to a PostgreSQL address, "
+                "or ALLOW_SQLITE=yes if one small server on SQLite is what you want.",
+            ),
+        )
+        return [words for wrong, words in checks if wrong]
+
+    def with_secret(self) -> "Settings":
+        """These settings with a secret: embedded mode makes one on first use and keeps it in `data_dir`."""
+        if self.secret_key or not self.is_embedded:
+            return self
+        kept = self.data_dir / "secret_key"
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        if not kept.exists():
+            fresh = self.data_dir / f"secret_key.{secrets.token_hex(4)}"
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_urlsafe(32))
+            with contextlib.suppress(FileExistsError):  # another process was first, and its secret counts
+                kept.hardlink_to(fresh)
+            fresh.unlink()
+        return self.model_copy(update={"secret_key": kept.read_text().strip()})
+
+
+class MissingSettings(SystemExit):
+    """Production settings are incomplete; the message lists what to set, and the process ends with code 1."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("courseapp cannot start in production mode:\n" + "\n".join(f"  - {words}" for words in problems))
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment and `overrides` (field names); raises MissingSettings."""
+    settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates and names a wrong field
+    if problems := settings.problems():
+        raise MissingSettings(problems)
+    return settings.with_secret()

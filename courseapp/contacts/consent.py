@@ -1,0 +1,63 @@
+"""Consents: an append-only log, one purpose at a time, and the question whether we may write."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose
+from courseapp.extensions import db
+from courseapp.journal import events
+
+# The wording a person agrees to, by purpose. A changed sentence needs a new version beside it: a test compares them.
+WORDING: dict[Purpose, tuple[str, LazyString]] = {
+    Purpose.COURSE: (
+        "course-1",
+        _l("Send me a few short mails while I take this course: where to begin, and where I left off. They stop when I finish."),
+    ),
+    Purpose.MARKETING: ("marketing-1", _l("Write to me now and then about further courses and what they cost.")),
+}
+
+
+def log_consent(contact: Contact, purpose: Purpose, action: ConsentAction, now: datetime, source: str, network: str | None = None) -> None:
+    """Append what was said. `asked` waits for the address to be confirmed; `given` and `withdrawn` count at once."""
+    version, _words = WORDING[purpose]
+    db.session.add(Consent(contact_id=contact.id, purpose=purpose, action=action, wording=version, source=source, network=network, at=now))
+    if action is not ConsentAction.ASKED:
+        events.record(f"consent_{action.value}", f"contact:{contact.id}", now, contact_id=contact.id, purpose=purpose.value)
+
+
+def set_consent(contact: Contact, purpose: Purpose, wanted: bool, now: datetime, source: str, network: str | None = None) -> bool:
+    """Give or withdraw, and say nothing where nothing changes; True when something did."""
+    if wanted == holds_consent(contact, purpose):
+        return False
+    log_consent(contact, purpose, ConsentAction.GIVEN if wanted else ConsentAction.WITHDRAWN, now, source, network)
+    return True
+
+
+def holds_consent(contact: Contact, purpose: Purpose) -> bool:
+    """Whether this contact's last word on the purpose was yes."""
+    return bool(db.session.scalar(sa.select(is_consented(sa.literal(contact.id), sa.literal(purpose.value)))))
+
+
+def is_consented(contact_id: sa.SQLColumnExpression[int], purpose: sa.SQLColumnExpression[Any]) -> sa.ColumnElement[bool]:
+    """SQL: the contact's last word on the purpose is `given`. Both arguments may be columns of an outer statement."""
+    last = (
+        sa.select(Consent.action)
+        .where(
+            Consent.contact_id == contact_id,
+            sa.cast(Consent.purpose, sa.String) == sa.cast(purpose, sa.String),
+            Consent.action != ConsentAction.ASKED,
+        )
+        .order_by(Consent.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return sa.func.coalesce(sa.cast(last, sa.String) == ConsentAction.GIVEN.value, sa.false())
+
+
+def consent_history(contact: Contact) -> list[Consent]:
+    """Everything this contact ever said, newest first."""
+    return list(db.session.scalars(sa.select(Consent).where(Consent.contact_id == contact.id).order_by(Consent.id.desc())))

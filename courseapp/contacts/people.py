@@ -1,0 +1,65 @@
+"""Contacts: found or made by address, confirmed, moved to another address."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from flask import current_app
+
+from courseapp.columns import random_public_id
+from courseapp.contacts.address import address_key, address_mac, clean_address
+from courseapp.contacts.models import Contact
+from courseapp.extensions import db, insert_into
+
+
+def contact_for(typed: str, now: datetime, zone: str = "UTC", language: str = "en") -> Contact:
+    """The contact of an address, made where there is none; one statement, so two requests cannot make two.
+
+    Raises Refusal (400) where `typed` is no address.
+    """
+    address = clean_address(typed)
+    statement = insert_into(Contact).values(
+        public_id=random_public_id(),
+        address=address,
+        address_key=address_key(address),
+        address_mac=address_mac(address),
+        zone=zone,
+        language=language,
+        created_at=now,
+    )
+    made = statement.on_conflict_do_update(index_elements=["address_key"], set_={"address_key": statement.excluded.address_key})
+    found: Contact = db.session.scalars(made.returning(Contact), execution_options={"populate_existing": True}).one()
+    return found
+
+
+def contact_of_address(typed: str) -> Contact | None:
+    """The contact of an address, or None."""
+    return db.session.scalar(sa.select(Contact).where(Contact.address_key == address_key(typed.strip())))
+
+
+def confirm(contact: Contact, now: datetime) -> bool:
+    """Note that the address's reader has said yes; True when this was the first time."""
+    if contact.confirmed_at is not None:
+        return False
+    contact.confirmed_at = now
+    return True
+
+
+def move_to_address(contact: Contact, other: Contact, now: datetime) -> None:
+    """Give `contact` the address of `other`, an address without a user; what `other` was ends here."""
+    address = other.address
+    assert address is not None
+    forget_address(other, now)
+    db.session.flush()
+    contact.address, contact.address_key, contact.address_mac = address, address_key(address), address_mac(address)
+    contact.confirmed_at = now
+
+
+def forget_address(contact: Contact, now: datetime) -> None:
+    """Erase who a contact was; the row stays for the sums of what was sent."""
+    contact.address = contact.address_key = contact.address_mac = contact.first_name = None
+    contact.erased_at = now
+
+
+def default_zone() -> str:
+    """The zone of people who have not said theirs."""
+    return str(current_app.config["DEFAULT_ZONE"])

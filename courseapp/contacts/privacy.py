@@ -1,0 +1,38 @@
+"""What contacts holds about a person."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from courseapp.contacts.consent import consent_history
+from courseapp.contacts.models import Consent, Contact
+from courseapp.contacts.people import forget_address
+from courseapp.extensions import db
+
+
+def export(contact: Contact) -> dict[str, Any]:
+    """Address, settings and every consent, newest first."""
+    return {
+        "address": contact.address,
+        "first_name": contact.first_name,
+        "time_zone": contact.zone,
+        "language": contact.language,
+        "confirmed_at": contact.confirmed_at.isoformat() if contact.confirmed_at else None,
+        "consents": [
+            {
+                "purpose": row.purpose.value,
+                "action": row.action.value,
+                "wording": row.wording,
+                "source": row.source,
+                "at": row.at.isoformat(),
+            }
+            for row in consent_history(contact)
+        ],
+    }
+
+
+def erase(contact: Contact, now: datetime) -> None:
+    """Forget the address and the consents; suppressions stay, as hashes."""
+    db.session.execute(sa.delete(Consent).where(Consent.contact_id == contact.id))
+    forget_address(contact, now)

@@ -1,0 +1,100 @@
+"""Refusals, and the one set of error pages. A Refusal is a rule saying no, in words for the user."""
+
+import structlog
+from flask import Flask, Response, make_response, render_template, request
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_limiter import RateLimitExceeded
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from werkzeug.exceptions import HTTPException
+
+log = structlog.get_logger()
+
+WORDS = {
+    400: (_l("That did not arrive whole"), _l("Please go back, reload the page and try again. Nothing was changed.")),
+    403: (_l("That is not open to you"), _l("Your account may not do this. If you think it should, ask the people who run this site.")),
+    404: (_l("There is nothing here"), _l("The address may be mistyped, or the page may have moved. Nothing of yours is lost.")),
+    405: (_l("That did not arrive whole"), _l("Please go back, reload the page and try again. Nothing was changed.")),
+    410: (_l("This link has been used or is too old"), _l("Links in our mails work once and for a short time. Ask for a new one.")),
+    413: (_l("That file is too large"), _l("Choose a smaller file. Nothing was stored.")),
+    429: (_l("A little too often"), _l("To keep everyone's account safe we slow things down here. Nothing is lost.")),
+    500: (_l("Something went wrong on our side"), _l("What you had saved is safe. Please try again in a minute.")),
+    503: (
+        _l("We cannot reach our records just now"),
+        _l("What you had saved is safe. This page comes back by itself; please try again in a minute."),
+    ),
+}
+
+
+class Refusal(Exception):
+    """A rule said no. `words` are for the user; `status` is the HTTP status an edge answers with."""
+
+    def __init__(self, words: str, status: int = 409) -> None:
+        super().__init__(words)
+        self.words = str(words)
+        self.status = status
+
+
+def error_page(status: int, words: str | None = None, retry_after: int | None = None) -> Response:
+    """One error page; never touches the database, so it also serves when that is away."""
+    title, standard = WORDS.get(status, WORDS[500])
+    body = render_template(
+        f"errors/{status if status in WORDS and status != 405 else 500 if status >= 500 else 400}.html",
+        title=title,
+        words=words or standard,
+        retry_after=retry_after,
+    )
+    answer = make_response(body, status)
+    answer.headers["Cache-Control"] = "no-store"
+    if retry_after:
+        answer.headers["Retry-After"] = str(retry_after)
+    return answer
+
+
+def retry_words(seconds: int) -> str:
+    """When to try again, in words."""
+    if seconds < 90:
+        return str(_("Please try again in about a minute."))
+    if seconds < 3600:
+        return str(_("Please try again in about %(count)s minutes.", count=-(-seconds // 60)))
+    return str(_("Please try again in about %(count)s hours.", count=-(-seconds // 3600)))
+
+
+def init_errors(app: Flask) -> None:
+    """Answer every failure with a page in words."""
+
+    @app.errorhandler(Refusal)
+    def refused(error: Refusal) -> Response:
+        return error_page(error.status if error.status in WORDS else 400, error.words)
+
+    @app.errorhandler(CSRFError)
+    def forged(error: CSRFError) -> Response:
+        return error_page(
+            400,
+            _("This page was open for too long or in another session. Please go back, reload it and send it again. Nothing was changed."),
+        )
+
+    @app.errorhandler(RateLimitExceeded)
+    def too_often(error: RateLimitExceeded) -> Response:
+        seconds = error.limit.limit.get_expiry() if error.limit else 60
+        return error_page(429, retry_words(seconds), seconds)
+
+    @app.errorhandler(HTTPException)
+    def known(error: HTTPException) -> Response:
+        if error.response is not None or (error.code or 500) < 400:  # a redirect raised by routing
+            return make_response(error.get_response())
+        return error_page(error.code or 500)
+
+    @app.errorhandler(OperationalError)
+    @app.errorhandler(InterfaceError)
+    def database_away(error: OperationalError) -> Response:
+        log.error("database_away", endpoint=request.endpoint, kind=type(error.orig).__name__)
+        return error_page(503, retry_after=30)
+
+    @app.errorhandler(Exception)
+    def broken(error: Exception) -> Response:
+        if app.config.get("PROPAGATE_EXCEPTIONS"):
+            raise error
+        log.exception("request_failed", endpoint=request.endpoint)
+        return error_page(500)

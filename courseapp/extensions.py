@@ -1,0 +1,217 @@
+"""The extensions, unbound, and how each is set up; `create_app` binds them with `init_extensions`.
+
+Redis is reached from here alone (broker and rate-limit store). It only ever carries wake-ups and counters: with Redis
+gone pages work, limits count in memory, and mail waits for the next tick.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from celery import Celery, Task
+from flask import Flask, has_request_context, request, session
+from flask_babel import Babel
+from flask_limiter import Limiter
+from flask_login import LoginManager
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from courseapp.config import Settings
+
+log = structlog.get_logger()
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+BROKER_PATIENCE = 1.0  # seconds a page waits for the broker at most
+BROKER_REST = 15.0  # seconds during which a broker that failed is not asked again by this process
+
+
+class Model(DeclarativeBase):
+    """The base of every model. Constraint names are fixed, so that migrations can name them on both databases."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def flask_app_of(worker: Any) -> Flask:
+    """The Flask application that a Celery application works for."""
+    app: Flask = vars(worker)["flask_app"]
+    return app
+
+
+class AppTask(Task):  # type: ignore[type-arg]  # celery's Task is generic in its stubs alone
+    """A task runs inside the application's context, on a session of its own."""
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        app = flask_app_of(self.app)
+        with app.app_context():
+            return super().__call__(*args, **kwargs)
+
+
+db = SQLAlchemy(model_class=Model)
+migrate = Migrate()
+login_manager = LoginManager()
+csrf = CSRFProtect()
+babel = Babel()
+celery = Celery("courseapp", task_cls=AppTask)
+
+
+def network_of_caller() -> str:
+    """The caller's network, the key of rate limits: the address, and of IPv6 the first 64 bits."""
+    address = request.remote_addr or "unknown"
+    return ":".join(address.split(":")[:4]) if ":" in address else address
+
+
+limiter = Limiter(key_func=network_of_caller, headers_enabled=False)
+
+
+def init_extensions(app: Flask, settings: Settings) -> None:
+    """Bind every extension to the application."""
+    _init_database(app, settings)
+    _init_broker(app, settings)
+    app.config.update(
+        WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as the session: people leave a lesson open for days
+        WTF_CSRF_SSL_STRICT=True,
+        RATELIMIT_ENABLED=settings.rate_limits,
+        RATELIMIT_STORAGE_URI=settings.redis_url or "memory://",
+        RATELIMIT_STORAGE_OPTIONS={"socket_connect_timeout": 0.3, "socket_timeout": 0.5} if settings.redis_url else {},
+        RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=bool(settings.redis_url),
+        BABEL_DEFAULT_LOCALE=settings.language_list[0],
+        BABEL_TRANSLATION_DIRECTORIES=str(Path(__file__).parent / "translations"),
+    )
+    csrf.init_app(app)
+    limiter.init_app(app)
+    login_manager.init_app(app)
+    login_manager.session_protection = None  # sessions are rows of ours; a changing address must not end them
+    languages = settings.language_list
+    babel.init_app(
+        app,
+        locale_selector=lambda: request.accept_languages.best_match(languages) if has_request_context() else None,
+        timezone_selector=lambda: session.get("zone", settings.default_zone) if has_request_context() else None,
+    )
+
+
+def insert_into(model: type[Model]) -> Any:
+    """An INSERT that knows ON CONFLICT, for whichever of the two databases this is."""
+    return (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(model)
+
+
+def wake(topic: str) -> None:
+    """Wake the worker for `topic` once the present transaction is committed. A lost wake-up costs one tick."""
+    db.session.info.setdefault("wakes", set()).add(topic)
+
+
+def _init_database(app: Flask, settings: Settings) -> None:
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database
+    if settings.is_sqlite:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 15}}
+    else:
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+            "pool_size": settings.database_pool,
+            "max_overflow": settings.database_pool,
+            "pool_pre_ping": True,  # else the first page after a PostgreSQL restart fails
+            "pool_timeout": 5,
+            "connect_args": {"connect_timeout": 3},
+        }
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(Path(__file__).parent.parent / "migrations"), render_as_batch=settings.is_sqlite)
+    with app.app_context():
+        if settings.is_sqlite:
+            sa.event.listen(db.engine, "connect", _prepare_sqlite)
+            sa.event.listen(db.engine, "begin", _begin_sqlite)
+    app.extensions["wakes"] = {"broken_until": 0.0}
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not begin by itself: _begin_sqlite does
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "busy_timeout=15000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later loses updates or fails at once on SQLite, whatever the
+    # busy_timeout; so all that may write takes the write lock first, and only pages that read do not.
+    reading = has_request_context() and request.method in SAFE_METHODS
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _init_broker(app: Flask, settings: Settings) -> None:
+    options: dict[str, object]
+    if settings.redis_url:
+        options = {
+            "max_retries": 0,
+            "socket_connect_timeout": BROKER_PATIENCE,
+            "socket_timeout": 30,
+            "visibility_timeout": 3600,
+            "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+        }
+    else:
+        folder = (settings.data_dir / "broker").absolute()
+        for name in ("queue", "control"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        options = {
+            "data_folder_in": str(folder / "queue"),
+            "data_folder_out": str(folder / "queue"),
+            "control_folder": str(folder / "control"),
+            "polling_interval": 0.1,
+        }
+    celery.conf.update(
+        broker_url=settings.redis_url or "filesystem://localhost",
+        broker_transport_options=options,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=BROKER_PATIENCE,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_time_limit=120,
+        task_soft_time_limit=60,
+        task_default_queue="work",
+        task_routes={"mailing.send_service": {"queue": "service"}},
+        worker_prefetch_multiplier=1,
+        worker_soft_shutdown_timeout=10,
+        worker_enable_soft_shutdown_on_idle=True,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        timezone="UTC",
+    )
+    vars(celery)["flask_app"] = app
+    celery.set_default()
+
+
+@sa.event.listens_for(db.session, "after_commit")
+def _publish_wakes(database_session: Session) -> None:
+    """Publish what `wake` collected. Runs after the commit: a broker that is away must not undo it."""
+    topics = database_session.info.pop("wakes", None)
+    if not topics:
+        return
+    app = flask_app_of(celery)
+    state = app.extensions["wakes"]
+    if time.monotonic() < state["broken_until"]:
+        return
+    for topic in sorted(topics):
+        try:
+            celery.send_task(app.config["WAKES"][topic], retry=False, ignore_result=True)
+        except Exception as error:  # whatever the transport raises: the row is committed and the tick will find it
+            state["broken_until"] = time.monotonic() + BROKER_REST
+            log.warning("wake_lost", topic=topic, kind=type(error).__name__)
+            return
+
+
+@sa.event.listens_for(db.session, "after_rollback")
+def _forget_wakes(database_session: Session) -> None:
+    database_session.info.pop("wakes", None)

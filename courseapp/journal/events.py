@@ -1,0 +1,56 @@
+"""Recording what happened, and reading it later."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask, current_app
+
+from courseapp.extensions import db, wake
+from courseapp.journal.models import Event, Receipt
+
+Readers = dict[str, frozenset[str]]
+"""Reader name → the event types it wants."""
+
+
+def init_journal(app: Flask, readers: Readers) -> None:
+    """Hand over who reads which types; `create_app` knows, the journal does not."""
+    app.extensions["journal_readers"] = readers
+
+
+def record(type: str, subject: str, now: datetime, **data: Any) -> Event:
+    """Append one event and a receipt for each reader that wants it, in the caller's transaction.
+
+    Args:
+        type: a past participle in snake_case, such as `lesson_completed`.
+        subject: whom or what it is about, as `kind:id`.
+        data: JSON-ready facts; ids rather than words, and nothing about health.
+    """
+    event = Event(type=type, subject=subject, data=data, at=now)
+    db.session.add(event)
+    readers = [name for name, types in current_app.extensions["journal_readers"].items() if type in types]
+    if readers:
+        db.session.flush()
+        db.session.add_all(Receipt(event_id=event.id, reader=name) for name in readers)
+        for name in readers:
+            wake(f"news.{name}")
+    return event
+
+
+def unread(reader: str, limit: int) -> Sequence[tuple[Receipt, Event]]:
+    """The next receipts of `reader` with their events, locked until the caller commits; other readers' workers skip them."""
+    rows = db.session.execute(
+        sa.select(Receipt, Event)
+        .join(Event, Event.id == Receipt.event_id)
+        .where(Receipt.reader == reader, Receipt.read_at.is_(None))
+        .order_by(Receipt.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=Receipt)
+    )
+    return [(receipt, event) for receipt, event in rows]
+
+
+def has_happened(type: Any, subject: Any) -> sa.Exists:
+    """An EXISTS over the journal, for use inside other statements; arguments may be columns."""
+    return sa.exists().where(Event.subject == subject, Event.type == type)

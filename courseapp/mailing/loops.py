@@ -1,0 +1,128 @@
+"""Working through the outbox: claim → check at the last moment → send → note, a commit each, no transaction open while sending."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from flask import current_app
+
+from courseapp.extensions import db
+from courseapp.mailing import outbox
+from courseapp.mailing.message import outgoing
+from courseapp.mailing.models import Message
+from courseapp.mailing.smtp import Door, NotSent, Trouble, door_for
+
+log = structlog.get_logger()
+stopping = threading.Event()
+"""Set when this process is told to end: finish the message in hand, give the rest back."""
+
+BATCH = 20
+SENDER_REST = 30.0  # seconds without a try after the mail server itself was in trouble
+_own = threading.local()  # a connection belongs to one thread of one process, opened after fork
+
+
+def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bool = False) -> Counter[str]:
+    """Send what is due for at most `seconds`; returns how many messages ended in each way."""
+    sums: Counter[str] = Counter()
+    ends = time.monotonic() + seconds
+    while not stopping.is_set() and time.monotonic() < ends and time.monotonic() >= _rests_until():
+        claimed = outbox.claim(clock(), BATCH, service_only)
+        db.session.commit()
+        if not claimed:
+            break
+        sums += _send_batch(claimed, clock, ends)
+    return sums
+
+
+def _send_batch(claimed: list[tuple[int, int]], clock: Callable[[], datetime], ends: float) -> Counter[str]:
+    """Send claimed messages in turn. The commit that notes one answer moves the next to `submitting`."""
+    sums: Counter[str] = Counter()
+    waiting = list(claimed)
+    current = _next_sendable(waiting, clock, sums)
+    while current is not None:
+        message, epoch = current
+        outcome = _send(message, epoch, clock)
+        sums[outcome] += 1
+        if outcome == Trouble.SENDER.value or stopping.is_set() or time.monotonic() >= ends:
+            outbox.release(waiting)
+            db.session.commit()
+            return sums
+        current = _next_sendable(waiting, clock, sums)
+    return sums
+
+
+def _next_sendable(waiting: list[tuple[int, int]], clock: Callable[[], datetime], sums: Counter[str]) -> tuple[Message, int] | None:
+    while waiting:
+        message_id, epoch = waiting.pop(0)
+        message = outbox.begin_submitting(message_id, epoch, clock())
+        if message is not None:
+            db.session.commit()
+            return message, epoch
+        sums["held back"] += 1
+    db.session.commit()
+    return None
+
+
+def _send(message: Message, epoch: int, clock: Callable[[], datetime]) -> str:
+    """One message; what is written stays uncommitted until the next is moved or the batch ends."""
+    message_id = message.id
+    try:
+        mail = outgoing(message, clock())
+    except (ValueError, KeyError) as error:
+        outbox.note_failed(message_id, epoch, clock(), f"cannot be built: {error}")
+        return "failed"
+    db.session.rollback()  # reading the row opened a transaction; none may be open while the server thinks
+    try:
+        _door().send(mail)
+    except NotSent as error:
+        _note_failure(message_id, epoch, clock(), error)
+        return error.trouble.value
+    outbox.note_accepted(message_id, epoch, clock())
+    return "accepted"
+
+
+def _note_failure(message_id: int, epoch: int, now: datetime, error: NotSent) -> None:
+    words = str(error)
+    if error.trouble is Trouble.PERMANENT:
+        outbox.note_failed(message_id, epoch, now, words)
+    elif error.trouble is Trouble.UNCERTAIN:
+        outbox.note_uncertain(message_id, epoch, now, words)
+    else:
+        outbox.note_transient(message_id, epoch, now, words, spend_attempt=error.trouble is Trouble.TRANSIENT)
+    if error.trouble is Trouble.SENDER:
+        _own.rests_until = time.monotonic() + SENDER_REST
+        log.warning("mail_server_in_trouble", why=words)
+
+
+def reap(now: datetime) -> tuple[int, int]:
+    """Put right what killed workers left, and commit."""
+    sums = outbox.reap(now)
+    db.session.commit()
+    if any(sums):
+        log.warning("outbox_reaped", returned=sums[0], uncertain=sums[1])
+    return sums
+
+
+def close_door() -> None:
+    """End this thread's connection to the mail server."""
+    door: Door | None = getattr(_own, "door", None)
+    if door is not None:
+        door.close()
+        _own.door = None
+    _own.rests_until = 0.0
+
+
+def _door() -> Door:
+    settings = current_app.config["SETTINGS"]
+    if getattr(_own, "door", None) is None or _own.settings is not settings:
+        close_door()
+        _own.door, _own.settings = door_for(settings), settings
+    door: Door = _own.door
+    return door
+
+
+def _rests_until() -> float:
+    return float(getattr(_own, "rests_until", 0.0))

@@ -1,0 +1,105 @@
+"""Streams, letters, and the outbox."""
+
+import enum
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from courseapp.columns import BigId, Json, Moment, PrimaryKey, PublicId, enum_of
+from courseapp.contacts.models import Contact, Purpose
+from courseapp.extensions import Model
+
+
+class State(enum.StrEnum):
+    """Where a message stands; the arrows are in `outbox.py`."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    SUBMITTING = "submitting"
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    UNCERTAIN = "uncertain"
+    ABANDONED = "abandoned"
+    FAILED = "failed"
+
+
+class Stream(Model):
+    """A kind of mail that can be paused as one. Only the sign-in stream reaches addresses nobody has confirmed."""
+
+    __tablename__ = "streams"
+
+    id: Mapped[PrimaryKey]
+    key: Mapped[str] = mapped_column(sa.String(40), unique=True)
+    purpose: Mapped[Purpose] = mapped_column(enum_of(Purpose))
+    reaches_unconfirmed: Mapped[bool] = mapped_column(default=False)
+    paused_at: Mapped[Moment | None]
+    paused_why: Mapped[str | None] = mapped_column(sa.String(200))
+
+
+class Letter(Model):
+    """An immutable published text: Markdown with allow-listed merge fields. A correction is a new letter."""
+
+    __tablename__ = "letters"
+
+    id: Mapped[PrimaryKey]
+    language: Mapped[str] = mapped_column(sa.String(16))
+    subject: Mapped[str] = mapped_column(sa.String(200))
+    preheader: Mapped[str] = mapped_column(sa.String(200))
+    body: Mapped[str] = mapped_column(sa.Text)
+    created_at: Mapped[Moment]
+
+
+class Message(Model):
+    """One mail to one contact: a row of the outbox. Every write after the claim carries `lease_epoch` (fencing)."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        sa.Index(
+            "ix_messages_due",
+            "priority",
+            "due_at",
+            "id",
+            postgresql_where=sa.text("state = 'pending'"),
+            sqlite_where=sa.text("state = 'pending'"),
+        ),
+        sa.Index(
+            "ix_messages_lease",
+            "leased_until",
+            postgresql_where=sa.text("state IN ('leased', 'submitting')"),
+            sqlite_where=sa.text("state IN ('leased', 'submitting')"),
+        ),
+        sa.CheckConstraint("(template IS NULL) <> (letter_id IS NULL)", name="one_text"),
+    )
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    dedupe_key: Mapped[str] = mapped_column(sa.String(120), unique=True)
+    stream_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("streams.id"), index=True)
+    contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id"), index=True)
+    template: Mapped[str | None] = mapped_column(sa.String(80))
+    letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
+    fields: Mapped[Json]
+    message_id: Mapped[str] = mapped_column(sa.String(200))
+
+    state: Mapped[State] = mapped_column(enum_of(State), default=State.PENDING)
+    reason: Mapped[str | None] = mapped_column(sa.String(200))
+    priority: Mapped[int] = mapped_column(sa.SmallInteger)
+    due_at: Mapped[Moment]
+    expires_at: Mapped[Moment | None]
+    void_if_type: Mapped[str | None] = mapped_column(sa.String(40))
+    void_if_subject: Mapped[str | None] = mapped_column(sa.String(40))
+
+    lease_epoch: Mapped[int] = mapped_column(default=0)
+    leased_until: Mapped[Moment | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[Moment]
+    settled_at: Mapped[Moment | None]
+
+    contact: Mapped[Contact] = relationship()
+    stream: Mapped[Stream] = relationship()
+    letter: Mapped[Letter | None] = relationship()

@@ -1,0 +1,292 @@
+"""The outbox: what is to leave, who has claimed it, and how each attempt ended.
+
+    pending → leased → submitting → accepted → delivered | bounced | complained
+    pending → skipped(reason) | cancelled | expired
+    leased → pending                     the lease was lost, nothing was sent
+    submitting → uncertain → accepted | pending | abandoned
+    any attempt → pending (transient) | failed (permanent or exhausted)
+
+Exactly one row per `dedupe_key`; at most one message per process in doubt, because the commit that records one answer
+also moves the next row to `submitting`.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask import current_app
+from sqlalchemy.orm import joinedload
+
+from courseapp.columns import random_public_id
+from courseapp.contacts.consent import is_consented
+from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.suppression import is_suppressed
+from courseapp.extensions import db, insert_into, wake
+from courseapp.journal.events import has_happened
+from courseapp.mailing.models import Letter, Message, State, Stream
+from courseapp.mailing.streams import PRIORITY, stream_of
+
+LEASE = timedelta(minutes=2)
+MOST_ATTEMPTS = 8
+BACK_OFF = timedelta(minutes=1)
+BACK_OFF_MOST = timedelta(hours=4)
+
+
+@dataclass(frozen=True)
+class VoidIf:
+    """A journal event that makes a message pointless."""
+
+    type: str
+    subject: str
+
+
+def enqueue(
+    *,
+    dedupe_key: str,
+    stream: str,
+    contact: Contact,
+    now: datetime,
+    template: str | None = None,
+    letter: Letter | None = None,
+    fields: dict[str, Any] | None = None,
+    due_at: datetime | None = None,
+    expires_at: datetime | None = None,
+    void_if: VoidIf | None = None,
+) -> bool:
+    """Put a mail into the outbox, in the caller's transaction; False where its `dedupe_key` is there already.
+
+    Args:
+        template: a mail body of ours, as `<room>/<name>`; or `letter`, a published text. Exactly one of them.
+        fields: merge fields, strings; one named `secret_…` is wiped once the mail was accepted.
+    """
+    row = stream_of(stream)
+    public_id = random_public_id()
+    statement = (
+        insert_into(Message)
+        .values(
+            public_id=public_id,
+            dedupe_key=dedupe_key,
+            stream_id=row.id,
+            contact_id=contact.id,
+            template=template,
+            letter_id=letter.id if letter else None,
+            fields=fields or {},
+            message_id=f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>",
+            state=State.PENDING,
+            priority=PRIORITY[row.purpose],
+            due_at=due_at or now,
+            expires_at=expires_at,
+            void_if_type=void_if.type if void_if else None,
+            void_if_subject=void_if.subject if void_if else None,
+            lease_epoch=0,
+            attempts=0,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["dedupe_key"])
+        .returning(Message.id)
+    )
+    if db.session.scalar(statement) is None:
+        return False
+    if (due_at or now) <= now:
+        wake("outbox.service" if row.purpose is Purpose.SERVICE else "outbox")
+    return True
+
+
+def claim(now: datetime, limit: int, service_only: bool = False) -> list[tuple[int, int]]:
+    """Lease due messages to the caller, by priority and due time: their ids and epochs. The caller commits.
+
+    The locking CTE keeps to its LIMIT on PostgreSQL (inside IN (…) it may lock more rows); SQLite serialises writers.
+    A message whose leases are spent is marked `failed` here: it may be what kills workers.
+    """
+    due = sa.select(Message.id).where(Message.state == State.PENDING, Message.due_at <= now)
+    if service_only:
+        due = due.where(Message.priority == PRIORITY[Purpose.SERVICE])
+    chosen = due.order_by(Message.priority, Message.due_at, Message.id).limit(limit).with_for_update(skip_locked=True).cte("chosen")
+    statement = (
+        sa.update(Message)
+        .where(Message.id == chosen.c.id)
+        .values(state=State.LEASED, lease_epoch=Message.lease_epoch + 1, attempts=Message.attempts + 1, leased_until=now + LEASE)
+        .returning(Message.id, Message.lease_epoch, Message.priority, Message.due_at)
+        .execution_options(synchronize_session=False)
+    )
+    rows = sorted(db.session.execute(statement), key=lambda row: (row.priority, row.due_at, row.id))
+    return [(row.id, row.lease_epoch) for row in rows]
+
+
+def begin_submitting(message_id: int, epoch: int, now: datetime) -> Message | None:
+    """Move a leased message to `submitting` if, at this moment, it may still go; the caller commits before sending.
+
+    One statement asks everything that can change while a message waits: suppression, consent, a paused stream, expiry,
+    an event that makes it pointless, erasure. What may not go is marked with its reason, and None returned.
+    """
+    refused = _why_not(now)
+    verdict = (
+        sa.select(refused)
+        .where(Message.id == message_id, Stream.id == Message.stream_id, Contact.id == Message.contact_id)
+        .scalar_subquery()
+    )
+    held = sa.and_(Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
+    state = db.session.scalar(
+        sa.update(Message)
+        .where(held)
+        .values(
+            state=sa.case(
+                (verdict.is_(None), State.SUBMITTING.value),
+                (verdict == "expired", State.EXPIRED.value),
+                (verdict == "paused", State.PENDING.value),
+                else_=State.SKIPPED.value,
+            ),
+            reason=verdict,
+            due_at=sa.case((verdict == "paused", sa.literal(now + timedelta(minutes=5), Message.due_at.type)), else_=Message.due_at),
+            attempts=sa.case((verdict == "paused", Message.attempts - 1), else_=Message.attempts),
+            settled_at=sa.case((sa.or_(verdict.is_(None), verdict == "paused"), sa.null()), else_=sa.literal(now, Message.due_at.type)),
+            leased_until=now + LEASE,
+        )
+        .returning(Message.state)
+        .execution_options(synchronize_session=False)
+    )
+    if state is not State.SUBMITTING:
+        return None
+    options = (joinedload(Message.contact), joinedload(Message.stream), joinedload(Message.letter))
+    return db.session.scalar(
+        sa.select(Message).where(Message.id == message_id).options(*options), execution_options={"populate_existing": True}
+    )
+
+
+def _why_not(now: datetime) -> sa.ColumnElement[str | None]:
+    is_void = sa.and_(Message.void_if_type.is_not(None), has_happened_by_row())
+    return sa.case(
+        (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), "erased"),
+        (Message.expires_at <= now, "expired"),
+        (Stream.paused_at.is_not(None), "paused"),
+        (is_suppressed(Contact.address_mac), "suppressed"),
+        (sa.and_(Contact.confirmed_at.is_(None), Stream.reaches_unconfirmed.is_(False)), "unconfirmed"),
+        (sa.and_(Stream.purpose != Purpose.SERVICE, sa.not_(is_consented(Contact.id, Stream.purpose))), "unsubscribed"),
+        (is_void, "pointless"),
+        else_=sa.null(),
+    )
+
+
+def has_happened_by_row() -> sa.Exists:
+    """SQL: the event named in a message's `void_if_…` columns has been recorded."""
+    return has_happened(Message.void_if_type, Message.void_if_subject)
+
+
+def note_accepted(message_id: int, epoch: int, now: datetime) -> None:
+    """The server took it: 250 after the dot. Secrets in the row are wiped."""
+    fields = db.session.scalar(sa.select(Message.fields).where(Message.id == message_id)) or {}
+    kept = {name: value for name, value in fields.items() if not name.startswith("secret_")}
+    _settle(message_id, epoch, State.ACCEPTED, now, fields=kept, reason=None)
+
+
+def note_transient(message_id: int, epoch: int, now: datetime, why: str, spend_attempt: bool = True) -> None:
+    """Not now: back to `pending` with full jitter (AWS Architecture Blog, 2015), or `failed` once attempts are spent."""
+    attempts = db.session.scalar(sa.select(Message.attempts).where(Message.id == message_id)) or 1
+    if spend_attempt and attempts >= MOST_ATTEMPTS:
+        _settle(message_id, epoch, State.FAILED, now, reason=f"exhausted: {why}"[:200])
+        return
+    ceiling = min(BACK_OFF_MOST, BACK_OFF * 2 ** (attempts - 1))
+    wait = timedelta(seconds=1 + secrets.randbelow(int(ceiling.total_seconds())))
+    changes = {"state": State.PENDING, "due_at": now + wait, "reason": why[:200], "attempts": attempts if spend_attempt else attempts - 1}
+    _write(message_id, epoch, changes)
+
+
+def note_failed(message_id: int, epoch: int, now: datetime, why: str) -> None:
+    """The server will never take it."""
+    _settle(message_id, epoch, State.FAILED, now, reason=why[:200])
+
+
+def note_uncertain(message_id: int, epoch: int, now: datetime, why: str) -> None:
+    """The line broke after the dot: it may or may not have been sent (RFC 1047)."""
+    _settle(message_id, epoch, State.UNCERTAIN, now, reason=why[:200])
+
+
+def release(claimed: Sequence[tuple[int, int]]) -> None:
+    """Give unsent leases back, as a worker does that is told to stop."""
+    for message_id, epoch in claimed:
+        held = (Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
+        db.session.execute(
+            sa.update(Message)
+            .where(*held)
+            .values(state=State.PENDING, attempts=Message.attempts - 1, leased_until=None)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def reap(now: datetime) -> tuple[int, int]:
+    """Put right what a killed worker left: (leases returned, messages in doubt). The caller commits.
+
+    A lease that ran out returns to `pending`, unless its attempts are spent: then it is `failed`, for it may be what kills
+    workers. What was `submitting` is in doubt: service mail is sent again (at least once), all other waits for a person.
+    """
+    late = Message.leased_until < now
+    spent = db.session.execute(
+        sa.update(Message)
+        .where(Message.state == State.LEASED, late, Message.attempts >= MOST_ATTEMPTS)
+        .values(state=State.FAILED, reason="exhausted: no worker lived to send it", settled_at=now, lease_epoch=Message.lease_epoch + 1)
+        .execution_options(synchronize_session=False)
+    )
+    returned = db.session.execute(
+        sa.update(Message)
+        .where(Message.state == State.LEASED, late)
+        .values(state=State.PENDING, leased_until=None, lease_epoch=Message.lease_epoch + 1)
+        .execution_options(synchronize_session=False)
+    )
+    doubtful = db.session.execute(
+        sa.update(Message)
+        .where(Message.state == State.SUBMITTING, late)
+        .values(
+            state=State.UNCERTAIN,
+            reason="the worker ended while sending",
+            settled_at=now,
+            leased_until=None,
+            lease_epoch=Message.lease_epoch + 1,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    db.session.execute(
+        sa.update(Message)
+        .where(Message.state == State.UNCERTAIN, Message.priority == PRIORITY[Purpose.SERVICE], Message.attempts < MOST_ATTEMPTS)
+        .values(state=State.PENDING, settled_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    return _count(returned) + _count(spent), _count(doubtful)
+
+
+def states_of_outbox() -> dict[str, int]:
+    """How many messages stand in each state."""
+    rows = db.session.execute(sa.select(Message.state, sa.func.count()).group_by(Message.state))
+    return {state.value: count for state, count in rows}
+
+
+def oldest_due(now: datetime) -> datetime | None:
+    """Since when the longest-waiting due message has waited; the watchdog's number."""
+    return db.session.scalar(sa.select(sa.func.min(Message.due_at)).where(Message.state == State.PENDING, Message.due_at <= now))
+
+
+def recent_messages(before_id: int | None, limit: int) -> Sequence[Message]:
+    """The newest messages older than `before_id`, for the embedded outbox page."""
+    query = sa.select(Message).options(joinedload(Message.contact), joinedload(Message.stream), joinedload(Message.letter))
+    if before_id is not None:
+        query = query.where(Message.id < before_id)
+    return db.session.scalars(query.order_by(Message.id.desc()).limit(limit)).all()
+
+
+def _settle(message_id: int, epoch: int, state: State, now: datetime, **changes: Any) -> None:
+    _write(message_id, epoch, {"state": state, "settled_at": now, "leased_until": None, **changes})
+
+
+def _write(message_id: int, epoch: int, changes: dict[str, Any]) -> None:
+    db.session.execute(
+        sa.update(Message)
+        .where(Message.id == message_id, Message.lease_epoch == epoch)
+        .values(**changes)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _count(result: Any) -> int:
+    return int(result.rowcount)

@@ -1,0 +1,52 @@
+"""Mails to look at in the embedded mode: as they left, or as they would leave."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any, cast
+
+from flask import current_app
+
+from courseapp.mailing.message import outgoing
+from courseapp.mailing.models import Message
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One mail, taken apart for a page."""
+
+    id: str
+    to: str
+    subject: str
+    preheader: str
+    state: str
+    purpose: str
+    at: datetime
+    headers: list[tuple[str, str]]
+    text: str
+    html: str
+
+
+def preview_of(message: Message, now: datetime) -> Preview:
+    """The file that was written; where there is none, the mail built now (its secrets may be wiped by then)."""
+    kept = current_app.config["SETTINGS"].data_dir / "mail" / f"{message.public_id}.eml"
+    content = kept.read_bytes() if kept.exists() else outgoing(message, now).content if message.contact.address else b""
+    mail = cast(EmailMessage, message_from_bytes(content, policy=cast(Any, policy.default)))
+    return Preview(
+        id=message.public_id,
+        to=message.contact.address or "",
+        subject=str(mail.get("Subject", "")),
+        preheader=message.letter.preheader if message.letter else "",
+        state=message.state.value,
+        purpose=message.stream.purpose.value,
+        at=message.settled_at or message.due_at,
+        headers=[(name, str(value)) for name, value in mail.items()],
+        text=_body(mail, "plain"),
+        html=_body(mail, "html"),
+    )
+
+
+def _body(mail: EmailMessage, kind: str) -> str:
+    part = mail.get_body((kind,))
+    return str(part.get_content()) if part is not None else ""

@@ -1,0 +1,185 @@
+"""The door mail leaves by: an SMTP server over one lasting connection, or files in the embedded mode.
+
+Every failure is sorted once. Before the final dot nothing was sent; after it nobody knows (RFC 5321 4.5.3.2, RFC 1047).
+"""
+
+import enum
+import os
+import smtplib
+import ssl
+import time
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from courseapp.config import Settings
+from courseapp.mailing.message import Outgoing
+
+CONNECT_PATIENCE = 10.0  # seconds
+ANSWER_PATIENCE = 60.0  # seconds the server may think after the dot
+CONNECTION_MESSAGES = 200
+CONNECTION_SECONDS = 300.0
+
+
+class Trouble(enum.StrEnum):
+    """Whose trouble a failure is, and so what follows from it."""
+
+    SENDER = "sender"  # connection, greeting, login, 421/454: nobody's mail can leave now
+    TRANSIENT = "transient"  # this recipient or message, later
+    PERMANENT = "permanent"  # this recipient or message, never
+    UNCERTAIN = "uncertain"  # the line broke after the dot
+
+
+class NotSent(Exception):
+    """A message that the door could not hand over."""
+
+    def __init__(self, trouble: Trouble, words: str) -> None:
+        super().__init__(words)
+        self.trouble = trouble
+
+
+class Door(Protocol):
+    """What mail leaves by."""
+
+    def send(self, mail: Outgoing) -> None:
+        """Hand one mail over; raises NotSent."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+def door_for(settings: Settings) -> Door:
+    """The door these settings ask for."""
+    return SmtpDoor(settings.smtp_url) if settings.smtp_url else FileDoor(settings.data_dir / "mail")
+
+
+class FileDoor:
+    """Each mail a file, named by its message: writing it twice leaves one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def send(self, mail: Outgoing) -> None:
+        """Write the file whole, or not at all."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            half = self._folder / f".{mail.name}.part"
+            half.write_bytes(mail.content)
+            os.replace(half, self._folder / f"{mail.name}.eml")
+        except OSError as error:
+            raise NotSent(Trouble.SENDER, f"the mail folder cannot be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class SmtpDoor:
+    """One connection, opened at the first mail, renewed after many mails or some minutes.
+
+    `smtp://` upgrades to TLS where the server offers it; `smtps://` is TLS from the start. `?tls=required` refuses to go on
+    without. With a password TLS is required unless the server is on this machine.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._url = urlsplit(address)
+        self._connection: smtplib.SMTP | None = None
+        self._sent = 0
+        self._opened = 0.0
+
+    def send(self, mail: Outgoing) -> None:
+        """Hand one mail over; raises NotSent."""
+        connection = self._open()
+        try:
+            self._envelope(connection, mail)
+            self._content(connection, mail)
+        except NotSent:
+            raise
+        except (smtplib.SMTPException, OSError) as error:
+            self.close()
+            raise NotSent(Trouble.TRANSIENT, _words(error)) from error
+        self._sent += 1
+
+    def close(self) -> None:
+        """Say goodbye, or just hang up."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.quit()
+            except (smtplib.SMTPException, OSError):
+                connection.close()
+
+    def _open(self) -> smtplib.SMTP:
+        is_old = self._sent >= CONNECTION_MESSAGES or time.monotonic() - self._opened > CONNECTION_SECONDS
+        if self._connection is not None and is_old:
+            self.close()
+        if self._connection is None:
+            try:
+                self._connection = self._connect()
+            except (smtplib.SMTPException, OSError) as error:
+                raise NotSent(Trouble.SENDER, f"no connection to the mail server: {_words(error)}") from error
+            self._sent, self._opened = 0, time.monotonic()
+        return self._connection
+
+    def _connect(self) -> smtplib.SMTP:
+        host = self._url.hostname or "localhost"
+        context = ssl.create_default_context()
+        if self._url.scheme == "smtps":
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, self._url.port or 465, timeout=CONNECT_PATIENCE, context=context)
+        else:
+            connection = smtplib.SMTP(host, self._url.port or 25, timeout=CONNECT_PATIENCE)
+            connection.ehlo()
+            is_required = "required" in parse_qs(self._url.query).get("tls", []) or (
+                self._url.password and host not in {"localhost", "127.0.0.1", "::1"}
+            )
+            if connection.has_extn("starttls"):
+                connection.starttls(context=context)
+                connection.ehlo()
+            elif is_required:
+                connection.close()
+                raise smtplib.SMTPNotSupportedError("the server offers no TLS, and the password must not travel open")
+        if self._url.username:
+            connection.login(unquote(self._url.username), unquote(self._url.password or ""))
+        if connection.sock is not None:
+            connection.sock.settimeout(ANSWER_PATIENCE)
+        return connection
+
+    def _envelope(self, connection: smtplib.SMTP, mail: Outgoing) -> None:
+        self._check(*connection.mail(mail.sender, ["SMTPUTF8"] if _needs_utf8(connection, mail) else []))
+        self._check(*connection.rcpt(mail.recipient))
+        code, answer = connection.docmd("DATA")
+        if code != 354:
+            self._check(code, answer)
+            raise NotSent(Trouble.TRANSIENT, f"{code} in answer to DATA")
+
+    def _content(self, connection: smtplib.SMTP, mail: Outgoing) -> None:
+        body = mail.content.replace(b"\r\n.", b"\r\n..")  # RFC 5321 4.5.2
+        connection.send(b"." + body if body.startswith(b".") else body)
+        try:
+            connection.send(b".\r\n")
+            code, answer = connection.getreply()
+        except (smtplib.SMTPException, OSError) as error:
+            self.close()
+            raise NotSent(Trouble.UNCERTAIN, _words(error)) from error
+        self._check(code, answer)
+
+    def _check(self, code: int, answer: bytes) -> None:
+        if 200 <= code < 300:
+            return
+        words = f"{code} {answer.decode('utf-8', 'replace')}"[:180]
+        if code in {421, 454}:
+            self.close()
+            raise NotSent(Trouble.SENDER, words)
+        try:
+            if self._connection is not None:
+                self._connection.rset()
+        except (smtplib.SMTPException, OSError):
+            self.close()
+        raise NotSent(Trouble.PERMANENT if 500 <= code < 600 else Trouble.TRANSIENT, words)
+
+
+def _needs_utf8(connection: smtplib.SMTP, mail: Outgoing) -> bool:
+    return not mail.recipient.isascii() and connection.has_extn("smtputf8")
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:180]

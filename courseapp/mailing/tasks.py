@@ -1,0 +1,31 @@
+"""Wake-ups: each drains what is due and wakes the next where time ran out."""
+
+from celery.signals import worker_shutting_down
+
+from courseapp import clock
+from courseapp.extensions import celery
+from courseapp.mailing import loops
+
+
+@worker_shutting_down.connect
+def stop_claiming(**_facts: object) -> None:
+    """Told to end: finish the message in hand and give the rest back."""
+    loops.stopping.set()
+
+
+@celery.task(name="mailing.send_service")
+def send_service() -> None:
+    """Sign-in links and receipts, which never wait behind a broadcast."""
+    loops.drain(clock.now, service_only=True)
+
+
+@celery.task(name="mailing.send_due")
+def send_due() -> None:
+    """Everything that is due."""
+    loops.drain(clock.now)
+
+
+@celery.task(name="mailing.reap")
+def reap() -> None:
+    """Put right what killed workers left."""
+    loops.reap(clock.now())

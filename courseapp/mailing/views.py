@@ -1,0 +1,131 @@
+"""Stopping mail, choosing mail, and the outbox page of the embedded mode."""
+
+import ipaddress
+
+import sqlalchemy as sa
+from flask import Blueprint, abort, current_app, make_response, render_template, request, url_for
+from sqlalchemy.orm import joinedload
+from werkzeug.wrappers import Response
+
+from courseapp import clock
+from courseapp.contacts.address import address_hint, network_of
+from courseapp.contacts.consent import holds_consent, set_consent
+from courseapp.contacts.models import Contact, Purpose
+from courseapp.extensions import csrf, db, limiter
+from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
+from courseapp.mailing.links import contact_of_token
+from courseapp.mailing.models import Message
+from courseapp.mailing.outbox import recent_messages
+from courseapp.mailing.preview import preview_of
+
+pages = Blueprint("mailing", __name__)
+BLUEPRINTS = (pages,)
+PAGE = 30
+
+
+def contact_and_purpose(token: str) -> tuple[Contact, str]:
+    """Whom a mail token speaks for; 404 where it is not ours or the address is gone."""
+    found = contact_of_token(token)
+    contact = db.session.scalar(sa.select(Contact).where(Contact.public_id == found[0], Contact.erased_at.is_(None))) if found else None
+    if found is None or contact is None:
+        abort(404)
+    return contact, found[1]
+
+
+def purposes_of(name: str) -> list[Purpose]:
+    """The purposes a token stops: the one it was made for, or all that can be stopped."""
+    known = [purpose for purpose in PURPOSE_WORDS if purpose.value == name]
+    return known or list(PURPOSE_WORDS)
+
+
+@pages.get("/unsubscribe/<token>")
+def unsubscribe(token: str) -> str:
+    """Asks; a GET changes nothing, for scanners follow every link."""
+    _contact, name = contact_and_purpose(token)
+    return render_template(
+        "mailing/unsubscribe.html",
+        purpose_words=PURPOSE_WORDS[purposes_of(name)[0]],
+        preferences_url=url_for("mailing.preferences", token=token),
+    )
+
+
+@pages.post("/unsubscribe/<token>")
+@csrf.exempt  # type: ignore[untyped-decorator]  # RFC 8058: the mail program posts without a session; the token is the proof
+@limiter.exempt
+def stop(token: str) -> str:
+    """Stops at once; says so with 200 as often as asked (RFC 8058)."""
+    contact, name = contact_and_purpose(token)
+    for purpose in purposes_of(name):
+        set_consent(contact, purpose, False, clock.now(), "unsubscribe", network_of(request.remote_addr))
+    db.session.commit()
+    return render_template(
+        "mailing/unsubscribed.html",
+        purpose_words=PURPOSE_WORDS[purposes_of(name)[0]],
+        preferences_url=url_for("mailing.preferences", token=token),
+    )
+
+
+@pages.route("/mail/<token>", methods=["GET", "POST"])
+def preferences(token: str) -> str:
+    """Which mails a contact wants; no sign-in needed."""
+    contact, _name = contact_and_purpose(token)
+    held = {purpose: holds_consent(contact, purpose) for purpose in PURPOSE_WORDS}
+    form = PreferencesForm(course_mail=held[Purpose.COURSE], marketing=held[Purpose.MARKETING])
+    saved = False
+    if form.validate_on_submit():
+        stops = "stop_all" in request.form
+        wanted = {Purpose.COURSE: form.course_mail.data and not stops, Purpose.MARKETING: form.marketing.data and not stops}
+        for purpose, wish in wanted.items():
+            set_consent(contact, purpose, wish, clock.now(), "preferences", network_of(request.remote_addr))
+        db.session.commit()
+        form = PreferencesForm(formdata=None, course_mail=wanted[Purpose.COURSE], marketing=wanted[Purpose.MARKETING])
+        saved = True
+    return render_template("mailing/preferences.html", form=form, address_hint=address_hint(contact.address), saved=saved)
+
+
+# The outbox page: embedded mode, from this machine alone
+
+
+def need_own_machine() -> None:
+    """There is no outbox page but in the embedded mode on loopback."""
+    settings = current_app.config["SETTINGS"]
+    is_near = request.remote_addr is not None and ipaddress.ip_address(request.remote_addr).is_loopback
+    if not (settings.is_embedded and settings.is_loopback and is_near):
+        abort(404)
+
+
+@pages.get("/outbox")
+def outbox() -> str:
+    """The newest mails, as they left."""
+    need_own_machine()
+    before = request.args.get("before", type=int)
+    rows = recent_messages(before, PAGE + 1)
+    shown = [preview_of(row, clock.now()) for row in rows[:PAGE]]
+    older = url_for("mailing.outbox", before=rows[PAGE - 1].id) if len(rows) > PAGE else None
+    return render_template("mailing/outbox.html", messages=shown, older_url=older)
+
+
+def message_of(id: str) -> Message:
+    """The message of an id; 404 where there is none."""
+    options = (joinedload(Message.contact), joinedload(Message.stream), joinedload(Message.letter))
+    return db.session.scalar(sa.select(Message).options(*options).where(Message.public_id == id)) or abort(404)
+
+
+@pages.get("/outbox/<id>")
+def outbox_message(id: str) -> str:
+    """One mail: headers and text, and how it looks."""
+    need_own_machine()
+    found = preview_of(message_of(id), clock.now())
+    return render_template("mailing/outbox_message.html", message=found, html_url=url_for("mailing.outbox_html", id=id))
+
+
+@pages.get("/outbox/<id>/html")
+def outbox_html(id: str) -> Response:
+    """A mail's HTML, shown in a sandboxed frame under a policy of its own."""
+    need_own_machine()
+    answer = make_response(preview_of(message_of(id), clock.now()).html)
+    answer.headers["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox allow-popups"
+    )
+    answer.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return answer

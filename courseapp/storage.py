@@ -1,0 +1,67 @@
+"""The one door to files: a local folder or anything fsspec speaks (S3-compatible among them).
+
+Keys are relative paths of our own making (`assets/ab/abc….svg`); nothing a person typed becomes a key.
+"""
+
+import shutil
+from typing import IO, cast
+
+import fsspec
+from flask import Flask, current_app
+
+
+def init_storage(app: Flask, address: str) -> None:
+    """Bind the folder at `address` (an fsspec URL) to the application."""
+    system, root = fsspec.core.url_to_fs(address)
+    app.extensions["storage"] = (system, root.rstrip("/"))
+
+
+def keep(key: str, content: bytes) -> None:
+    """Store `content` under `key`, whole or not at all."""
+    system, path = _locate(key)
+    system.makedirs(path.rpartition("/")[0], exist_ok=True)
+    with system.transaction, system.open(path, "wb") as file:
+        file.write(content)
+
+
+def keep_stream(key: str, content: IO[bytes]) -> None:
+    """Store an open file under `key`, a piece at a time, whole or not at all."""
+    system, path = _locate(key)
+    system.makedirs(path.rpartition("/")[0], exist_ok=True)
+    with system.transaction, system.open(path, "wb") as file:
+        shutil.copyfileobj(content, file, 1024 * 1024)
+
+
+def has(key: str) -> bool:
+    """Whether something is stored under `key`."""
+    system, path = _locate(key)
+    return bool(system.exists(path))
+
+
+def open_stored(key: str) -> IO[bytes]:
+    """The stored file, open for reading; raises FileNotFoundError."""
+    system, path = _locate(key)
+    return cast(IO[bytes], system.open(path, "rb"))
+
+
+def remove(key: str) -> None:
+    """Delete what is stored under `key`; nothing there is fine."""
+    system, path = _locate(key)
+    if system.exists(path):
+        system.rm(path)
+
+
+def is_writable() -> bool:
+    """Whether a file can be kept right now (readiness asks)."""
+    try:
+        keep("health/probe", b"ok")
+        return True
+    except OSError:
+        return False
+
+
+def _locate(key: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    if key.startswith("/") or ".." in key.split("/"):
+        raise ValueError(f"not a storage key: {key!r}")
+    system, root = current_app.extensions["storage"]
+    return system, f"{root}/{key}"

@@ -1,0 +1,194 @@
+"""What every page shares: headers, cookies, languages, and the globals and filters of templates."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+
+from flask import Flask, Response, abort, g, make_response, request, send_file, session
+from flask_babel import format_date, format_datetime, get_locale, ngettext
+from flask_babel import gettext as _
+from flask_login import current_user
+from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup
+from werkzeug.middleware.proxy_fix import ProxyFix
+from whitenoise import WhiteNoise
+
+from courseapp import clock, storage
+from courseapp.config import Settings
+
+FORM_MARK = "form-token-goes-here"
+_pages: dict[tuple[object, ...], list[str]] = {}
+STATIC = Path(__file__).parent / "static"
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "media-src 'self'",
+        "connect-src 'self'",
+        "frame-src 'self'",
+        "manifest-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "object-src 'none'",
+    )
+)
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), interest-cohort=()",
+}
+
+
+def init_web(app: Flask, settings: Settings) -> None:
+    """Bind headers, cookies, static files and template globals to the application."""
+    secure = settings.is_https
+    app.config.update(
+        SESSION_COOKIE_NAME="__Host-session" if secure else "session",
+        SESSION_COOKIE_SECURE=secure,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=365 * 24 * 3600,
+        MAX_CONTENT_LENGTH=1024 * 1024,
+        MAX_FORM_MEMORY_SIZE=256 * 1024,
+    )
+    headers = dict(HEADERS)
+    if secure:
+        headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+
+    @app.after_request
+    def add_headers(answer: Response) -> Response:
+        for name, value in headers.items():
+            answer.headers.setdefault(name, value)
+        if "Content-Security-Policy" not in answer.headers:
+            answer.headers["Content-Security-Policy"] = POLICY
+        if "Cache-Control" not in answer.headers:
+            answer.headers["Cache-Control"] = "no-store"  # a shared or stolen device must not show what was learnt
+        return answer
+
+    _init_templates(app, settings)
+    app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]  # Flask documents wrapping wsgi_app
+        app.wsgi_app, root=STATIC, prefix="static/", max_age=365 * 24 * 3600, add_headers_function=_static_headers
+    )
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _static_headers(headers: dict[str, str], _path: str, _url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+
+
+def _init_templates(app: Flask, settings: Settings) -> None:
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.globals.update(
+        site=SimpleNamespace(
+            name=settings.site_name,
+            support_address=settings.support_address or None,
+            postal_address=settings.postal_address,
+            embedded=settings.is_embedded,
+            leave_url=settings.leave_url,
+            url=settings.public_url,
+        ),
+        static_url=static_url,
+        csrf_field=csrf_field,
+        csrf_token=form_token,
+        current_user=current_user,
+        ngettext=ngettext,
+        now=clock.now,
+    )
+    app.jinja_env.filters.update(day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
+
+
+@lru_cache(maxsize=64)
+def static_url(name: str) -> str:
+    """The address of a static file, with its content's hash, so that browsers may keep it for a year."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
+    return f"/static/{name}?v={digest}"
+
+
+def csrf_field() -> Markup:
+    """The hidden input every POST form carries."""
+    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(form_token())
+
+
+def form_token() -> str:
+    """This session's token; or, while a page is rendered to be kept, the mark it is put in for."""
+    return str(g.get("form_token") or generate_csrf())
+
+
+def day_words(value: date | datetime | None) -> str:
+    """A date in words; empty for none."""
+    return format_date(value, "long") if value else ""
+
+
+def moment_words(value: datetime | None) -> str:
+    """A date and time in the reader's zone; empty for none."""
+    return format_datetime(value, "medium") if value else ""
+
+
+def minutes_words(minutes: int) -> str:
+    """A length in words: exact for one lesson, rounded to five for many."""
+    if minutes <= 10:
+        return str(ngettext("about %(num)s minute", "about %(num)s minutes", minutes))
+    if minutes < 90:
+        return str(_("about %(count)s minutes", count=5 * round(minutes / 5)))
+    hours, rest = divmod(15 * round(minutes / 15), 60)
+    if not rest:
+        return str(ngettext("about %(num)s hour", "about %(num)s hours", hours))
+    return str(_("about %(hours)s h %(minutes)s min", hours=hours, minutes=rest))
+
+
+def bytes_words(size: int) -> str:
+    """A file size in words."""
+    if size < 1_000_000:
+        return f"{max(1, round(size / 1000))} KB"
+    return f"{size / 1_000_000:.1f} MB"
+
+
+def send_stored(key: str, media_type: str, name: str, inline: bool = False, **headers: str) -> Response:
+    """A stored file as an answer, streamed. What is not shown inline is offered under `name` (RFC 6266)."""
+    try:
+        file = storage.open_stored(key)
+    except FileNotFoundError:
+        abort(404)
+    answer = send_file(file, mimetype=media_type, as_attachment=not inline, download_name=name, max_age=0)
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.headers.update(headers)
+    return answer
+
+
+def with_fresh_token(key: tuple[object, ...], render: Callable[[], str]) -> Response:
+    """A page that is the same for everyone but for its form token: rendered once per `key` and language, kept in memory.
+
+    Not for people who are signed in or are to be told something: their page is rendered.
+    """
+    if current_user.is_authenticated or "_flashes" in session:
+        return make_response(render())
+    whole = (*key, str(get_locale()))
+    kept = _pages.get(whole)
+    if kept is None:
+        g.form_token = FORM_MARK
+        kept = render().split(FORM_MARK)
+        if len(_pages) > 50:
+            _pages.clear()
+        _pages[whole] = kept
+        del g.form_token
+    return make_response(generate_csrf().join(kept))
+
+
+def is_asking_for_json() -> bool:
+    """Whether the caller prefers JSON to a page."""
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"])
+    return best == "application/json"

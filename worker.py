@@ -1,0 +1,22 @@
+"""The worker's door: builds the application, exposes its Celery app, and holds THE timetable.
+
+celery -A worker worker -Q service,work      does the work
+celery -A worker beat                        keeps the times; two at once are fine, every tick is idempotent
+"""
+
+from courseapp import create_app
+from courseapp.extensions import celery
+
+flask_app = create_app()  # not `app`: celery -A worker looks for its own under that name first
+
+celery.conf.beat_schedule = {
+    # task, seconds between ticks; wake-ups make them come sooner
+    "service mail": {"task": "mailing.send_service", "schedule": 5.0, "options": {"expires": 5.0}},
+    "all mail": {"task": "mailing.send_due", "schedule": 10.0, "options": {"expires": 10.0}},
+    "lost leases": {"task": "mailing.reap", "schedule": 30.0, "options": {"expires": 30.0}},
+    "news": {"task": "campaigns.read_news", "schedule": 15.0, "options": {"expires": 15.0}},
+    "sequences": {"task": "campaigns.advance_sequences", "schedule": 30.0, "options": {"expires": 30.0}},
+    "printed copies": {"task": "learning.build_copies", "schedule": 60.0, "options": {"expires": 60.0}},
+    "heartbeat": {"task": "operations.beat", "schedule": 15.0, "options": {"expires": 15.0}},
+    "tidying": {"task": "operations.tidy", "schedule": 3600.0, "options": {"expires": 3600.0}},
+}
