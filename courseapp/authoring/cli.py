@@ -1,0 +1,70 @@
+"""`flask course …`: bringing courses in."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+
+from courseapp import clock
+from courseapp.authoring.importing import Result, import_course
+from courseapp.authoring.report import Severity
+from courseapp.extensions import db
+
+course = AppGroup("course", help="Courses: bring them in.")
+COMMANDS = (course,)
+
+
+@course.command("import")
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Look only: report and difference, nothing is written.")
+@click.option("--publish", is_flag=True, help="Let learners see it at once.")
+@click.option("--without-review", is_flag=True, help="Publish lessons that teach touch though no clinician has reviewed them.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def import_command(path: Path, dry_run: bool, publish: bool, without_review: bool, as_json: bool) -> None:
+    """Bring the course folder PATH in, through the pipeline that uploads use. Ends with 1 where errors keep it out."""
+    result = import_course(path, clock.now(), publish=publish, dry_run=dry_run, without_review=without_review)
+    if result.committed:
+        db.session.commit()
+    else:
+        db.session.rollback()
+    if as_json:
+        click.echo(json.dumps(as_facts(result, dry_run), ensure_ascii=False, indent=1))
+    else:
+        print_words(result, dry_run)
+    if result.report.has_errors:
+        sys.exit(1)
+
+
+def as_facts(result: Result, dry_run: bool) -> dict[str, object]:
+    """The result for other programs."""
+    return {
+        "ok": not result.report.has_errors,
+        "dry_run": dry_run,
+        "committed": result.committed,
+        "difference": result.difference.as_dict(),
+        "report": result.report.as_dicts(),
+    }
+
+
+def print_words(result: Result, dry_run: bool) -> None:
+    """The result for people: findings, then what changed."""
+    notes = [row for row in result.report.sorted() if row.severity is Severity.NOTE]
+    for row in result.report.sorted():
+        if row.severity is not Severity.NOTE:
+            click.echo(row.words())
+    if notes:
+        click.echo(f"{len(notes)} notes, such as: {notes[0].file}: {notes[0].message} (--json shows all)")
+    errors = result.report.count(Severity.ERROR)
+    if errors:
+        click.echo(f"Not imported: {errors} error{'s' if errors > 1 else ''} to mend first. Nothing was changed.")
+        return
+    difference = result.difference
+    counts = ", ".join(f"{len(getattr(difference, name))} {name}" for name in ("new", "changed", "removed", "unchanged")) + " lessons"
+    if dry_run:
+        click.echo(f"Dry run, nothing was written: {counts}; {len(difference.assets)} files.")
+    elif result.committed:
+        click.echo(f"Imported: {counts}; {len(difference.assets)} files.")
+    else:
+        click.echo(f"Nothing has changed: {len(difference.unchanged)} lessons are as they were.")

@@ -1,0 +1,168 @@
+"""Receiving: which files are there, and whether each is what its name says. Nothing is read further before that."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import puremagic
+
+from courseapp.authoring.report import Report
+
+TEXT = {".md": "text/markdown"}
+MEDIA = {
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".wav": "audio/wav",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".vtt": "text/vtt",
+    ".pdf": "application/pdf",
+}
+MOST_FILES = 5_000
+LARGEST_TEXT = 1_000_000  # bytes
+LARGEST_SVG = 2_000_000
+LARGEST_MEDIA = 500_000_000
+SVG_NAMESPACE = "{http://www.w3.org/2000/svg}"
+SVG_REFUSED = {"script", "foreignObject", "iframe", "image", "use", "animate", "set", "handler"}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a course folder; `path` is relative to it, with forward slashes."""
+
+    path: str
+    location: Path
+    size: int
+    digest: str
+    media_type: str
+    width: int | None = None
+    height: int | None = None
+
+    def text(self) -> str:
+        """The content of a text file."""
+        return self.location.read_text(encoding="utf-8-sig")
+
+
+def receive_folder(folder: Path, report: Report) -> dict[str, SourceFile]:
+    """The files of a course folder by path; what may not come in is reported and left out."""
+    files: dict[str, SourceFile] = {}
+    for location in _walk(folder, report):
+        path = location.relative_to(folder).as_posix()
+        if len(files) >= MOST_FILES:
+            report.error("too_many_files", path, 0, f"There are more than {MOST_FILES} files.", "Import a smaller folder.")
+            break
+        if (file := _receive_file(location, path, report)) is not None:
+            files[path] = file
+    return files
+
+
+def _walk(folder: Path, report: Report) -> Iterator[Path]:
+    for location in sorted(folder.rglob("*")):
+        path = location.relative_to(folder)
+        if any(part.startswith((".", "__MACOSX")) for part in path.parts):
+            continue
+        if location.is_symlink():
+            report.error("symlink", path.as_posix(), 0, "This is a link to another file.", "Put the file itself here.")
+        elif location.is_file():
+            yield location
+
+
+def _receive_file(location: Path, path: str, report: Report) -> SourceFile | None:
+    suffix = location.suffix.lower()
+    media_type = TEXT.get(suffix) or MEDIA.get(suffix)
+    if media_type is None:
+        report.warn(
+            "kind_unknown",
+            path,
+            0,
+            f"Files ending in “{suffix or 'nothing'}” are not taken in.",
+            "Remove it, or save it as one of the kinds we know.",
+        )
+        return None
+    size = location.stat().st_size
+    largest = LARGEST_TEXT if suffix in TEXT else LARGEST_SVG if suffix == ".svg" else LARGEST_MEDIA
+    if size > largest:
+        report.error("file_too_large", path, 0, f"The file has {size:,} bytes; {largest:,} is the most.", "Make it smaller or split it.")
+        return None
+    width = height = None
+    if suffix == ".svg":
+        found = check_svg(location.read_bytes(), path, report)
+        if found is None:
+            return None
+        width, height = found
+    elif suffix in MEDIA and not _is_what_it_says(location, suffix):
+        report.error(
+            "wrong_content", path, 0, f"The content is not that of a “{suffix}” file.", "Save it again in its own format, and name it so."
+        )
+        return None
+    return SourceFile(path, location, size, _digest(location), media_type, width, height)
+
+
+def check_svg(content: bytes, path: str, report: Report) -> tuple[int | None, int | None] | None:
+    """An SVG's size in pixels; None, with the reason reported, where it holds anything but a drawing."""
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        report.error("svg_doctype", path, 0, "The drawing declares entities.", "Save it as a plain SVG, without a document type.")
+        return None
+    try:
+        root = ElementTree.fromstring(content)  # noqa: S314  # entities and document types were refused above
+    except ElementTree.ParseError as error:
+        report.error(
+            "svg_broken", path, error.position[0], f"The drawing cannot be read: {error}.", "Save it again from your drawing program."
+        )
+        return None
+    for element in root.iter():
+        name = str(element.tag).rpartition("}")[2]
+        attributes = [key.rpartition("}")[2] for key in element.attrib]
+        reference = next((value for key, value in element.attrib.items() if key.endswith("href") and not value.startswith("#")), None)
+        if name in SVG_REFUSED or any(key.lower().startswith("on") for key in attributes) or reference is not None:
+            report.error(
+                "svg_active",
+                path,
+                0,
+                f"The drawing holds “{name}”, which can do more than draw.",
+                "Remove scripts, links, embedded pictures and animations.",
+            )
+            return None
+        if name == "style" and re.search(r"@import|url\s*\(", element.text or ""):
+            report.error(
+                "svg_active", path, 0, "The drawing's style loads something from elsewhere.", "Keep all of the style inside the drawing."
+            )
+            return None
+    box = (root.get("viewBox") or "").replace(",", " ").split()
+    if len(box) != 4:
+        report.warn("svg_size", path, 0, "The drawing has no viewBox, so it cannot be scaled.", 'Add viewBox="0 0 width height".')
+        return None, None
+    return round(float(box[2])), round(float(box[3]))
+
+
+def _is_what_it_says(location: Path, suffix: str) -> bool:
+    with location.open("rb") as file:
+        head = file.read(4096)
+    if suffix == ".vtt":
+        return head.removeprefix(b"\xef\xbb\xbf").startswith(b"WEBVTT")
+    try:
+        found = {match.extension.lower() for match in puremagic.magic_string(head, filename=location.name)}
+    except (puremagic.PureError, ValueError):
+        return False
+    same = {
+        ".jpg": {".jpg", ".jpeg", ".jpe", ".jfif"},
+        ".jpeg": {".jpg", ".jpeg", ".jpe", ".jfif"},
+        ".m4a": {".m4a", ".mp4"},
+        ".ogg": {".ogg", ".oga"},
+    }
+    return bool(found & same.get(suffix, {suffix}))
+
+
+def _digest(location: Path) -> str:
+    with location.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

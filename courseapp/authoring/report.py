@@ -1,0 +1,66 @@
+"""What is wrong with something brought in: all of it at once, each with its place and how to mend it."""
+
+import enum
+from dataclasses import asdict, dataclass, field
+
+
+class Severity(enum.StrEnum):
+    """An error keeps the import out; a warning should be looked at; a note is only said."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finding. `line` counts from 1 in the file; 0 where the whole file is meant."""
+
+    severity: Severity
+    code: str
+    file: str
+    line: int
+    message: str
+    mend: str
+
+    def words(self) -> str:
+        """The finding on one line, as a compiler prints it."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{self.severity.value:8}{place}  {self.message}  → {self.mend}"
+
+
+@dataclass
+class Report:
+    """Everything found."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def error(self, code: str, file: str, line: int, message: str, mend: str) -> None:
+        """Something that must be mended first."""
+        self.rows.append(Row(Severity.ERROR, code, file, line, message, mend))
+
+    def warn(self, code: str, file: str, line: int, message: str, mend: str) -> None:
+        """Something that should be looked at."""
+        self.rows.append(Row(Severity.WARNING, code, file, line, message, mend))
+
+    def note(self, code: str, file: str, line: int, message: str, mend: str) -> None:
+        """Something to know."""
+        self.rows.append(Row(Severity.NOTE, code, file, line, message, mend))
+
+    def count(self, severity: Severity) -> int:
+        """How many findings of a severity."""
+        return sum(row.severity is severity for row in self.rows)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the import must stay out."""
+        return self.count(Severity.ERROR) > 0
+
+    def sorted(self) -> list[Row]:
+        """By file and line, the gravest first within a line."""
+        order = list(Severity)
+        return sorted(self.rows, key=lambda row: (row.file, row.line, order.index(row.severity)))
+
+    def as_dicts(self) -> list[dict[str, object]]:
+        """For JSON."""
+        return [{**asdict(row), "severity": row.severity.value} for row in self.sorted()]

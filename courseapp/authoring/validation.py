@@ -1,0 +1,80 @@
+"""Validating a draft: what holds between its parts, and what a reader must never miss."""
+
+import re
+
+from courseapp.authoring.reading import CourseDraft, LessonDraft
+from courseapp.authoring.report import Report
+from courseapp.catalog.markdown import count_boxes, parse
+from courseapp.catalog.models import Need
+
+
+def validate(draft: CourseDraft, report: Report) -> None:
+    """Report everything that is wrong with a draft beside its single fields."""
+    _unique([(module.key, f"{module.folder}/module.md") for module in draft.modules], "module key", report)
+    _unique([(lesson.key, lesson.file) for lesson in draft.lessons], "lesson id", report)
+    _sample(draft, report)
+    for lesson in draft.lessons:
+        _lesson(lesson, report)
+
+
+def _unique(keys: list[tuple[str, str]], what: str, report: Report) -> None:
+    seen: dict[str, str] = {}
+    for key, file in keys:
+        if key and key in seen:
+            report.error("id_twice", file, 0, f"The {what} “{key}” is used in {seen[key]} too.", "Give each its own: progress hangs on it.")
+        seen.setdefault(key, file)
+
+
+def _sample(draft: CourseDraft, report: Report) -> None:
+    key = draft.front.get("sample")
+    if key is None:
+        return
+    lesson = next((lesson for lesson in draft.lessons if lesson.key == key), None)
+    if lesson is None:
+        report.error("sample_unknown", "course.md", 0, f"The sample lesson “{key}” does not exist.", "Name the id of one of the lessons.")
+    elif lesson.needs_check is not Need.NONE:
+        report.error(
+            "sample_closed", "course.md", 0, f"The sample lesson “{key}” needs the safety check.", "Choose one that everyone may read."
+        )
+
+
+def _lesson(lesson: LessonDraft, report: Report) -> None:
+    tokens = parse(lesson.body)
+    boxes = count_boxes(tokens, "stop-if")
+    if lesson.needs_check is not Need.NONE and boxes != 1:
+        words = "has no “stop if” box" if not boxes else f"has {boxes} “stop if” boxes"
+        report.error(
+            "stop_if", lesson.file, 0, f"This lesson needs the safety check and {words}.", "Put exactly one “::: stop-if” near its top."
+        )
+    for token in tokens:
+        if token.type == "heading_open" and token.tag == "h1" and token.map:
+            line = lesson.body_line + token.map[0]
+            report.warn("heading_one", lesson.file, line, "A heading with one # competes with the lesson's title.", "Begin with ##.")
+    for number, line_text in enumerate(lesson.body.split("\n")):
+        if re.search(r"</?[a-zA-Z][^>]*>", re.sub(r"`[^`]*`|<https?://[^>]*>", "", line_text)):
+            report.warn(
+                "raw_html", lesson.file, lesson.body_line + number, "HTML is shown as written, not as markup.", "Write it in Markdown."
+            )
+    if lesson.reviewed_by is None:
+        report.note(
+            "not_reviewed",
+            lesson.file,
+            0,
+            "No clinician has reviewed this lesson; its page says so.",
+            "Fill in reviewed_by, reviewed_on and review_due.",
+        )
+    elif lesson.reviewed_on is None:
+        report.error("review_undated", lesson.file, 0, "A reviewer is named, but not when.", "Fill in reviewed_on.")
+
+
+def refuse_unreviewed_touch(draft: CourseDraft, report: Report) -> None:
+    """Lessons that teach touch are not published in production without a clinician's review."""
+    for lesson in draft.lessons:
+        if lesson.needs_check is Need.TOUCH and lesson.reviewed_by is None:
+            report.error(
+                "touch_unreviewed",
+                lesson.file,
+                0,
+                "This lesson teaches touch and no clinician has reviewed it.",
+                "Have it reviewed, or add --without-review.",
+            )

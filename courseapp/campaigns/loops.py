@@ -1,0 +1,44 @@
+"""Reading the news and advancing runs, a commit for each piece."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from courseapp.campaigns import runs
+from courseapp.extensions import db
+from courseapp.journal.events import unread
+
+BATCH = 100
+
+
+def read_news(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
+    """Follow unread events, a commit each batch; returns how many. What they make due is advanced at once."""
+    ends, count = time.monotonic() + seconds, 0
+    while time.monotonic() < ends:
+        now = clock()
+        batch = unread("campaigns", BATCH)
+        for receipt, event in batch:
+            runs.follow(event, now)
+            receipt.read_at = now
+        db.session.commit()
+        count += len(batch)
+        if len(batch) < BATCH:
+            break
+    if count:
+        advance_runs(clock, seconds)
+    return count
+
+
+def advance_runs(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
+    """Send what is due of all runs, a commit each batch; returns how many were advanced."""
+    ends, count = time.monotonic() + seconds, 0
+    while time.monotonic() < ends:
+        now = clock()
+        batch = runs.runs_due(now, BATCH)
+        for run in batch:
+            runs.advance(run, now)
+        db.session.commit()
+        count += len(batch)
+        if len(batch) < BATCH:
+            break
+    return count

@@ -1,0 +1,17 @@
+"""Wake-ups for sequences."""
+
+from courseapp import clock
+from courseapp.campaigns import loops
+from courseapp.extensions import celery
+
+
+@celery.task(name="campaigns.read_news")
+def read_news() -> None:
+    """Begin and end runs by what the journal says."""
+    loops.read_news(clock.now)
+
+
+@celery.task(name="campaigns.advance_sequences")
+def advance_sequences() -> None:
+    """Send the steps that are due."""
+    loops.advance_runs(clock.now)

@@ -1,0 +1,83 @@
+"""The public page of a course: read once per version of the course, then from memory with no query."""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from courseapp.catalog.models import Course, Lesson, Revision
+from courseapp.catalog.outline import OutlineModule, Totals, is_released, outline_of, published_course, totals_of
+from courseapp.extensions import db
+
+FRESH_FOR = 10.0  # seconds for which a published change may still be hidden
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What the public page shows."""
+
+    course: dict[str, Any]
+    modules: list[OutlineModule]
+    totals: Totals
+    sample: dict[str, Any] | None
+    version: tuple[int, int]
+
+
+class LandingMemory:
+    """The landing data of each course, kept in this process for `FRESH_FOR` seconds."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, Landing | None]] = {}
+        self._lock = threading.Lock()
+
+    def landing(self, slug: str) -> Landing | None:
+        """The landing of a published course, or None where there is none."""
+        kept = self._kept.get(slug)
+        if kept is not None and time.monotonic() - kept[0] < FRESH_FOR:
+            return kept[1]
+        fresh = landing_of(slug)
+        with self._lock:
+            self._kept = {**self._kept, slug: (time.monotonic(), fresh)} if len(self._kept) < 100 else {slug: (time.monotonic(), fresh)}
+        return fresh
+
+    def forget(self) -> None:
+        """Read anew next time."""
+        self._kept = {}
+
+
+def landing_of(slug: str) -> Landing | None:
+    """The landing as the database has it."""
+    course = published_course(slug)
+    if course is None:
+        return None
+    outline = outline_of(course)
+    front = course.front
+    words = {
+        "slug": course.slug,
+        "title": course.title,
+        "headline": course.headline,
+        "summary": course.summary,
+        "edition": course.edition,
+        "language": course.language,
+        "article_html": course.article_html,
+        "for_whom": front.get("for_whom", []),
+        "not_for": front.get("not_for", []),
+        "questions": front.get("questions", []),
+        "made_by": front.get("made_by", ""),
+    }
+    return Landing(words, outline, totals_of(outline), _sample(course), (course.id, course.version))
+
+
+def _sample(course: Course) -> dict[str, Any] | None:
+    key = course.front.get("sample")
+    row = db.session.execute(
+        sa.select(Lesson, Revision)
+        .join(Revision, sa.and_(Revision.lesson_id == Lesson.id, Revision.number == Lesson.revision_number))
+        .where(Lesson.course_id == course.id, Lesson.key == key, is_released())
+    ).one_or_none()
+    if row is None:
+        return None
+    lesson, revision = row
+    return {"title": lesson.title, "minutes": lesson.minutes, "shows": lesson.shows, "html": revision.html}

@@ -1,0 +1,44 @@
+"""Taking a course."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from courseapp.accounts.models import User
+from courseapp.catalog.models import Course
+from courseapp.extensions import db
+from courseapp.journal import events
+from courseapp.learning.models import Enrolment
+
+
+def enrol(user: User, course: Course, now: datetime) -> Enrolment:
+    """Start a course; starting it again changes nothing."""
+    found = enrolment_of(user, course.slug)
+    if found is not None:
+        return found[0]
+    enrolment = Enrolment(user_id=user.id, course_id=course.id, started_at=now)
+    db.session.add(enrolment)
+    events.record("enrolled", f"user:{user.id}", now, user_id=user.id, course_id=course.id)
+    return enrolment
+
+
+def enrolment_of(user: User, slug: str) -> tuple[Enrolment, Course] | None:
+    """A person's enrolment in a published course, or None."""
+    row = db.session.execute(
+        sa.select(Enrolment, Course)
+        .join(Course, Course.id == Enrolment.course_id)
+        .where(Enrolment.user_id == user.id, Course.slug == slug, Course.published_at.is_not(None))
+    ).one_or_none()
+    return (row[0], row[1]) if row is not None else None
+
+
+def enrolments_of(user: User) -> Sequence[tuple[Enrolment, Course]]:
+    """What a person takes, the latest first."""
+    rows = db.session.execute(
+        sa.select(Enrolment, Course)
+        .join(Course, Course.id == Enrolment.course_id)
+        .where(Enrolment.user_id == user.id, Course.published_at.is_not(None))
+        .order_by(Enrolment.started_at.desc())
+    )
+    return [(enrolment, course) for enrolment, course in rows]

@@ -1,0 +1,63 @@
+"""A guest's course and an account's, made one when their person says they are theirs."""
+
+import sqlalchemy as sa
+
+from courseapp.accounts.models import User
+from courseapp.accounts.sessions import end_sessions
+from courseapp.catalog.models import Lesson, Need
+from courseapp.extensions import db, insert_into
+from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
+
+
+def guest_of(public_id: str | None) -> User | None:
+    """The guest of an id, while it still is one."""
+    if not public_id:
+        return None
+    return db.session.scalar(sa.select(User).where(User.public_id == public_id, User.contact_id.is_(None), User.disabled_at.is_(None)))
+
+
+def titles_done(user: User) -> list[str]:
+    """The lessons a person has done that may be named to whoever reads the address's mail: none that need the check."""
+    query = (
+        sa.select(Lesson.title)
+        .join(Completion, Completion.lesson_id == Lesson.id)
+        .where(Completion.user_id == user.id, Lesson.needs_check == Need.NONE)
+    )
+    return list(db.session.scalars(query.order_by(Lesson.position)))
+
+
+def join_guest(guest: User, account: User) -> None:
+    """Give the account what the guest had; the earlier date counts, and the guest is gone."""
+    _join_enrolments(guest, account)
+    done = db.session.scalars(sa.select(Completion).where(Completion.user_id == guest.id)).all()
+    for completion in done:
+        statement = insert_into(Completion).values(user_id=account.id, lesson_id=completion.lesson_id, completed_at=completion.completed_at)
+        db.session.execute(statement.on_conflict_do_nothing(index_elements=["user_id", "lesson_id"]))
+    _join_outcome(guest, account)
+    end_sessions(guest)
+    db.session.flush()
+    db.session.execute(sa.delete(User).where(User.id == guest.id))
+
+
+def _join_enrolments(guest: User, account: User) -> None:
+    for enrolment in db.session.scalars(sa.select(Enrolment).where(Enrolment.user_id == guest.id)).all():
+        own = db.session.scalar(sa.select(Enrolment).where(Enrolment.user_id == account.id, Enrolment.course_id == enrolment.course_id))
+        if own is None:
+            enrolment.user_id = account.id
+            continue
+        own.started_at = min(own.started_at, enrolment.started_at)
+        own.finished_at = min(filter(None, (own.finished_at, enrolment.finished_at)), default=None)
+        if enrolment.last_opened_at is not None and (own.last_opened_at is None or enrolment.last_opened_at > own.last_opened_at):
+            own.last_lesson_id, own.last_opened_at = enrolment.last_lesson_id, enrolment.last_opened_at
+
+
+def _join_outcome(guest: User, account: User) -> None:
+    """The later outcome counts: it is the one about how the person is now."""
+    theirs = db.session.get(SafetyOutcome, guest.id)
+    own = db.session.get(SafetyOutcome, account.id)
+    if theirs is None or (own is not None and own.decided_at >= theirs.decided_at):
+        return
+    if own is None:
+        own = SafetyOutcome(user_id=account.id, outcome=theirs.outcome, wording=theirs.wording, decided_at=theirs.decided_at)
+        db.session.add(own)
+    own.outcome, own.wording, own.decided_at = theirs.outcome, theirs.wording, theirs.decided_at

@@ -1,0 +1,61 @@
+"""Enrolments, completions, safety outcomes."""
+
+import enum
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from courseapp.accounts.models import User
+from courseapp.catalog.models import Course
+from courseapp.columns import BigId, Moment, PrimaryKey, enum_of
+from courseapp.extensions import Model
+
+
+class Outcome(enum.StrEnum):
+    """What the safety check came to. For the learner's eyes alone."""
+
+    NOW = "now"
+    PROFESSIONAL = "professional"
+    GENTLY = "gently"
+    AHEAD = "ahead"
+
+
+class Enrolment(Model):
+    """That a person takes a course. `finished_at` is sticky: lessons that come later do not undo it."""
+
+    __tablename__ = "enrolments"
+    __table_args__ = (sa.UniqueConstraint("user_id", "course_id"),)
+
+    id: Mapped[PrimaryKey]
+    user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"))
+    course_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"), index=True)
+    started_at: Mapped[Moment]
+    finished_at: Mapped[Moment | None]
+    last_lesson_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("lessons.id", ondelete="SET NULL"), index=True)
+    last_opened_at: Mapped[Moment | None]
+
+    user: Mapped[User] = relationship()
+    course: Mapped[Course] = relationship()
+
+
+class Completion(Model):
+    """That a person has done a lesson. Of technique lessons this is for the learner alone and counts nowhere."""
+
+    __tablename__ = "completions"
+    __table_args__ = (sa.UniqueConstraint("user_id", "lesson_id"),)
+
+    id: Mapped[PrimaryKey]
+    user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"))
+    lesson_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("lessons.id", ondelete="CASCADE"), index=True)
+    completed_at: Mapped[Moment]
+
+
+class SafetyOutcome(Model):
+    """A person's latest outcome: what, of which wording, when. The answers were thrown away."""
+
+    __tablename__ = "safety_outcomes"
+
+    user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    outcome: Mapped[Outcome] = mapped_column(enum_of(Outcome))
+    wording: Mapped[str] = mapped_column(sa.String(20))
+    decided_at: Mapped[Moment]

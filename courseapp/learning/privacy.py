@@ -1,0 +1,39 @@
+"""What learning holds about a person."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from courseapp.catalog.models import Course, Lesson
+from courseapp.extensions import db
+from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
+
+
+def export(user_id: int) -> dict[str, Any]:
+    """Courses, completions, and the last outcome of the safety check."""
+    enrolments = db.session.execute(
+        sa.select(Course.title, Enrolment.started_at, Enrolment.finished_at)
+        .join(Course, Course.id == Enrolment.course_id)
+        .where(Enrolment.user_id == user_id)
+    )
+    completions = db.session.execute(
+        sa.select(Lesson.title, Completion.completed_at)
+        .join(Lesson, Lesson.id == Completion.lesson_id)
+        .where(Completion.user_id == user_id)
+        .order_by(Completion.completed_at)
+    )
+    kept = db.session.get(SafetyOutcome, user_id)
+    return {
+        "courses": [
+            {"title": title, "started_at": started.isoformat(), "finished_at": finished.isoformat() if finished else None}
+            for title, started, finished in enrolments
+        ],
+        "lessons_done": [{"title": title, "at": at.isoformat()} for title, at in completions],
+        "safety_check": {"outcome": kept.outcome.value, "wording": kept.wording, "at": kept.decided_at.isoformat()} if kept else None,
+    }
+
+
+def erase(user_id: int) -> None:
+    """Forget enrolments, completions and the outcome."""
+    for model in (SafetyOutcome, Completion, Enrolment):
+        db.session.execute(sa.delete(model).where(model.user_id == user_id))

@@ -1,0 +1,201 @@
+"""Progress: counted from completions, never stored, never over 100 %.
+
+Only released lessons that need no safety check count; technique lessons keep their ticks for the learner alone, so that
+no number can give an outcome away. Having finished is sticky: what comes later shows as new.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from courseapp.accounts.models import User
+from courseapp.catalog.models import Lesson, Module, Need
+from courseapp.catalog.outline import is_released
+from courseapp.extensions import db, insert_into
+from courseapp.journal import events
+from courseapp.learning.gate import can_open
+from courseapp.learning.models import Completion, Enrolment, Outcome
+
+
+@dataclass
+class Row:
+    """One lesson of a learner's outline."""
+
+    lesson_id: int
+    id: str
+    number: int
+    title: str
+    minutes: int
+    shows: str
+    needs_check: Need
+    done_at: datetime | None
+    locked: bool
+    is_new: bool
+    module_title: str
+    current: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the learner has done it."""
+        return self.done_at is not None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is part of progress."""
+        return self.needs_check is Need.NONE
+
+
+@dataclass
+class ModuleRows:
+    """One module of a learner's outline."""
+
+    number: int
+    title: str
+    summary: str
+    lessons: list[Row] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """How many of its lessons count."""
+        return sum(row.counts for row in self.lessons)
+
+    @property
+    def done(self) -> int:
+        """How many of those are done."""
+        return sum(row.counts and row.done for row in self.lessons)
+
+    @property
+    def minutes_done(self) -> int:
+        """Minutes of the lessons that count and are done."""
+        return sum(row.minutes for row in self.lessons if row.counts and row.done)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a learner is in a course."""
+
+    done: int
+    total: int
+    minutes_left: int
+    finished_at: datetime | None
+    new_since: int
+
+    @property
+    def percent(self) -> int:
+        """Whole per cent, rounded down."""
+        return 100 * self.done // self.total if self.total else 0
+
+
+@dataclass(frozen=True)
+class LearnerOutline:
+    """A learner's outline and what it adds up to."""
+
+    modules: list[ModuleRows]
+    progress: Progress
+
+    @property
+    def rows(self) -> list[Row]:
+        """All lessons in order."""
+        return [row for module in self.modules for row in module.lessons]
+
+
+def outline_for(user_id: int, course_id: int, finished_at: datetime | None, outcome: Outcome | None) -> LearnerOutline:
+    """A learner's outline in one query."""
+    columns = (
+        Lesson.id,
+        Lesson.public_id,
+        Lesson.title,
+        Lesson.minutes,
+        Lesson.shows,
+        Lesson.needs_check,
+        Lesson.published_at,
+        Lesson.module_id,
+        Module.title.label("module_title"),
+        Module.summary.label("module_summary"),
+        Completion.completed_at,
+    )
+    found = db.session.execute(
+        sa.select(*columns)
+        .join(Module, Module.id == Lesson.module_id)
+        .outerjoin(Completion, sa.and_(Completion.lesson_id == Lesson.id, Completion.user_id == user_id))
+        .where(Lesson.course_id == course_id, is_released())
+        .order_by(Lesson.position)
+    )
+    modules: dict[int, ModuleRows] = {}
+    for number, row in enumerate(found, start=1):
+        module = modules.setdefault(row.module_id, ModuleRows(len(modules) + 1, row.module_title, row.module_summary))
+        is_new = finished_at is not None and row.completed_at is None and row.needs_check is Need.NONE and row.published_at > finished_at
+        module.lessons.append(
+            Row(
+                lesson_id=row.id,
+                id=row.public_id,
+                number=number,
+                title=row.title,
+                minutes=row.minutes,
+                shows=row.shows,
+                needs_check=row.needs_check,
+                done_at=row.completed_at,
+                locked=not can_open(row.needs_check, outcome),
+                is_new=is_new,
+                module_title=row.module_title,
+            )
+        )
+    outline = list(modules.values())
+    return LearnerOutline(outline, _progress_of(outline, finished_at))
+
+
+def _progress_of(modules: list[ModuleRows], finished_at: datetime | None) -> Progress:
+    counted = [row for module in modules for row in module.lessons if row.counts]
+    left = [row for row in counted if not row.done]
+    return Progress(
+        len(counted) - len(left), len(counted), sum(row.minutes for row in left), finished_at, sum(row.is_new for row in counted)
+    )
+
+
+def next_lesson(outline: LearnerOutline, last_opened_id: int | None) -> Row | None:
+    """Where to continue: the lesson opened last while it is not done, else the first that counts and is not done."""
+    rows = outline.rows
+    last = next((row for row in rows if row.lesson_id == last_opened_id), None)
+    if last is not None and not last.done and not last.locked:
+        return last
+    return next((row for row in rows if row.counts and not row.done), None)
+
+
+def complete_lesson(enrolment: Enrolment, lesson: Lesson, now: datetime) -> bool:
+    """Note that a lesson is done; doing it twice changes nothing. True when this finished the course.
+
+    What is written to the journal says nothing of technique lessons.
+    """
+    user_id = enrolment.user_id
+    if not _add_completion(user_id, lesson.id, now) or lesson.needs_check is not Need.NONE:
+        return False
+    events.record("lesson_completed", f"user:{user_id}", now, user_id=user_id, course_id=lesson.course_id, lesson_id=lesson.id)
+    if enrolment.finished_at is not None or _open_lessons(user_id, lesson.course_id):
+        return False
+    enrolment.finished_at = now
+    events.record("course_completed", f"user:{user_id}", now, user_id=user_id, course_id=lesson.course_id)
+    return True
+
+
+def undo_completion(user: User, lesson: Lesson) -> None:
+    """Take a completion back. Having finished the course stays."""
+    db.session.execute(sa.delete(Completion).where(Completion.user_id == user.id, Completion.lesson_id == lesson.id))
+
+
+def note_opening(enrolment: Enrolment, lesson: Lesson, now: datetime) -> None:
+    """Remember where the learner is."""
+    enrolment.last_lesson_id = lesson.id
+    enrolment.last_opened_at = now
+
+
+def _add_completion(user_id: int, lesson_id: int, now: datetime) -> bool:
+    statement = insert_into(Completion).values(user_id=user_id, lesson_id=lesson_id, completed_at=now)
+    made = db.session.scalar(statement.on_conflict_do_nothing(index_elements=["user_id", "lesson_id"]).returning(Completion.id))
+    return made is not None
+
+
+def _open_lessons(user_id: int, course_id: int) -> bool:
+    done = sa.exists().where(Completion.lesson_id == Lesson.id, Completion.user_id == user_id)
+    query = sa.select(sa.exists().where(Lesson.course_id == course_id, is_released(), Lesson.needs_check == Need.NONE, ~done))
+    return bool(db.session.scalar(query))

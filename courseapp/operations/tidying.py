@@ -1,0 +1,27 @@
+"""What is kept only for a while goes when its time is over. The times stand in docs/privacy.md."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
+from courseapp.accounts.sessions import IDLE
+from courseapp.extensions import db
+
+REQUESTS = timedelta(days=2)
+IDLE_GUESTS = timedelta(days=120)
+
+
+def tidy(now: datetime) -> dict[str, int]:
+    """Delete spent sign-in requests, ended sessions, and guests nobody can come back to; how many of each."""
+    last_seen = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
+    deletions = {
+        "requests": sa.delete(SignInRequest).where(SignInRequest.created_at < now - REQUESTS),
+        "changes": sa.delete(AddressChange).where(AddressChange.expires_at < now - REQUESTS),
+        "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
+        "guests": sa.delete(User).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~last_seen),
+    }
+    counts = {}
+    for name, statement in deletions.items():
+        counts[name] = db.session.execute(statement.execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
+    return counts
