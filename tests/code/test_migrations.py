@@ -1,0 +1,102 @@
+"""Migrations build exactly what the models say, one step at a time, up and down, on both databases."""
+
+import re
+from pathlib import Path
+
+import flask_migrate
+import pytest
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+from courseapp.extensions import db
+from tests.code.schemas import dump
+from tests.code.source import ROOT, expect
+
+MIGRATIONS = ROOT / "migrations"
+
+
+def misnumbered(folder: Path) -> list[str]:
+    """Migrations that are not 0001_…, 0002_… in one line, or a HEAD file that does not name the last of them."""
+    script = ScriptDirectory(str(folder))
+    found, heads = [], script.get_heads()
+    if len(heads) != 1:
+        found.append(f"migrations: {len(heads)} heads; parallel migrations must be put in line")
+    if (folder / "HEAD").read_text().strip() not in heads:
+        found.append(f"migrations/HEAD: names {(folder / 'HEAD').read_text().strip()!r}, the head is {heads}")
+    revisions = sorted(script.walk_revisions(), key=lambda step: str(step.revision))
+    for number, step in enumerate(revisions, 1):
+        before = revisions[number - 2].revision if number > 1 else None
+        if (
+            not re.fullmatch(rf"{number:04}_\w+\.py", Path(step.path).name)
+            or step.revision != f"{number:04}"
+            or step.down_revision != before
+        ):
+            found.append(f"migrations/versions/{Path(step.path).name}: should be {number:04}_…, follow {before}, and be called so inside")
+    return found
+
+
+def test_the_migrations_stand_in_line():
+    assert misnumbered(MIGRATIONS) == []
+
+
+def test_the_migrations_build_what_the_models_say(app, database, tmp_path):
+    migrated = dump(db.engine)
+    engine = sa.create_engine(database.empty_beside())
+    db.metadata.create_all(engine)
+    modelled = dump(engine)
+    engine.dispose()
+    assert len(modelled) > 100
+    assert {"only in the migrations": migrated - modelled, "only in the models": modelled - migrated} == {
+        "only in the migrations": set(),
+        "only in the models": set(),
+    }
+
+
+def test_each_migration_goes_up_and_down(make_app, database):
+    app = make_app(database_url=database.empty_beside())
+    with app.app_context():
+        steps = [str(step.revision) for step in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
+        for before, step in zip(["base", *steps], steps, strict=False):
+            lower = dump(db.engine)
+            flask_migrate.upgrade(revision=step)
+            upper = dump(db.engine)
+            assert upper != lower, f"{step} changes nothing"
+            flask_migrate.downgrade(revision=before)
+            assert dump(db.engine) == lower, f"{step} does not go down to where it came from"
+            flask_migrate.upgrade(revision=step)
+            assert dump(db.engine) == upper, f"{step} does not come up again"
+
+
+def test_a_changed_check_and_a_changed_index_are_noticed(database):
+    """The comparison itself: a dump differs where Alembic's own comparison sees nothing."""
+    table = "CREATE TABLE planted (n INTEGER, state VARCHAR(9), CHECK (state IN ({states})))"
+    index = "CREATE INDEX ix_planted ON planted (n) WHERE n > {least}"
+    seen = set()
+    for states, least in (("'a, b', 'c'", 1), ("'a, b'", 1), ("'a, b'", 2)):
+        engine = sa.create_engine(database.empty_beside())
+        with engine.begin() as connection:
+            connection.exec_driver_sql(table.format(states=states))
+            connection.exec_driver_sql(index.format(least=least))
+        seen.add(frozenset(dump(engine)))
+        engine.dispose()
+    assert len(seen) == 3
+
+
+STEP = 'revision = "{number}"\ndown_revision = {before!r}\ndef upgrade(): pass\ndef downgrade(): pass\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "head", "words"),
+    [
+        ({"0001_a.py": ("0001", None), "0002_b.py": ("0002", "0001")}, "0002", None),
+        ({"0001_a.py": ("0001", None), "0002_b.py": ("0002", "0001")}, "0001", "HEAD"),
+        ({"0001_a.py": ("0001", None), "0002_b.py": ("0002", "0001"), "0003_c.py": ("0003", "0001")}, "0003", "2 heads"),
+        ({"0001_a.py": ("0001", None), "abc_b.py": ("abc", "0001")}, "abc", "should be 0002"),
+    ],
+)
+def test_planted_migrations_are_judged_rightly(tmp_path, files, head, words):
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "HEAD").write_text(f"{head}\n")
+    for name, (number, before) in files.items():
+        (tmp_path / "versions" / name).write_text(STEP.format(number=number, before=before))
+    expect(misnumbered(tmp_path), words)
