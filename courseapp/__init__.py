@@ -50,6 +50,7 @@ def create_app(**overrides: Any) -> Flask:
         HOME_ENDPOINT="learning.my_courses",  # where signing in leads; accounts stands below learning and may not know
         JOIN_ENDPOINT="learning.join",
         WAKES=WAKES,
+        FOREIGN_POSTS=frozenset({"mailing.stop"}),  # RFC 8058: one-click unsubscription comes from the mail program
     )
     init_logs(settings)
     init_extensions(app, settings)

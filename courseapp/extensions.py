@@ -147,30 +147,27 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _init_broker(app: Flask, settings: Settings) -> None:
-    options: dict[str, object]
+def _transport_options(settings: Settings) -> dict[str, object]:
     if settings.redis_url:
-        options = {
+        return {
             "max_retries": 0,
             "socket_connect_timeout": BROKER_PATIENCE,
             "socket_timeout": 30,
             "visibility_timeout": 3600,
-            "unacked_restore_interval": 2,
+            "unacked_restore_interval": 2,  # else work of a killed worker comes back only after some 100 s
             "unacked_restore_throttle": 1,
         }
-    else:
-        folder = (settings.data_dir / "broker").absolute()
-        for name in ("queue", "control"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        options = {
-            "data_folder_in": str(folder / "queue"),
-            "data_folder_out": str(folder / "queue"),
-            "control_folder": str(folder / "control"),
-            "polling_interval": 0.1,
-        }
+    folder = (settings.data_dir / "broker").absolute()
+    for name in ("queue", "control"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    queue, control = str(folder / "queue"), str(folder / "control")
+    return {"data_folder_in": queue, "data_folder_out": queue, "control_folder": control, "polling_interval": 0.1}
+
+
+def _init_broker(app: Flask, settings: Settings) -> None:
     celery.conf.update(
         broker_url=settings.redis_url or "filesystem://localhost",
-        broker_transport_options=options,
+        broker_transport_options=_transport_options(settings),
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=BROKER_PATIENCE,
         task_ignore_result=True,

@@ -6,9 +6,10 @@ from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, request, send_file, session
-from flask_babel import format_date, format_datetime, get_locale, ngettext
+from flask_babel import format_date, format_time, get_locale, ngettext
 from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
@@ -18,6 +19,7 @@ from whitenoise import WhiteNoise
 
 from courseapp import clock, storage
 from courseapp.config import Settings
+from courseapp.extensions import SAFE_METHODS
 
 FORM_MARK = "form-token-goes-here"
 _pages: dict[tuple[object, ...], list[str]] = {}
@@ -65,6 +67,8 @@ def init_web(app: Flask, settings: Settings) -> None:
     if secure:
         headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
 
+    _refuse_foreign_posts(app)
+
     @app.after_request
     def add_headers(answer: Response) -> Response:
         for name, value in headers.items():
@@ -81,7 +85,20 @@ def init_web(app: Flask, settings: Settings) -> None:
     )
     if settings.trusted_proxies:
         count = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]  # as above
+
+
+def _refuse_foreign_posts(app: Flask) -> None:
+    """A form sent from another site is refused, even with a token (Fetch Metadata, RFC 6454)."""
+
+    @app.before_request
+    def refuse() -> None:
+        if request.method in SAFE_METHODS or request.endpoint in app.config["FOREIGN_POSTS"]:
+            return
+        origin = request.headers.get("Origin")
+        is_foreign = origin is not None and urlsplit(origin).netloc != request.host
+        if is_foreign or request.headers.get("Sec-Fetch-Site") == "cross-site":
+            abort(400)
 
 
 def _static_headers(headers: dict[str, str], _path: str, _url: str) -> None:
@@ -106,6 +123,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         csrf_token=form_token,
         current_user=current_user,
         ngettext=ngettext,
+        page_language=page_language,
         now=clock.now,
     )
     app.jinja_env.filters.update(day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
@@ -116,6 +134,11 @@ def static_url(name: str) -> str:
     """The address of a static file, with its content's hash, so that browsers may keep it for a year."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
     return f"/static/{name}?v={digest}"
+
+
+def page_language() -> str:
+    """The language of the words on this page, as HTML names it (BCP 47)."""
+    return str(get_locale() or "en").replace("_", "-")
 
 
 def csrf_field() -> Markup:
@@ -135,7 +158,7 @@ def day_words(value: date | datetime | None) -> str:
 
 def moment_words(value: datetime | None) -> str:
     """A date and time in the reader's zone; empty for none."""
-    return format_datetime(value, "medium") if value else ""
+    return f"{format_date(value, 'medium')}, {format_time(value, 'short')}" if value else ""
 
 
 def minutes_words(minutes: int) -> str:

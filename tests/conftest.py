@@ -45,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the markers, keep the developer's own settings out, and start the servers where this process leads the run."""
     config.addinivalue_line("markers", "one_database: the database does not matter; run on SQLite alone")
     config.addinivalue_line("markers", "settings(**overrides): an application of its own, with these settings")
+    config.addinivalue_line("markers", "xdist_group(name): of xdist, named here for runs without it")
     Settings.model_config["env_file"] = None
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
@@ -74,6 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database", DATABASES[:1] if alone else DATABASES, indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests share one worker, and so one browser."""
     for item in items:

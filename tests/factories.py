@@ -145,7 +145,7 @@ def make_revision(lesson: Lesson, **kw: Any) -> Revision:
         "created_at": NOW,
     }
     revision = _add(Revision(**{**values, **kw}))
-    lesson.revision_id = revision.id
+    lesson.revision_number = number
     db.session.flush()
     return revision
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 from sqlalchemy.orm import joinedload
 
-from courseapp.accounts.models import AddressChange, User
+from courseapp.accounts.models import AddressChange, SignInRequest, User
 from courseapp.accounts.people import user_of_contact
 from courseapp.accounts.sessions import end_sessions, hash_of_token
 from courseapp.contacts.address import address_key, clean_address
@@ -71,7 +71,13 @@ def change_of_link(token: str, now: datetime) -> tuple[AddressChange, str] | Non
 
 
 def confirm_side(change: AddressChange, side: str, now: datetime) -> bool:
-    """Note one address's yes; True once both have said it and the address is changed. Other sessions end then."""
+    """Note one address's yes; True once both have said it and the address is changed. All sessions and open links end then.
+
+    Raises Refusal where the new address has an account: to its own reader, as soon as they press the button.
+    """
+    db.session.refresh(change, with_for_update=True)  # both may say yes at the same moment
+    if side == "new" and change.finished_at is None and user_of_contact(change.new_contact) is not None:
+        raise Refusal(_("That address belongs to another account. Sign in with it, or choose another address."))
     if side == "old":
         change.old_confirmed_at = change.old_confirmed_at or now
     else:
@@ -86,5 +92,7 @@ def confirm_side(change: AddressChange, side: str, now: datetime) -> bool:
     move_to_address(change.user.contact, change.new_contact, now)
     change.finished_at = now
     end_sessions(change.user)
+    stale = (change.user.contact_id, change.new_contact_id)  # a link mailed to the old address opens nothing any more
+    db.session.execute(sa.delete(SignInRequest).where(SignInRequest.contact_id.in_(stale)))
     events.record("address_changed", f"user:{change.user.id}", now)
     return True

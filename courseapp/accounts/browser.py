@@ -18,12 +18,17 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def address_of_form() -> str:
     """The key of per-address rate limits: a hash of what was typed."""
-    return keyed_hash("limit", request.form.get("address", "").strip().casefold())[:32]
+    return keyed_hash("limit", typed_address().casefold())[:32]
+
+
+def typed_address() -> str:
+    """The address to which this form would have a mail sent; empty for none."""
+    return (request.form.get("address") or request.form.get("new_address") or "").strip()
 
 
 def has_no_address() -> bool:
     """Whether the form asks for no mail, so that no limit on mail applies."""
-    return not request.form.get("address", "").strip()
+    return not typed_address()
 
 
 per_address: Decorator = limiter.shared_limit(

@@ -20,7 +20,7 @@ class Role(enum.StrEnum):
     OWNER = "owner"
 
 
-class User(UserMixin, Model):  # type: ignore[misc]  # flask-login ships no types
+class User(UserMixin, Model):
     """A person who uses the site. Without a contact it is a guest: known to one browser alone."""
 
     __tablename__ = "users"

@@ -24,11 +24,15 @@ def export(user: User) -> dict[str, Any]:
     }
 
 
-def erase(user: User) -> None:
-    """Forget the user with sessions, requests and roles."""
+def erase(user: User | None, contact_id: int | None) -> None:
+    """Forget the user with sessions and roles, and every link that was mailed to the contact: none may open anything again."""
+    if contact_id is not None:
+        db.session.execute(sa.delete(SignInRequest).where(SignInRequest.contact_id == contact_id))
+        db.session.execute(sa.delete(AddressChange).where(AddressChange.new_contact_id == contact_id))
+    if user is None:
+        return
     for model in (LoginSession, RoleGrant, AddressChange):
         db.session.execute(sa.delete(model).where(model.user_id == user.id))
-    requests = sa.delete(SignInRequest).where(sa.or_(SignInRequest.guest_id == user.id, SignInRequest.contact_id == user.contact_id))
-    db.session.execute(requests)
+    db.session.execute(sa.delete(SignInRequest).where(SignInRequest.guest_id == user.id))
     db.session.flush()
     db.session.execute(sa.delete(User).where(User.id == user.id))

@@ -61,6 +61,7 @@ def guard() -> Response | None:
     """All but the ways in needs a session."""
     public = {
         "sign_in",
+        "ask_for_link",
         "sign_in_with_password",
         "check_mail",
         "enter_code",
@@ -304,6 +305,7 @@ def change_zone() -> Response | str:
 
 @doors.post("/account/address")
 @per_network
+@per_address
 def change_address() -> Response | str:
     """Ask both addresses."""
     form = AddressForm()

@@ -146,7 +146,7 @@ class _Writer:
 
     def _render(self, body: str, folder: str, file: str, body_line: int) -> Rendered:
         links = {key: f"/lessons/{public_id}" for key, public_id in self.lesson_ids.items()}
-        with force_locale(self.draft.language):
+        with force_locale(self.draft.language.replace("-", "_")):
             rendered = render(body, Surroundings("" if folder == "." else folder, self._places(), links, self.draft.language, box_titles()))
         for problem in rendered.problems:
             self.report.error(problem.code, file, body_line + problem.line - 1, problem.message, problem.mend)
@@ -314,6 +314,7 @@ def box_titles() -> dict[str, str]:
         "practice": _("Practice"),
         "key": _("To remember"),
         "paper": _("To fill in"),
+        "table": _("Table"),
     }
 
 

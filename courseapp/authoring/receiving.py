@@ -29,10 +29,13 @@ MEDIA = {
     ".pdf": "application/pdf",
 }
 MOST_FILES = 5_000
+LONGEST_PATH = 200  # characters; what the database holds of a lesson's folder
 LARGEST_TEXT = 1_000_000  # bytes
 LARGEST_SVG = 2_000_000
 LARGEST_MEDIA = 500_000_000
 SVG_NAMESPACE = "{http://www.w3.org/2000/svg}"
+XHTML_NAMESPACE = "{http://www.w3.org/1999/xhtml"
+ELSEWHERE = re.compile(r"@import|url\s*\(\s*[\"']?\s*(?!#)[^\s\"')]", re.IGNORECASE)  # a reference inside the drawing, url(#shade), is fine
 SVG_REFUSED = {"script", "foreignObject", "iframe", "image", "use", "animate", "set", "handler"}
 
 
@@ -79,6 +82,14 @@ def _walk(folder: Path, report: Report) -> Iterator[Path]:
 
 def _receive_file(location: Path, path: str, report: Report) -> SourceFile | None:
     suffix = location.suffix.lower()
+    if len(path) > LONGEST_PATH or not path.isprintable():
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        mend = f"Use letters, digits and hyphens, {LONGEST_PATH} characters with its folders at most."
+        report.error("name_odd", shown[:LONGEST_PATH], 0, "The file's name is too long, or cannot be shown.", mend)
+        return None
+    if suffix in TEXT and location.suffix != suffix:
+        report.error("suffix_case", path, 0, f"The name ends in “{location.suffix}”.", f"Name it with small letters: “{suffix}”.")
+        return None
     media_type = TEXT.get(suffix) or MEDIA.get(suffix)
     if media_type is None:
         report.warn(
@@ -110,6 +121,11 @@ def _receive_file(location: Path, path: str, report: Report) -> SourceFile | Non
 
 def check_svg(content: bytes, path: str, report: Report) -> tuple[int | None, int | None] | None:
     """An SVG's size in pixels; None, with the reason reported, where it holds anything but a drawing."""
+    declared = re.match(rb"(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']*)", content)
+    if not _is_utf8(content) or (declared and declared[1].lower() not in {b"utf-8", b"us-ascii"}):
+        # another encoding could hide from the two searches below what a browser would find
+        report.error("svg_broken", path, 0, "The drawing is not UTF-8 text.", "Save it again as a plain SVG, in UTF-8.")
+        return None
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         report.error("svg_doctype", path, 0, "The drawing declares entities.", "Save it as a plain SVG, without a document type.")
         return None
@@ -120,29 +136,47 @@ def check_svg(content: bytes, path: str, report: Report) -> tuple[int | None, in
             "svg_broken", path, error.position[0], f"The drawing cannot be read: {error}.", "Save it again from your drawing program."
         )
         return None
-    for element in root.iter():
-        name = str(element.tag).rpartition("}")[2]
-        attributes = [key.rpartition("}")[2] for key in element.attrib]
-        reference = next((value for key, value in element.attrib.items() if key.endswith("href") and not value.startswith("#")), None)
-        if name in SVG_REFUSED or any(key.lower().startswith("on") for key in attributes) or reference is not None:
-            report.error(
-                "svg_active",
-                path,
-                0,
-                f"The drawing holds “{name}”, which can do more than draw.",
-                "Remove scripts, links, embedded pictures and animations.",
-            )
-            return None
-        if name == "style" and re.search(r"@import|url\s*\(", element.text or ""):
-            report.error(
-                "svg_active", path, 0, "The drawing's style loads something from elsewhere.", "Keep all of the style inside the drawing."
-            )
-            return None
-    box = (root.get("viewBox") or "").replace(",", " ").split()
-    if len(box) != 4:
+    active = _active_in(root) or ("xml-stylesheet" if b"<?xml-stylesheet" in content else None)
+    if active is not None:
+        report.error(
+            "svg_active",
+            path,
+            0,
+            f"The drawing holds “{active}”, which can do more than draw.",
+            "Remove scripts, links, embedded pictures, animations, and styles from elsewhere.",
+        )
+        return None
+    try:
+        _left, _top, width, height = (float(number) for number in (root.get("viewBox") or "").replace(",", " ").split())
+        return round(width), round(height)
+    except (ValueError, OverflowError):  # OverflowError: inf
         report.warn("svg_size", path, 0, "The drawing has no viewBox, so it cannot be scaled.", 'Add viewBox="0 0 width height".')
         return None, None
-    return round(float(box[2])), round(float(box[3]))
+
+
+def _active_in(root: ElementTree.Element) -> str | None:
+    """What in a drawing could do more than draw; None where nothing could."""
+    if root.tag != f"{SVG_NAMESPACE}svg":
+        return str(root.tag).rpartition("}")[2]
+    for element in root.iter():
+        namespace, _brace, name = str(element.tag).rpartition("}")
+        if name in SVG_REFUSED or namespace == XHTML_NAMESPACE:
+            return name
+        for key, value in element.attrib.items():
+            attribute = key.rpartition("}")[2]
+            if attribute.lower().startswith("on") or (attribute == "href" and not value.startswith("#")) or ELSEWHERE.search(value):
+                return attribute
+        if name == "style" and ELSEWHERE.search(element.text or ""):
+            return name
+    return None
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_what_it_says(location: Path, suffix: str) -> bool:

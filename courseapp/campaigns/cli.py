@@ -7,7 +7,6 @@ from flask.cli import AppGroup
 
 from courseapp import clock
 from courseapp.campaigns.publishing import publish_sequence
-from courseapp.errors import Refusal
 from courseapp.extensions import db
 
 sequence = AppGroup("sequence", help="Drip sequences: publish them.")
@@ -20,7 +19,7 @@ def import_command(path: Path) -> None:
     """Publish the sequence in the folder PATH; runs already begun keep to their version."""
     try:
         found, is_new = publish_sequence(path, clock.now())
-    except Refusal as refusal:
-        raise click.ClickException(refusal.words) from refusal
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(f"“{found.title}”: {'a new version is published' if is_new else 'nothing has changed'}.")

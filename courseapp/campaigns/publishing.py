@@ -11,7 +11,6 @@ import yaml
 
 from courseapp.campaigns.models import LatePolicy, Sequence, SequenceStep, SequenceVersion
 from courseapp.contacts.models import Purpose
-from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.mailing.letters import publish_letter
 
@@ -22,7 +21,7 @@ GOALS = {"course_completed"}
 def publish_sequence(folder: Path, now: datetime, language: str = "en") -> tuple[Sequence, bool]:
     """Publish the sequence of a folder (`sequence.md`, `1.md`, …); True where this made a new version.
 
-    Raises Refusal naming the file and what is wrong in it.
+    Raises ValueError naming the file and what is wrong in it.
     """
     head, _body = _read(folder / "sequence.md")
     steps = [(path, *_read(path)) for path in sorted(folder.glob("[0-9]*.md"), key=lambda path: int(path.stem))]
@@ -46,7 +45,7 @@ def publish_sequence(folder: Path, now: datetime, language: str = "en") -> tuple
             letter = publish_letter(language, str(front["subject"]), str(front.get("preheader", "")), body, now)
             db.session.add(SequenceStep(version_id=version.id, position=position, delay_days=int(front["delay_days"]), letter_id=letter.id))
         except (KeyError, ValueError) as error:
-            raise Refusal(f"{path.name}: {error}") from error
+            raise ValueError(f"{path.name}: {error}") from error
     return sequence, True
 
 
@@ -58,7 +57,7 @@ def latest_version(sequence: Sequence) -> SequenceVersion | None:
 
 def _sequence_of(head: dict[str, Any], folder: Path, now: datetime) -> Sequence:
     if head.get("trigger") not in TRIGGERS or head.get("goal") not in GOALS | {None}:
-        raise Refusal(f"{folder.name}/sequence.md: trigger must be one of {sorted(TRIGGERS)}, goal one of {sorted(GOALS)} or none")
+        raise ValueError(f"{folder.name}/sequence.md: trigger must be one of {sorted(TRIGGERS)}, goal one of {sorted(GOALS)} or none")
     sequence = db.session.scalar(sa.select(Sequence).where(Sequence.key == head["key"]))
     if sequence is None:
         sequence = Sequence(key=head["key"], title=head["title"], purpose=Purpose(head["purpose"]), trigger=head["trigger"], created_at=now)
@@ -76,5 +75,5 @@ def _sequence_of(head: dict[str, Any], folder: Path, now: datetime) -> Sequence:
 def _read(path: Path) -> tuple[dict[str, Any], str]:
     found = re.match(r"---\n(.*?\n)---\n(.*)", path.read_text(encoding="utf-8"), re.DOTALL)
     if found is None:
-        raise Refusal(f"{path.name}: it does not begin with front matter between two lines of ---")
+        raise ValueError(f"{path.name}: it does not begin with front matter between two lines of ---")
     return dict(yaml.safe_load(found.group(1))), found.group(2).strip()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
@@ -56,7 +57,7 @@ def picture_paths(tokens: Sequence[Token], folder: str) -> Iterator[str]:
 
 def _path_of(image: Token | SyntaxTreeNode, folder: str) -> str | None:
     # tokens that went through `render` carry an address in src, and the path in their meta
-    return image.meta.get("path") or normal_path(folder, str(image.attrs.get("src", "")))
+    return image.meta.get("path") or normal_path(folder, unquote(str(image.attrs.get("src", ""))))
 
 
 def _footnotes(root: SyntaxTreeNode) -> dict[int, SyntaxTreeNode]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import nh3
 from markdown_it import MarkdownIt
@@ -26,7 +27,7 @@ PAGES = {"help-now": "/help-now", "safety-check": "/safety-check"}
 
 ALLOWED_TAGS = {
     *("h2", "h3", "h4", "h5", "p", "br", "hr", "blockquote", "pre", "code", "div", "section", "aside", "span"),
-    *("a", "strong", "em", "del", "sub", "sup", "ul", "ol", "li", "dl", "dt", "dd", "input", "label"),
+    *("a", "strong", "em", "s", "del", "sub", "sup", "ul", "ol", "li", "dl", "dt", "dd", "input", "label"),
     *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "audio", "video", "track"),
 }
 ALLOWED_ATTRIBUTES = {
@@ -203,7 +204,7 @@ def _with_children(token: Token) -> Iterator[Token]:
 
 
 def _resolve_image(child: Token, around: Surroundings, problems: list[Problem], assets: set[str], line: int) -> None:
-    target = str(child.attrGet("src") or "")
+    target = unquote(str(child.attrGet("src") or ""))  # the parser percent-encodes blanks and letters beyond ASCII
     if "://" in target or target.startswith(("//", "data:")):
         problems.append(
             Problem(
@@ -257,7 +258,7 @@ def _resolve_link(child: Token, around: Surroundings, problems: list[Problem], l
             child.attrSet("href", PAGES[rest])
         else:
             problems.append(Problem("page_unknown", line, f"There is no page “{rest}” to link to.", f"Use one of: {', '.join(PAGES)}."))
-    elif kind not in {"http", "https", "mailto"} and not target.startswith("#"):
+    elif kind.lower() not in {"http", "https", "mailto"} and not target.startswith("#"):
         problems.append(
             Problem("link_unsafe", line, f"The link “{target[:80]}” would not work.", "Use https://…, mailto:…, lesson:… or page:…")
         )
@@ -281,8 +282,10 @@ def _to_html(tokens: list[Token], around: Surroundings) -> str:
     rules: dict[str, Callable[..., str]] = {
         "figure": lambda tokens, index, options, env: _figure_html(tokens[index]),
         "image": lambda tokens, index, options, env: _media_html(tokens[index]),
-        "table_open": lambda *_: '<div class="table-scroll" tabindex="0" role="region" aria-label="Table"><table>\n',
+        "table_open": lambda tokens, index, options, env: _table_opening(tokens, index, around),
         "table_close": lambda *_: "</table></div>\n",
+        "heading_open": lambda tokens, index, options, env: f"<{_heading(tokens[index])}>",
+        "heading_close": lambda tokens, index, options, env: f"</{_heading(tokens[index])}>\n",
     }
     for name in BOXES:
         rules[f"container_{name}_open"] = _box_opener(name, around)
@@ -292,6 +295,18 @@ def _to_html(tokens: list[Token], around: Surroundings) -> str:
     for name, rule in rules.items():
         writer.add_render_rule(name, _bound(rule))
     return sanitised(writer.renderer.render(tokens, writer.options, {}))
+
+
+def _heading(token: Token) -> str:
+    """The lesson's title is the page's h1, so headings of the text begin below it; h5 is the least there is."""
+    return f"h{min(5, max(2, int(token.tag[1:])))}"
+
+
+def _table_opening(tokens: list[Token], index: int, around: Surroundings) -> str:
+    """A table in a frame that scrolls sideways; the frame is named by its number, for landmarks must differ."""
+    number = sum(token.type == "table_open" for token in tokens[: index + 1])
+    name = around.box_titles.get("table", "Table")
+    return f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(name)} {number}"><table>\n'
 
 
 def _bound(rule: Callable[..., str]) -> Callable[..., str]:

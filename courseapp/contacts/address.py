@@ -2,12 +2,15 @@
 
 import hashlib
 import hmac
+import ipaddress
 
 from email_validator import EmailNotValidError, validate_email
 from flask import current_app
 from flask_babel import gettext as _
 
 from courseapp.errors import Refusal
+
+LONGEST = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 
 
 def clean_address(typed: str) -> str:
@@ -16,6 +19,8 @@ def clean_address(typed: str) -> str:
         found = validate_email(
             typed.strip(), check_deliverability=False, allow_smtputf8=True, test_environment=current_app.config["EMBEDDED"]
         )
+        if len(address_key(found.normalized)) > LONGEST:
+            raise EmailNotValidError("too long")  # folding its letters made it so
     except EmailNotValidError as error:
         raise Refusal(_("That does not look like an e-mail address. Please check it, for example name@example.org."), 400) from error
     return found.normalized
@@ -46,9 +51,11 @@ def address_hint(address: str | None) -> str | None:
 
 
 def network_of(ip: str | None) -> str | None:
-    """An IP address cut to its network (IPv4 /24, IPv6 /48), all that is kept beside a consent."""
-    if not ip:
+    """An IP address cut to its network (IPv4 /24, IPv6 /48), all that is kept beside a consent; None for what is no address."""
+    try:
+        address = ipaddress.ip_address(ip or "")
+    except ValueError:
         return None
-    if ":" in ip:
-        return ":".join(ip.split(":")[:3]) + "::"
-    return ip.rpartition(".")[0] + ".0"
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return str(ipaddress.ip_network((address.packed, 24 if address.version == 4 else 48), strict=False).network_address)

@@ -33,6 +33,8 @@ def contact_for(typed: str, now: datetime, zone: str = "UTC", language: str = "e
 
 def contact_of_address(typed: str) -> Contact | None:
     """The contact of an address, or None."""
+    if "\0" in typed:  # PostgreSQL refuses to be asked for it
+        return None
     return db.session.scalar(sa.select(Contact).where(Contact.address_key == address_key(typed.strip())))
 
 

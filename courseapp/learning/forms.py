@@ -11,13 +11,13 @@ from courseapp.contacts.models import Purpose
 ADDRESS = {"autocomplete": "email", "autocapitalize": "none", "spellcheck": "false", "maxlength": "254"}
 
 
-class ClaimForm(FlaskForm):  # type: ignore[misc]  # flask-wtf ships no types
+class ClaimForm(FlaskForm):
     """A guest's address, to keep the course by; accounts takes it in."""
 
     address = EmailField(_l("Your e-mail address"), [Length(max=254)], render_kw=ADDRESS)
 
 
-class StartForm(FlaskForm):  # type: ignore[misc]  # flask-wtf ships no types
+class StartForm(FlaskForm):
     """Start the course: an address if one likes, and one unticked box for each purpose."""
 
     address = EmailField(

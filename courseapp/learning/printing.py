@@ -16,7 +16,7 @@ from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, Question
 
 def printed_course(course: Course, kind: CopyKind) -> PrintedCourse:
     """A course as one kind of copy shows it, in the course's language."""
-    with force_locale(course.language):
+    with force_locale(course.language.replace("-", "_")):
         return PrintedCourse(
             title=_("Your course"),
             subtitle=course.title,

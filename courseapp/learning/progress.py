@@ -4,8 +4,10 @@ Only released lessons that need no safety check count; technique lessons keep th
 no number can give an outcome away. Having finished is sticky: what comes later shows as new.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -122,6 +124,10 @@ def outline_for(user_id: int, course_id: int, finished_at: datetime | None, outc
         .where(Lesson.course_id == course_id, is_released())
         .order_by(Lesson.position)
     )
+    return _grouped(found, finished_at, outcome)
+
+
+def _grouped(found: Iterable[Any], finished_at: datetime | None, outcome: Outcome | None) -> LearnerOutline:
     modules: dict[int, ModuleRows] = {}
     for number, row in enumerate(found, start=1):
         module = modules.setdefault(row.module_id, ModuleRows(len(modules) + 1, row.module_title, row.module_summary))

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
 
 from courseapp.accounts.models import User
 from courseapp.catalog.models import Course, Lesson, Need, Revision, Rule
@@ -14,6 +15,11 @@ from courseapp.learning.gate import can_open, is_adapted
 from courseapp.learning.models import Enrolment, Outcome, SafetyOutcome
 from courseapp.learning.progress import LearnerOutline, Row, outline_for
 from courseapp.learning.safety import is_current
+
+RULE_WORDS = {
+    Rule.MARK: _l("This lesson is done when you say so."),
+    Rule.OPEN: _l("This lesson is done once you have opened it."),
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,37 @@ class Reading:
     def is_locked(self) -> bool:
         """Whether the safety check stands before it."""
         return self.row.locked
+
+    def as_page(self) -> dict[str, Any]:
+        """What the lesson page shows."""
+        row = self.row
+        lesson = {
+            "id": row.id,
+            "number": row.number,
+            "title": row.title,
+            "minutes": row.minutes,
+            "shows": row.shows,
+            "html": self.html,
+            "stop_html": self.stop_html,
+            "needs_check": row.needs_check.value,
+            "done": row.done,
+            "done_at": row.done_at,
+            "is_new": row.is_new,
+            "rule": self.rule.value,
+            "rule_words": RULE_WORDS[self.rule],
+            "reviewed_by": self.reviewed_by,
+            "reviewed_on": self.reviewed_on,
+            "sources": self.sources,
+        }
+        return {
+            "lesson": lesson,
+            "course": {"title": self.course_title, "slug": self.course_slug},
+            "module": next(module for module in self.outline.modules if row in module.lessons),
+            "outline": self.outline.modules,
+            "previous": self.previous,
+            "next": self.next,
+            "progress": self.outline.progress,
+        }
 
 
 def reading_of(user: User, public_id: str, now: datetime) -> Reading | None:

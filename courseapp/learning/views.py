@@ -5,7 +5,6 @@ from typing import Any
 from flask import Blueprint, abort, current_app, flash, jsonify, redirect, render_template, request, session, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
@@ -27,7 +26,7 @@ from courseapp.learning.forms import ClaimForm, StartForm
 from courseapp.learning.gate import copy_kind
 from courseapp.learning.models import Enrolment, Outcome
 from courseapp.learning.progress import LearnerOutline, complete_lesson, next_lesson, note_opening, outline_for, undo_completion
-from courseapp.learning.reading import Reading, lesson_of_learner, reading_of
+from courseapp.learning.reading import lesson_of_learner, reading_of
 from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, WHAT_NOW
 from courseapp.web import send_stored
 
@@ -35,10 +34,6 @@ pages = Blueprint("learning", __name__)
 BLUEPRINTS = (pages,)
 
 PUBLIC = {"learning.start", "learning.begin", "learning.help_now", "learning.asset"}
-RULE_WORDS = {
-    Rule.MARK: _l("This lesson is done when you say so."),
-    Rule.OPEN: _l("This lesson is done once you have opened it."),
-}
 
 
 @pages.before_request
@@ -213,38 +208,7 @@ def lesson(id: str) -> str:
             course={"title": reading.course_title, "slug": reading.course_slug},
             outcome=reading.outcome.value if reading.outcome else None,
         )
-    return render_template("learning/lesson.html", **lesson_context(reading))
-
-
-def lesson_context(reading: Reading) -> dict[str, Any]:
-    """What the lesson page shows."""
-    row = reading.row
-    return {
-        "lesson": {
-            "id": row.id,
-            "number": row.number,
-            "title": row.title,
-            "minutes": row.minutes,
-            "shows": row.shows,
-            "html": reading.html,
-            "stop_html": reading.stop_html,
-            "needs_check": row.needs_check.value,
-            "done": row.done,
-            "done_at": row.done_at,
-            "is_new": row.is_new,
-            "rule": reading.rule.value,
-            "rule_words": RULE_WORDS[reading.rule],
-            "reviewed_by": reading.reviewed_by,
-            "reviewed_on": reading.reviewed_on,
-            "sources": reading.sources,
-        },
-        "course": {"title": reading.course_title, "slug": reading.course_slug},
-        "module": next(module for module in reading.outline.modules if row in module.lessons),
-        "outline": reading.outline.modules,
-        "previous": reading.previous,
-        "next": reading.next,
-        "progress": reading.outline.progress,
-    }
+    return render_template("learning/lesson.html", **reading.as_page())
 
 
 @pages.post("/lessons/<id>/completion")

@@ -8,7 +8,7 @@ from courseapp.contacts.consent import WORDING
 from courseapp.contacts.models import Purpose
 
 
-class PreferencesForm(FlaskForm):  # type: ignore[misc]  # flask-wtf ships no types
+class PreferencesForm(FlaskForm):
     """Which mails a contact wants."""
 
     course_mail = BooleanField(WORDING[Purpose.COURSE][1])

@@ -38,6 +38,8 @@ def problems_of(subject: str, preheader: str, body: str) -> list[str]:
     found = [f"the {place} is empty" for place, text in (("subject", subject), ("text", body)) if not text.strip()]
     if any(character in subject + preheader for character in "\r\n"):
         found.append("subject and preheader must stand on one line each")
+    if any("\ue000" <= character <= "\uf8ff" for character in subject + preheader + body):
+        found.append("private-use characters cannot be sent: mail programs show them as empty boxes")
     for text in (subject, preheader, body):
         found += [f"unknown field “{name}”; known are {', '.join(sorted(ALLOWED))}" for name in unknown_fields(text)]
         if "{{" in FIELD.sub("", text) or "{%" in text:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import structlog
 from flask import current_app
+from sqlalchemy.exc import SQLAlchemyError
 
 from courseapp.extensions import db
 from courseapp.mailing import outbox
@@ -71,8 +72,11 @@ def _send(message: Message, epoch: int, clock: Callable[[], datetime]) -> str:
     message_id = message.id
     try:
         mail = outgoing(message, clock())
-    except (ValueError, KeyError) as error:
-        outbox.note_failed(message_id, epoch, clock(), f"cannot be built: {error}")
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # whatever building raises is a fact about this message, and must not stop the others
+        log.exception("mail_not_built", message=message_id)
+        outbox.note_failed(message_id, epoch, clock(), f"cannot be built: {type(error).__name__}: {error}")
         return "failed"
     db.session.rollback()  # reading the row opened a transaction; none may be open while the server thinks
     try:

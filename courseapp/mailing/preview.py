@@ -10,6 +10,7 @@ from flask import current_app
 
 from courseapp.mailing.message import outgoing
 from courseapp.mailing.models import Message
+from courseapp.mailing.smtp import file_of_mail
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Preview:
 
 def preview_of(message: Message, now: datetime) -> Preview:
     """The file that was written; where there is none, the mail built now (its secrets may be wiped by then)."""
-    kept = current_app.config["SETTINGS"].data_dir / "mail" / f"{message.public_id}.eml"
+    kept = file_of_mail(current_app.config["SETTINGS"], message.public_id)
     content = kept.read_bytes() if kept.exists() else outgoing(message, now).content if message.contact.address else b""
     mail = cast(EmailMessage, message_from_bytes(content, policy=cast(Any, policy.default)))
     return Preview(

@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask import current_app
 
 from courseapp.extensions import db
 from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.smtp import file_of_mail
 
 
 def export(contact_id: int) -> list[dict[str, Any]]:
@@ -21,7 +23,9 @@ def export(contact_id: int) -> list[dict[str, Any]]:
 
 
 def erase(contact_id: int, now: datetime) -> None:
-    """Wipe what fills the mails in; what has not left is skipped. The rows stay, for the sums."""
+    """Wipe what fills the mails in, and files they were written to; what has not left is skipped. The rows stay, for the sums."""
+    for name in db.session.scalars(sa.select(Message.public_id).where(Message.contact_id == contact_id)):
+        file_of_mail(current_app.config["SETTINGS"], name).unlink(missing_ok=True)
     waiting = Message.state.in_((State.PENDING, State.LEASED))
     db.session.execute(
         sa.update(Message)
@@ -29,7 +33,7 @@ def erase(contact_id: int, now: datetime) -> None:
         .values(
             fields={},
             settled_at=sa.case((waiting, now), else_=Message.settled_at),
-            reason=sa.case((waiting, "erased"), else_=Message.reason),
+            reason=sa.case((waiting, "erased"), else_=None),
             state=sa.case((waiting, State.SKIPPED.value), else_=Message.state),
         )
         .execution_options(synchronize_session=False)

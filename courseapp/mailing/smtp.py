@@ -5,6 +5,7 @@ Every failure is sorted once. Before the final dot nothing was sent; after it no
 
 import enum
 import os
+import re
 import smtplib
 import ssl
 import time
@@ -19,6 +20,7 @@ CONNECT_PATIENCE = 10.0  # seconds
 ANSWER_PATIENCE = 60.0  # seconds the server may think after the dot
 CONNECTION_MESSAGES = 200
 CONNECTION_SECONDS = 300.0
+QUIET_SECONDS = 5.0  # a line quiet for so long is asked before it is trusted: servers hang up on idle ones
 
 
 class Trouble(enum.StrEnum):
@@ -53,6 +55,11 @@ def door_for(settings: Settings) -> Door:
     return SmtpDoor(settings.smtp_url) if settings.smtp_url else FileDoor(settings.data_dir / "mail")
 
 
+def file_of_mail(settings: Settings, name: str) -> Path:
+    """Where the file door writes the mail of this name."""
+    return settings.data_dir / "mail" / f"{name}.eml"
+
+
 class FileDoor:
     """Each mail a file, named by its message: writing it twice leaves one."""
 
@@ -84,7 +91,7 @@ class SmtpDoor:
         self._url = urlsplit(address)
         self._connection: smtplib.SMTP | None = None
         self._sent = 0
-        self._opened = 0.0
+        self._opened = self._used = 0.0
 
     def send(self, mail: Outgoing) -> None:
         """Hand one mail over; raises NotSent."""
@@ -97,7 +104,7 @@ class SmtpDoor:
         except (smtplib.SMTPException, OSError) as error:
             self.close()
             raise NotSent(Trouble.TRANSIENT, _words(error)) from error
-        self._sent += 1
+        self._sent, self._used = self._sent + 1, time.monotonic()
 
     def close(self) -> None:
         """Say goodbye, or just hang up."""
@@ -110,15 +117,24 @@ class SmtpDoor:
 
     def _open(self) -> smtplib.SMTP:
         is_old = self._sent >= CONNECTION_MESSAGES or time.monotonic() - self._opened > CONNECTION_SECONDS
-        if self._connection is not None and is_old:
+        if self._connection is not None and (is_old or not self._is_alive(self._connection)):
             self.close()
         if self._connection is None:
             try:
                 self._connection = self._connect()
             except (smtplib.SMTPException, OSError) as error:
                 raise NotSent(Trouble.SENDER, f"no connection to the mail server: {_words(error)}") from error
-            self._sent, self._opened = 0, time.monotonic()
+            self._sent = 0
+            self._opened = self._used = time.monotonic()
         return self._connection
+
+    def _is_alive(self, connection: smtplib.SMTP) -> bool:
+        if time.monotonic() - self._used < QUIET_SECONDS:
+            return True
+        try:
+            return connection.noop()[0] == 250
+        except (smtplib.SMTPException, OSError):
+            return False
 
     def _connect(self) -> smtplib.SMTP:
         host = self._url.hostname or "localhost"
@@ -127,7 +143,18 @@ class SmtpDoor:
             connection: smtplib.SMTP = smtplib.SMTP_SSL(host, self._url.port or 465, timeout=CONNECT_PATIENCE, context=context)
         else:
             connection = smtplib.SMTP(host, self._url.port or 25, timeout=CONNECT_PATIENCE)
-            connection.ehlo()
+        try:
+            self._enter(connection, host, context)
+        except (smtplib.SMTPException, OSError):
+            connection.close()
+            raise
+        if connection.sock is not None:
+            connection.sock.settimeout(ANSWER_PATIENCE)
+        return connection
+
+    def _enter(self, connection: smtplib.SMTP, host: str, context: ssl.SSLContext) -> None:
+        connection.ehlo()
+        if self._url.scheme != "smtps":
             is_required = "required" in parse_qs(self._url.query).get("tls", []) or (
                 self._url.password and host not in {"localhost", "127.0.0.1", "::1"}
             )
@@ -135,16 +162,14 @@ class SmtpDoor:
                 connection.starttls(context=context)
                 connection.ehlo()
             elif is_required:
-                connection.close()
                 raise smtplib.SMTPNotSupportedError("the server offers no TLS, and the password must not travel open")
         if self._url.username:
             connection.login(unquote(self._url.username), unquote(self._url.password or ""))
-        if connection.sock is not None:
-            connection.sock.settimeout(ANSWER_PATIENCE)
-        return connection
 
     def _envelope(self, connection: smtplib.SMTP, mail: Outgoing) -> None:
-        self._check(*connection.mail(mail.sender, ["SMTPUTF8"] if _needs_utf8(connection, mail) else []))
+        if not mail.recipient.isascii() and not connection.has_extn("smtputf8"):
+            raise NotSent(Trouble.PERMANENT, "the mail server takes no address with letters beyond ASCII (RFC 6531)")
+        self._check(*connection.mail(mail.sender, [] if mail.recipient.isascii() else ["SMTPUTF8"]))
         self._check(*connection.rcpt(mail.recipient))
         code, answer = connection.docmd("DATA")
         if code != 354:
@@ -165,7 +190,7 @@ class SmtpDoor:
     def _check(self, code: int, answer: bytes) -> None:
         if 200 <= code < 300:
             return
-        words = f"{code} {answer.decode('utf-8', 'replace')}"[:180]
+        words = _without_addresses(f"{code} {answer.decode('utf-8', 'replace')}")[:180]
         if code in {421, 454}:
             self.close()
             raise NotSent(Trouble.SENDER, words)
@@ -177,9 +202,10 @@ class SmtpDoor:
         raise NotSent(Trouble.PERMANENT if 500 <= code < 600 else Trouble.TRANSIENT, words)
 
 
-def _needs_utf8(connection: smtplib.SMTP, mail: Outgoing) -> bool:
-    return not mail.recipient.isascii() and connection.has_extn("smtputf8")
-
-
 def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:180]
+    return _without_addresses(f"{type(error).__name__}: {error}")[:180]
+
+
+def _without_addresses(words: str) -> str:
+    """What a server said, fit for a row and a log that must not name anybody."""
+    return re.sub(r"[^\s<>\"']+@[^\s<>\"']+", "…", words)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from courseapp.contacts.models import Purpose
-from courseapp.extensions import db
+from courseapp.extensions import db, insert_into
 from courseapp.mailing.models import Stream
 
 STANDARD = {
@@ -20,7 +20,7 @@ def stream_of(key: str) -> Stream:
     found = db.session.scalar(sa.select(Stream).where(Stream.key == key))
     if found is None:
         purpose, reaches_unconfirmed = STANDARD[key]
-        found = Stream(key=key, purpose=purpose, reaches_unconfirmed=reaches_unconfirmed)
-        db.session.add(found)
-        db.session.flush()
+        statement = insert_into(Stream).values(key=key, purpose=purpose, reaches_unconfirmed=reaches_unconfirmed)
+        db.session.execute(statement.on_conflict_do_nothing(index_elements=["key"]))  # two may need it first at once
+        found = db.session.scalars(sa.select(Stream).where(Stream.key == key)).one()
     return found

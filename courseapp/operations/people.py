@@ -36,7 +36,7 @@ def erase(user: User | None, contact: Contact | None, now: datetime) -> None:
         mailing.erase(contact.id, now)
     if user is not None:
         learning.erase(user.id)
-        accounts.erase(user)
+    accounts.erase(user, contact.id if contact is not None else None)
     if contact is not None:
         contacts.erase(contact, now)
     events.record("person_erased", "erased", now)

@@ -51,14 +51,23 @@ class Module:
         """Its syntax tree."""
         return ast.parse(self.text, str(self.path))
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree."""
+        return list(ast.walk(self.tree))
+
     def at(self, node: ast.AST | int, words: str) -> str:
         """A finding in this module."""
         return f"{self.name}:{node if isinstance(node, int) else getattr(node, 'lineno', 1)}: {words}"
 
-    def imports(self) -> Iterator[tuple[ast.AST, str]]:
+    @cached_property
+    def imports(self) -> list[tuple[ast.AST, str]]:
         """Every module it imports, wherever the import stands: in functions and under TYPE_CHECKING too."""
+        return list(self._imports())
+
+    def _imports(self) -> Iterator[tuple[ast.AST, str]]:
         package = [*self.path.relative_to(self.root).parts[:-1]]
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from ((node, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -69,6 +78,7 @@ class Module:
                     yield node, inner if is_module(self.root, inner) else base
 
 
+@cache
 def is_module(root: Path, dotted: str) -> bool:
     """Whether a dotted name is a file or package of this tree."""
     path = root.joinpath(*dotted.split("."))
@@ -77,7 +87,14 @@ def is_module(root: Path, dotted: str) -> bool:
 
 def modules(root: Path, *folders: str) -> list[Module]:
     """The source files below `folders` (default: the application's), in order."""
-    return [Module(root, path) for folder in folders or ("courseapp",) for path in sorted((root / folder).rglob("*.py"))]
+    return [
+        _read(root, path, path.stat().st_mtime_ns) for folder in folders or ("courseapp",) for path in sorted((root / folder).rglob("*.py"))
+    ]
+
+
+@cache
+def _read(root: Path, path: Path, _changed: int) -> Module:
+    return Module(root, path)
 
 
 def doors(root: Path) -> list[Module]:
@@ -94,9 +111,9 @@ def rooms(root: Path) -> tuple[str, ...]:
     raise AssertionError("courseapp/__init__.py has no ROOMS")
 
 
-def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
+def calls(module: Module) -> Iterator[tuple[ast.Call, str]]:
     """Every call with the last part of the name it calls: `db.session.commit()` gives `commit`."""
-    for node in ast.walk(tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call):
             called = node.func
             yield node, called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""

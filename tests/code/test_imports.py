@@ -28,7 +28,7 @@ def imports_that_go_up(root: Path) -> list[str]:
     for module in modules(root):
         if module.path in doorways:
             continue
-        for node, target in module.imports():
+        for node, target in module.imports:
             room = target.split(".")[1] if target.startswith("courseapp.") else ""
             if target in {"courseapp", "worker"}:
                 found.append(module.at(node, "imports a door"))
@@ -44,7 +44,7 @@ def imports_of_plumbing(root: Path) -> list[str]:
     found = []
     doorways = [door.path for door in doors(root)]
     for module in modules(root):
-        for node, target in module.imports():
+        for node, target in module.imports:
             room, part = _place(root, target)
             allowed = part == "models" or (module.room == "operations" and part == "privacy") or module.path in doorways
             if room and room != module.room and part in PLUMBING and not allowed:
@@ -57,7 +57,7 @@ def imports_against_the_grain(root: Path) -> list[str]:
     found = []
     for module in modules(root):
         kind = _kind(module.part)
-        for node, target in module.imports():
+        for node, target in module.imports:
             room, part = _place(root, target)
             if room and room == module.room and part and part != module.part and _kind(part) not in INSIDE[kind]:
                 found.append(module.at(node, f"{module.room}/{module.part}.py may not import its room's {part}.py"))

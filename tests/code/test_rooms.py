@@ -40,7 +40,7 @@ def vague_names(root: Path) -> list[str]:
     for module in modules(root):
         if VAGUE_FILES.search(module.part):
             found.append(module.at(1, f"{module.part}.py is no business word"))
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             is_named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name not in GIVEN_NAMES
             if is_named and VAGUE_NAMES.search(node.name):
                 found.append(module.at(node, f"{node.name}: say what it decides or changes"))
@@ -54,7 +54,7 @@ def too_long(root: Path) -> list[str]:
         lines = module.text.count("\n")
         if lines > LONGEST_FILE:
             found.append(module.at(1, f"{lines} lines; a file has at most {LONGEST_FILE}"))
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 bound = LONGEST_TASK if module.room and module.part == "tasks" else LONGEST_FUNCTION
                 if (length := _length(node)) > bound:
@@ -71,13 +71,13 @@ def keys_that_point_up(root: Path) -> list[str]:
     found = []
     for module in models:
         own = stairs.index(module.room)
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             for room in _rooms_pointed_at(node, tables, classes):
                 if stairs.index(room) < own:
                     found.append(module.at(node, f"points up, to {room}"))
                 elif room != module.room and "back_populates" in ast.unparse(node):
                     found.append(module.at(node, f"back_populates into the lower room {room}"))
-        for node, called in calls(module.tree):
+        for node, called in calls(module):
             if called == "relationship" and any(word.arg == "backref" for word in node.keywords):
                 found.append(module.at(node, "backref writes into the other class"))
     return found

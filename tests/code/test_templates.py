@@ -1,22 +1,14 @@
 """Templates: every word through gettext, every form with its token, nothing inline, nothing from elsewhere."""
 
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
-import jinja2
 import pytest
 from jinja2 import nodes
 
+from tests.code.markup import GETTEXT, LETTER, Spoken, environment, line_of, literals, templates, without_jinja
 from tests.code.source import assert_clean, expect
 
-UNSPOKEN_BLOCK = r"\{%-?\s*block \w*(?:class|attributes)\b.*?endblock\s*-?%\}"
-JINJA = re.compile(rf"{UNSPOKEN_BLOCK}|" r"\{#.*?#\}|\{%-?\s*trans\b.*?\bendtrans\s*-?%\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
-SPOKEN = {"title", "alt", "placeholder", "aria-label", "aria-description", "aria-roledescription", "summary", "label"}
-GETTEXT = {"_", "gettext", "ngettext", "pgettext", "npgettext"}
-LETTER = re.compile(r"[^\W\d_]")
-LOOKS_SPOKEN = re.compile(r"^[A-Z][a-z]+([\s.,!?…]|$)|^[A-Z].*\s")  # "Saved", "I am": but no class name, no FieldType
 ORIGIN = re.compile(r"""(?:\bsrc|\bsrcset|\bposter|<link[^>]*\bhref)\s*=\s*["']?(?:https?:)?//""")
 CLEANED = re.compile(r"\b(\w*html|body)\s*\|\s*safe\b")  # what was cleaned when it was imported or built is so named
 PARTS = {"subject", "preheader"}  # the heads of a mail's text
@@ -30,23 +22,23 @@ LITERALS = {
 def words_past_gettext(root: Path) -> list[str]:
     """Text, spoken attributes and string literals that people read and no translator sees."""
     found = []
-    for name, text in _templates(root, ".html"):
-        found += [f"{name}:{line}: {words!r} is not translated" for line, words in _Spoken(_without_jinja(text)).found]
-    for name, text in [*_templates(root, ".md"), *_templates(root, ".txt")]:
-        for number, line in enumerate(_without_jinja(text).splitlines(), 1):
+    for name, text in templates(root, ".html"):
+        found += [f"{name}:{line}: {words!r} is not translated" for line, words in Spoken(without_jinja(text)).found]
+    for name, text in [*templates(root, ".md"), *templates(root, ".txt")]:
+        for number, line in enumerate(without_jinja(text).splitlines(), 1):
             head, _colon, rest = line.partition(":")
             if LETTER.search(rest if head in PARTS else line):
                 found.append(f"{name}:{number}: {line.strip()!r} is not translated")
-    for name, text in _templates(root, ".html", ".md", ".txt"):
-        found += [f"{name}:{line}: {words!r} is not translated" for line, words in _literals(text)]
+    for name, text in templates(root, ".html", ".md", ".txt"):
+        found += [f"{name}:{line}: {words!r} is not translated" for line, words in literals(text)]
     return found
 
 
 def texts_not_whole(root: Path) -> list[str]:
     """gettext called with anything but plain strings."""
     found = []
-    for name, text in _templates(root, ".html", ".md", ".txt"):
-        for call in _environment().parse(text).find_all(nodes.Call):
+    for name, text in templates(root, ".html", ".md", ".txt"):
+        for call in environment().parse(text).find_all(nodes.Call):
             called = call.node.name if isinstance(call.node, nodes.Name) else ""
             if called in GETTEXT and not all(isinstance(text, nodes.Const) for text in call.args[: 2 if called == "ngettext" else 1]):
                 found.append(f"{name}:{call.lineno}: {called}() takes a plain string")
@@ -56,18 +48,18 @@ def texts_not_whole(root: Path) -> list[str]:
 def forms_without_a_token(root: Path) -> list[str]:
     """POST forms without csrf_field()."""
     found = []
-    for name, text in _templates(root, ".html"):
+    for name, text in templates(root, ".html"):
         for form in re.finditer(r"<form\b(.*?)</form\s*>", text, re.DOTALL | re.IGNORECASE):
             if re.search(r"""method\s*=\s*["']?post""", form[1], re.IGNORECASE) and "csrf_field()" not in form[1]:
-                found.append(f"{name}:{_line(text, form.start())}: a POST form without csrf_field()")
+                found.append(f"{name}:{line_of(text, form.start())}: a POST form without csrf_field()")
     return found
 
 
 def inline_or_foreign(root: Path) -> list[str]:
     """What the Content-Security-Policy forbids: inline script and style, handlers, other origins; and unwarranted `|safe`."""
     found = []
-    for name, text in _templates(root, ".html"):
-        plain, text = _without_jinja(text), re.sub(r"\{#.*?#\}", lambda hit: "\n" * hit[0].count("\n"), text, flags=re.DOTALL)
+    for name, text in templates(root, ".html"):
+        plain, text = without_jinja(text), re.sub(r"\{#.*?#\}", lambda hit: "\n" * hit[0].count("\n"), text, flags=re.DOTALL)
         for what, pattern in {
             "style": r"<style\b",
             "script": r"<script\b(?![^>]*\bsrc\s*=)",
@@ -76,74 +68,14 @@ def inline_or_foreign(root: Path) -> list[str]:
             "script address": r"javascript:",
         }.items():
             if (name, what) not in LITERALS:
-                found += [f"{name}:{_line(plain, hit.start())}: inline {what}" for hit in re.finditer(pattern, plain, re.IGNORECASE)]
-        found += [f"{name}:{_line(plain, hit.start())}: from another origin" for hit in ORIGIN.finditer(text)]
+                found += [f"{name}:{line_of(plain, hit.start())}: inline {what}" for hit in re.finditer(pattern, plain, re.IGNORECASE)]
+        found += [f"{name}:{line_of(plain, hit.start())}: from another origin" for hit in ORIGIN.finditer(text)]
         found += [
-            f"{name}:{_line(text, hit.start())}: |safe on what was not cleaned"
+            f"{name}:{line_of(text, hit.start())}: |safe on what was not cleaned"
             for hit in re.finditer(r"\S+\s*\|\s*safe\b", text)
             if not CLEANED.search(hit[0])
         ]
     return found
-
-
-class _Spoken(HTMLParser):
-    """Collects (line, words) of text nodes and spoken attributes that hold letters."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[int, str]] = []
-        self._in_code = False
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self._in_code = tag == "code"
-        at = {name: value or "" for name, value in attributes}
-        spoken = [value for name, value in at.items() if name in SPOKEN]
-        if tag == "meta" and at.get("name") == "description":
-            spoken.append(at.get("content", ""))
-        if tag == "input" and at.get("type") in {"submit", "button"}:
-            spoken.append(at.get("value", ""))
-        self.found += [(self.getpos()[0], words) for words in spoken if LETTER.search(words)]
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_code = False
-
-    def handle_data(self, text: str) -> None:
-        if LETTER.search(text) and self.cdata_elem != "style" and not self._in_code:  # what a computer is to be told stays
-            self.found.append((self.getpos()[0], " ".join(text.split())[:60]))
-
-
-def _literals(text: str) -> Iterator[tuple[int, str]]:
-    """String literals in Jinja expressions that look like words for people and do not stand in a gettext call."""
-
-    def walk(node: nodes.Node) -> Iterator[tuple[int, str]]:
-        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name in GETTEXT:
-            return
-        if isinstance(node, nodes.Const) and isinstance(node.value, str) and LOOKS_SPOKEN.search(node.value):
-            yield node.lineno, node.value
-        for child in node.iter_child_nodes():
-            yield from walk(child)
-
-    yield from walk(_environment().parse(re.sub(r"\{%-?\s*trans\b.*?\bendtrans\s*-?%\}", "", text, flags=re.DOTALL)))
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
-
-
-def _without_jinja(text: str) -> str:
-    return JINJA.sub(lambda hit: "\n" * hit[0].count("\n") or " ", text)
-
-
-def _templates(root: Path, *endings: str) -> Iterator[tuple[str, str]]:
-    for path in sorted((root / "templates").rglob("*")):
-        if path.suffix in endings:
-            yield str(path.relative_to(root)), path.read_text()
-
-
-def _line(text: str, position: int) -> int:
-    return text.count("\n", 0, position) + 1
 
 
 CHECKERS = (words_past_gettext, texts_not_whole, forms_without_a_token, inline_or_foreign)

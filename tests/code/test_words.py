@@ -20,7 +20,7 @@ def texts_not_whole(root: Path) -> list[str]:
     """gettext called with anything but one literal: no f-string, no sum, no format inside, or translators never see it."""
     found = []
     for module in modules(root, "courseapp"):
-        for node, called in calls(module.tree):
+        for node, called in calls(module):
             for text in node.args[: GETTEXT.get(called, 0)]:
                 if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
                     found.append(module.at(node, f"{called}() takes one plain string, not {type(text).__name__}"))
@@ -31,7 +31,7 @@ def texts_past_gettext(root: Path) -> list[str]:
     """Literals said to people as they stand: in flash(), Refusal(), abort(), validators and labels of forms."""
     found = []
     for module in modules(root, "courseapp"):
-        for node, called in calls(module.tree):
+        for node, called in calls(module):
             place = 0 if called.endswith("Field") and module.part == "forms" else SAYS_TO_PEOPLE.get(called)
             said = [*node.args[place : place + 1]] if place is not None else []
             said += [word.value for word in node.keywords if word.arg in {"label", "description", "message"} and module.part == "forms"]

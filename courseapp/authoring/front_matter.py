@@ -1,0 +1,199 @@
+"""A file's front matter: YAML read with care, and its values as clean ones, each wrong one reported with its line."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import yaml
+from babel import Locale, UnknownLocaleError
+
+from courseapp.authoring.receiving import SourceFile
+from courseapp.authoring.report import Report
+
+KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # no database, page or paper takes them
+
+
+@dataclass(frozen=True)
+class Front:
+    """A file's front matter and body, with the lines its fields stand on."""
+
+    file: str
+    values: dict[str, Any]
+    lines: dict[str, int]
+    body: str
+    body_line: int
+
+    def line(self, name: str) -> int:
+        """The line of a field, or the first."""
+        return self.lines.get(name, 1)
+
+
+def read_front(file: SourceFile, known: set[str], report: Report) -> Front | None:
+    """A file's front matter and body; None, with the reason reported, where it cannot be read."""
+    try:
+        text = file.text()
+    except UnicodeDecodeError as error:
+        report.error("not_utf8", file.path, 0, f"The file is not UTF-8 text (byte {error.start}).", "Save it again as UTF-8.")
+        return None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if odd := CONTROL.search(text):
+        line = text.count("\n", 0, odd.start()) + 1
+        words = f"There is a character here that cannot be shown (U+{ord(odd.group()):04X})."
+        report.error("control_character", file.path, line, words, "Delete it, and type the words around it anew.")
+        return None
+    found = re.match(r"---\n(.*?\n)---[ \t]*(?:\n|$)", text, re.DOTALL)
+    if found is None:
+        report.error(
+            "front_missing",
+            file.path,
+            1,
+            "The file does not begin with front matter.",
+            "Begin it with a line ---, the fields, and another line ---.",
+        )
+        return None
+    values = _read_yaml(found.group(1), file, report)
+    if values is None:
+        return None
+    lines = {
+        m.group(1): number for number, line in enumerate(found.group(1).split("\n"), start=2) if (m := re.match(r"([\w-]+)\s*:", line))
+    }
+    for name in values:
+        if str(name) not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            mend = f"Did you mean “{near[0]}”?" if near else f"Known are: {', '.join(sorted(known))}."
+            report.warn("field_unknown", file.path, lines.get(str(name), 1), f"The field “{name}” is not known and was left out.", mend)
+    return Front(file.path, values, lines, text[found.end() :], text[: found.end()].count("\n") + 1)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without references: a few lines of them can stand for gigabytes, and no front matter needs one."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="it refers to another place (*…)", problem_mark=self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
+def _read_yaml(text: str, file: SourceFile, report: Report) -> dict[Any, Any] | None:
+    try:
+        values = _PlainLoader(text).get_single_data()
+    except Exception as error:  # beside YAMLError, PyYAML lets through whatever a value leads to: 2026-13-45, !!bool x, 1000 brackets
+        mark = getattr(error, "problem_mark", None)
+        words = getattr(error, "problem", None) or f"it holds a value that is none ({type(error).__name__})"
+        mend = "Put text with a colon or quotes in it between double quotes."
+        report.error("front_broken", file.path, (mark.line + 2) if mark else 1, f"The front matter cannot be read: {words}.", mend)
+        return None
+    if not isinstance(values, dict):
+        report.error("front_broken", file.path, 1, "The front matter is no list of fields.", "Write one “name: value” a line.")
+        return None
+    return values
+
+
+class Words:
+    """Front matter's values as clean ones; each that is missing or wrong is reported, and a harmless one stands in."""
+
+    def __init__(self, front: Front, report: Report) -> None:
+        self._front, self._report = front, report
+
+    def _wrong(self, name: str, message: str, mend: str) -> None:
+        self._report.error(f"{name}_wrong", self._front.file, self._front.line(name), message, mend)
+
+    def text(self, name: str, longest: int, default: str | None = None) -> str:
+        """One text on one line; without a `default` it must be there."""
+        value = self._front.values.get(name)
+        if value is None or value == "":
+            if default is None:
+                self._report.error(
+                    f"{name}_missing",
+                    self._front.file,
+                    self._front.line(name),
+                    f"The field “{name}” is missing.",
+                    f"Add “{name}: …” to the front matter.",
+                )
+            return default or ""
+        if not _is_text(value):
+            self._wrong(name, f"“{name}” should be one text.", "Put it on one line, between double quotes.")
+            return ""
+        text = " ".join(str(value).split())
+        if len(text) > longest:
+            self._wrong(name, f"“{name}” has {len(text)} characters; {longest} is the most.", "Shorten it.")
+        return text[:longest]
+
+    def key(self, name: str) -> str:
+        """A stable id."""
+        text = self.text(name, 60)
+        if text and not KEY.fullmatch(text):
+            self._wrong(name, f"“{text}” cannot be an id.", "Use small letters, digits and single hyphens, such as your-first-visit.")
+        return text
+
+    def number(self, name: str, least: int, most: int) -> int:
+        """A whole number from `least` to `most`."""
+        value = self._front.values.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            self._wrong(name, f"“{name}” should be a whole number from {least} to {most}.", f"Write for example “{name}: 5”.")
+            return least
+        return value
+
+    def choice(self, name: str, choices: list[str], default: str | None) -> str:
+        """One of `choices`; without a `default` it must be there."""
+        value = self._front.values.get(name)
+        if value is None and default is not None:
+            return default
+        if value not in choices:
+            self._wrong(name, f"“{name}” should be one of {', '.join(choices)}.", f"Write for example “{name}: {choices[0]}”.")
+            return default or choices[-1]  # the strictest stands in, so that nothing opens by mistake
+        return str(value)
+
+    def list_of_text(self, name: str) -> list[str]:
+        """A list of texts; empty where there is none."""
+        value = self._front.values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(_is_text(item) for item in value):
+            self._wrong(name, f"“{name}” should be a list.", "Write each entry on a line of its own, after “- ”.")
+            return []
+        return [str(item) for item in value]
+
+    def questions(self, name: str) -> list[dict[str, str]]:
+        """Questions with their answers."""
+        value = self._front.values.get(name)
+        if value is None:
+            return []
+        fields = {"question", "answer"}
+        if not isinstance(value, list) or not all(
+            isinstance(q, dict) and set(q) == fields and all(map(_is_text, q.values())) for q in value
+        ):
+            self._wrong(name, f"“{name}” should be a list of questions with answers.", "Write “- question: …” and below it “  answer: …”.")
+            return []
+        return [{"question": str(entry["question"]), "answer": str(entry["answer"])} for entry in value]
+
+    def language(self, name: str) -> str:
+        """A language's code; English where none is given."""
+        text = self.text(name, 16, "en")
+        try:
+            Locale.parse(text, sep="-")
+        except (ValueError, UnknownLocaleError):
+            self._wrong(name, f"“{text}” is no language we know.", "Write a code such as en, de or pt-BR.")
+            return "en"
+        return text
+
+    def day(self, name: str) -> date | None:
+        """A date, or None."""
+        value = self._front.values.get(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, date):
+            shown = f"“{str(value)[:40]}”" if _is_text(value) else f"“{name}”"
+            self._wrong(name, f"{shown} is no date.", "Write it as 2026-11-22.")
+            return None
+        return value
+
+
+def _is_text(value: object) -> bool:
+    """Whether YAML read one text, or a number or date that may stand for one; not yes or no, which it makes of unquoted words."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | date):
+        return False
+    return not (isinstance(value, int) and value.bit_length() > 128) and not CONTROL.search(str(value))

@@ -1,0 +1,180 @@
+"""Pictures of every main page, in three widths, light and dark: `make shots` writes them into docs/shots/.
+
+A real installation is started on a free port with a folder of its own, walked through as a learner would, and stopped.
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser import ARGUMENTS, NAMES
+
+ROOT = Path(__file__).parent.parent
+WIDTHS = (320, 768, 1280)
+HREFS = "links => links.map(link => link.getAttribute('href'))"
+TALLEST = 2400  # pixels of a page that are kept
+
+
+def main() -> None:
+    """Take them all."""
+    reader = argparse.ArgumentParser(description=__doc__)
+    reader.add_argument("--into", type=Path, default=ROOT / "docs" / "shots")
+    reader.add_argument("--only", default="", help="part of a page's name")
+    wanted = reader.parse_args()
+    wanted.into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, installation(Path(folder)) as (base, staff), sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=next(filter(None, map(shutil.which, NAMES))), args=ARGUMENTS)
+        pages = walk(browser, base, staff)
+        for width in WIDTHS:
+            for scheme in ("light", "dark"):
+                for name, path, cookies in pages:
+                    if wanted.only in name:
+                        take(browser, f"{base}{path}", cookies, width, scheme, wanted.into / f"{name}-{width}-{scheme}.jpg")
+        picture_of_paper(browser, base, wanted.into)
+        browser.close()
+
+
+@contextmanager
+def installation(folder: Path) -> Iterator[tuple[str, str]]:
+    """A running installation: its address, and the owner's sign-in link."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "flask", "--app", "courseapp", "up"]
+    environment = {**os.environ, "DATA_DIR": str(folder), "PORT": str(port), "RATE_LIMITS": "false"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        link = next(line.split()[1] for line in process.stdout if line.strip().startswith("owner"))
+        yield f"http://127.0.0.1:{port}", link
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def walk(browser: Browser, base: str, staff_link: str) -> list[tuple[str, str, list[dict[str, object]]]]:
+    """Go through the course as a learner, and look in as the owner; the pages to take, with whose cookies."""
+    beginner, lessons = begin(browser, base, "learner@example.org")
+    passed, _lessons = begin(browser, base, "")
+    outcome = pass_check(passed.new_page(), base)
+    owner = browser.new_context()
+    staff = owner.new_page()
+    staff.goto(staff_link)
+    staff.click("main form button[type=submit]")
+    staff.wait_for_url("**/learn**")
+    mail = newest_mail(staff, base)
+    before, after, office = cookies_of(beginner), cookies_of(passed), cookies_of(owner)
+    return [
+        ("landing", "/", []),
+        ("start", "/start", []),
+        ("sign-in", "/sign-in", []),
+        ("check-mail", "/sign-in/code", before),
+        ("help-now", "/help-now", []),
+        ("course", "/learn/introduction", before),
+        ("lesson", lessons[3], before),
+        ("locked", lessons[-3], before),
+        ("safety-check", "/safety-check", before),
+        ("outcome", outcome, after),
+        ("practice", lessons[-3], after),
+        ("progress", "/learn/introduction/progress", before),
+        ("account", "/account", before),
+        ("forget", "/forget-device", before),
+        ("staff-courses", "/staff/courses", office),
+        ("staff-course", "/staff/courses/introduction", office),
+        ("outbox", "/outbox", []),
+        ("mail", mail, []),
+        ("pieces", "/pieces", []),
+        ("not-found", "/nothing-here", []),
+    ]
+
+
+def begin(browser: Browser, base: str, address: str) -> tuple[BrowserContext, list[str]]:
+    """Start the course in a browser of one's own, do three lessons; the browser, and the lessons' addresses in order."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{base}/start")
+    page.fill("input[name=address]", address)
+    page.click("main form button[type=submit]")
+    page.wait_for_url("**/learn/**")
+    found = page.eval_on_selector_all("main .module a[href^='/lessons/'], main details a[href^='/lessons/']", HREFS)
+    lessons = [str(path) for path in dict.fromkeys(found)]
+    for path in lessons[:3]:
+        page.goto(f"{base}{path}")
+        page.click("form[action$='/completion'] button")
+    return context, lessons
+
+
+def pass_check(page: Page, base: str) -> str:
+    """Answer the safety check with no throughout."""
+    page.goto(f"{base}/safety-check")
+    page.click("main form button[type=submit]")
+    for _screen in range(12):
+        if page.url.endswith("/outcome"):
+            break
+        page.check("input[name=choice][value=no]")
+        page.click("main form button[type=submit]:not([name=back])")
+    return "/safety-check/outcome"
+
+
+def newest_mail(page: Page, base: str) -> str:
+    """The address of the newest mail in the outbox, once there is one."""
+    for _attempt in range(50):
+        page.goto(f"{base}/outbox")
+        links = page.eval_on_selector_all("main a[href^='/outbox/']", HREFS)
+        if links:
+            return str(links[0])
+        time.sleep(0.2)
+    return "/outbox"
+
+
+def cookies_of(context: BrowserContext) -> list[dict[str, object]]:
+    """What the browser kept."""
+    return [dict(cookie) for cookie in context.cookies()]
+
+
+def take(browser: Browser, url: str, cookies: list[dict[str, object]], width: int, scheme: str, file: Path) -> None:
+    """One picture."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # light or dark
+    context.add_cookies(cookies)  # type: ignore[arg-type]  # as the browser gave them, a TypedDict
+    page = context.new_page()
+    page.goto(url)
+    height = min(TALLEST, int(page.evaluate("document.documentElement.scrollHeight")))
+    page.set_viewport_size({"width": width, "height": height})
+    page.screenshot(path=file, type="jpeg", quality=55)
+    context.close()
+
+
+def picture_of_paper(browser: Browser, base: str, into: Path) -> None:
+    """Some pages of the printed copy, where poppler's pdftoppm is there to draw them."""
+    drawer = shutil.which("pdftoppm")
+    if drawer is None:
+        print("pdftoppm is missing (apt-get install poppler-utils): no picture of the printed copy")
+        return
+    for _attempt in range(120):
+        content = urllib.request.urlopen(f"{base}/courses/introduction/copy.pdf").read()
+        if content.startswith(b"%PDF"):
+            break
+        time.sleep(0.5)
+    paper = into / "copy.pdf"
+    paper.write_bytes(content)
+    for number in (1, 3, 7, 9):
+        subprocess.run(
+            [drawer, "-r", "60", "-jpeg", "-singlefile", "-f", str(number), "-l", str(number), str(paper), str(into / f"paper-{number}")],
+            check=True,
+        )
+    paper.unlink()
+
+
+if __name__ == "__main__":
+    main()
