@@ -62,13 +62,13 @@ for-testing:
 	$(call install,requirements-dev.txt)
 
 ruff:
-	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check . && echo "ruff: fine"
+	@$(BIN)/ruff check --quiet --output-format concise . && $(BIN)/ruff format --check . && echo "ruff: fine"
 
 mypy:
 	@$(BIN)/mypy --no-error-summary && echo "mypy: fine"
 
 djlint:
-	@$(BIN)/djlint templates --check --lint --quiet && echo "djlint: fine"
+	@$(BIN)/djlint templates --check --lint && echo "djlint: fine"
 
 code:
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/code

@@ -6,7 +6,8 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 log = structlog.get_logger()
@@ -86,10 +87,11 @@ def init_errors(app: Flask) -> None:
             return make_response(error.get_response())
         return error_page(error.code or 500)
 
+    @app.errorhandler(PoolTimeout)
     @app.errorhandler(OperationalError)
     @app.errorhandler(InterfaceError)
-    def database_away(error: OperationalError) -> Response:
-        log.error("database_away", endpoint=request.endpoint, kind=type(error.orig).__name__)
+    def database_away(error: SQLAlchemyError) -> Response:
+        log.error("database_away", endpoint=request.endpoint, kind=type(error).__name__)
         return error_page(503, retry_after=30)
 
     @app.errorhandler(Exception)

@@ -57,8 +57,10 @@ class Client(FlaskClient):
 
     def csrf_token(self, page: str = "accounts.sign_in", **values: Any) -> str:
         """The token of this client's session, read from a form of `page`."""
-        forms = forms_of(self.visit(page, **values).text, "/")
-        return next(form.fields["csrf_token"] for form in forms if "csrf_token" in form.fields)
+        shown = self.visit(page, **values)
+        tokens = [form.fields["csrf_token"] for form in forms_of(shown.text, "/") if "csrf_token" in form.fields]
+        assert tokens, f"{page} ({shown.status}) has no form with a token"
+        return str(tokens[0])
 
     def sign_in(self, user: User, now: datetime | None = None) -> User:
         """Open a session for `user` as signing in by mail would, without the mail."""

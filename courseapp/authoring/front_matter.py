@@ -73,7 +73,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="it refers to another place (*…)", problem_mark=self.peek_event().start_mark)
+            raise yaml.MarkedYAMLError(problem="it refers to another place (*…)", problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]  # PyYAML has no types here
         return super().compose_node(parent, index)
 
 

@@ -4,7 +4,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from flask import current_app
@@ -12,8 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from courseapp.extensions import db
 from courseapp.mailing import outbox
-from courseapp.mailing.message import outgoing
-from courseapp.mailing.models import Message
+from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.smtp import Door, NotSent, Trouble, door_for
 
 log = structlog.get_logger()
@@ -38,53 +39,61 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
     return sums
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A message that stands at `submitting`, committed, and its mail."""
+
+    message_id: int
+    epoch: int
+    mail: Outgoing
+    fields_kept: dict[str, Any]
+
+
 def _send_batch(claimed: list[tuple[int, int]], clock: Callable[[], datetime], ends: float) -> Counter[str]:
     """Send claimed messages in turn. The commit that notes one answer moves the next to `submitting`."""
     sums: Counter[str] = Counter()
     waiting = list(claimed)
-    current = _next_sendable(waiting, clock, sums)
-    while current is not None:
-        message, epoch = current
-        outcome = _send(message, epoch, clock)
+    while (ready := _next_ready(waiting, clock, sums)) is not None:
+        outcome = _send(ready, clock)
         sums[outcome] += 1
         if outcome == Trouble.SENDER.value or stopping.is_set() or time.monotonic() >= ends:
             outbox.release(waiting)
             db.session.commit()
-            return sums
-        current = _next_sendable(waiting, clock, sums)
+            break
     return sums
 
 
-def _next_sendable(waiting: list[tuple[int, int]], clock: Callable[[], datetime], sums: Counter[str]) -> tuple[Message, int] | None:
+def _next_ready(waiting: list[tuple[int, int]], clock: Callable[[], datetime], sums: Counter[str]) -> _Ready | None:
+    """Move the next message that may go to `submitting`, build its mail, commit."""
     while waiting:
         message_id, epoch = waiting.pop(0)
         message = outbox.begin_submitting(message_id, epoch, clock())
-        if message is not None:
-            db.session.commit()
-            return message, epoch
-        sums["held back"] += 1
+        if message is None:
+            sums["held back"] += 1
+            continue
+        try:
+            ready = _Ready(message_id, epoch, outgoing(message, clock()), outbox.fields_to_keep(message.fields))
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # whatever building raises is a fact about this message, and must not stop the others
+            log.exception("mail_not_built", message=message_id)
+            outbox.note_failed(message_id, epoch, clock(), f"cannot be built: {type(error).__name__}: {error}")
+            sums["failed"] += 1
+            continue
+        db.session.commit()
+        return ready
     db.session.commit()
     return None
 
 
-def _send(message: Message, epoch: int, clock: Callable[[], datetime]) -> str:
-    """One message; what is written stays uncommitted until the next is moved or the batch ends."""
-    message_id = message.id
+def _send(ready: _Ready, clock: Callable[[], datetime]) -> str:
+    """Send one message, with no transaction open; its answer stays uncommitted until the next is moved or the batch ends."""
     try:
-        mail = outgoing(message, clock())
-    except SQLAlchemyError:
-        raise
-    except Exception as error:  # whatever building raises is a fact about this message, and must not stop the others
-        log.exception("mail_not_built", message=message_id)
-        outbox.note_failed(message_id, epoch, clock(), f"cannot be built: {type(error).__name__}: {error}")
-        return "failed"
-    db.session.rollback()  # reading the row opened a transaction; none may be open while the server thinks
-    try:
-        _door().send(mail)
+        _door().send(ready.mail)
     except NotSent as error:
-        _note_failure(message_id, epoch, clock(), error)
+        _note_failure(ready.message_id, ready.epoch, clock(), error)
         return error.trouble.value
-    outbox.note_accepted(message_id, epoch, clock())
+    outbox.note_accepted(ready.message_id, ready.epoch, clock(), ready.fields_kept)
     return "accepted"
 
 

@@ -6,10 +6,14 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
+from courseapp.contacts import privacy as contacts_privacy
+from courseapp.contacts.models import Contact
 from courseapp.extensions import db
+from courseapp.mailing import privacy as mailing
 
 REQUESTS = timedelta(days=2)
 IDLE_GUESTS = timedelta(days=120)
+UNCONFIRMED = timedelta(days=14)
 
 
 def tidy(now: datetime) -> dict[str, int]:
@@ -21,7 +25,17 @@ def tidy(now: datetime) -> dict[str, int]:
         "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
         "guests": sa.delete(User).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~last_seen),
     }
-    counts = {}
+    counts = {"addresses": forget_unconfirmed(now)}
     for name, statement in deletions.items():
         counts[name] = db.session.execute(statement.execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
     return counts
+
+
+def forget_unconfirmed(now: datetime) -> int:
+    """Erase addresses that somebody typed and nobody confirmed; how many."""
+    query = sa.select(Contact).where(Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), Contact.created_at < now - UNCONFIRMED)
+    contacts = db.session.scalars(query.limit(1000)).all()
+    for contact in contacts:
+        mailing.erase(contact.id, now)
+        contacts_privacy.erase(contact, now)
+    return len(contacts)

@@ -34,6 +34,7 @@ FILES = {
     "courseapp/campaigns/publishing.py": "reads the folder of sequences it publishes",
     "courseapp/mailing/smtp.py": "writes mail to files in embedded mode",
     "courseapp/mailing/preview.py": "shows those files at /outbox",
+    "courseapp/mailing/privacy.py": "removes a person's mails from that folder",
     "courseapp/catalog/typeset.py": "reads its own Typst template, a file of the package",
     "courseapp/operations/embedded.py": "watches over the processes it starts, by files in DATA_DIR",
 }
