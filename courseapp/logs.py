@@ -23,6 +23,6 @@ def init_logs(settings: Settings) -> None:
             structlog.processors.JSONRenderer(),  # escapes line breaks, so that no value can forge a line
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
