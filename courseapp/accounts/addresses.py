@@ -75,7 +75,8 @@ def confirm_side(change: AddressChange, side: str, now: datetime) -> bool:
 
     Raises Refusal where the new address has an account: to its own reader, as soon as they press the button.
     """
-    db.session.refresh(change, with_for_update=True)  # both may say yes at the same moment
+    said = ["old_confirmed_at", "new_confirmed_at", "finished_at"]
+    db.session.refresh(change, said, with_for_update=True)  # both may say yes at the same moment
     if side == "new" and change.finished_at is None and user_of_contact(change.new_contact) is not None:
         raise Refusal(_("That address belongs to another account. Sign in with it, or choose another address."))
     if side == "old":

@@ -53,6 +53,7 @@ def is_consented(contact_id: sa.SQLColumnExpression[int], purpose: sa.SQLColumnE
         )
         .order_by(Consent.id.desc())
         .limit(1)
+        .correlate_except(Consent)
         .scalar_subquery()
     )
     return sa.func.coalesce(sa.cast(last, sa.String) == ConsentAction.GIVEN.value, sa.false())

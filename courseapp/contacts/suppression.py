@@ -16,4 +16,4 @@ def suppress(address_mac: str, reason: SuppressionReason, now: datetime) -> None
 
 def is_suppressed(address_mac: sa.SQLColumnExpression[str | None]) -> sa.Exists:
     """SQL: the address of this keyed hash is suppressed."""
-    return sa.exists().where(Suppression.address_mac == address_mac)
+    return sa.select(Suppression.id).where(Suppression.address_mac == address_mac).correlate_except(Suppression).exists()

@@ -52,5 +52,9 @@ def unread(reader: str, limit: int) -> Sequence[tuple[Receipt, Event]]:
 
 
 def has_happened(type: Any, subject: Any) -> sa.Exists:
-    """An EXISTS over the journal, for use inside other statements; arguments may be columns."""
-    return sa.exists().where(Event.subject == subject, Event.type == type)
+    """An EXISTS over the journal, for use inside other statements; arguments may be columns of any of them.
+
+    Said expressly: of itself SQLAlchemy looks one statement out and no further, and would ask about every row of a table
+    that stands two out instead of about this one.
+    """
+    return sa.select(Event.id).where(Event.subject == subject, Event.type == type).correlate_except(Event).exists()

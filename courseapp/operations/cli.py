@@ -28,6 +28,11 @@ def up() -> None:
     settings: Settings = current_app.config["SETTINGS"]
     if not settings.is_embedded:
         raise click.ClickException("This is for the embedded mode. In production start what the Procfile names.")
+    held = embedded.hold_folder(settings)
+    if held is None:
+        raise click.ClickException(
+            f"Another run uses {settings.data_dir}. Stop it, or choose another folder: make run DATA_DIR=other PORT=8001"
+        )
     if left := embedded.end_leftovers(settings):
         click.echo(f"Ended {left} processes that an earlier run had left.")
     if is_taken(settings.host, settings.port):

@@ -6,6 +6,7 @@ ended at the next start, by process id and start time, so that nobody else's pro
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from flask_migrate import upgrade
 
@@ -32,6 +34,7 @@ ROOT = Path(__file__).parent.parent.parent
 DEMO_PEOPLE = {Role.OWNER: "owner@example.org", Role.INSTRUCTOR: "instructor@example.org", Role.MARKETER: "marketer@example.org"}
 PATIENCE = 12.0  # seconds children have to finish what they are at
 _PR_SET_PDEATHSIG = 1
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def prepare(now: datetime) -> None:
@@ -101,8 +104,8 @@ def commands(settings: Settings) -> dict[str, list[str]]:
 def run_children(settings: Settings, on_ready: Callable[[], None]) -> int:
     """Start the children, say when pages are served, wait; on a signal or a child's end, end all. Returns the exit code."""
     die_with_parent()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _raise_interrupt)
+    for number in ENDING:
+        signal.signal(number, _raise_interrupt)  # SIGINT too: a shell that starts this in the background has it ignored
     run = settings.data_dir / "run"
     run.mkdir(parents=True, exist_ok=True)
     children: dict[str, subprocess.Popen[bytes]] = {}
@@ -120,6 +123,8 @@ def run_children(settings: Settings, on_ready: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave children behind
         _end(list(children.values()))
         (run / "children.json").unlink(missing_ok=True)
 
@@ -133,6 +138,19 @@ def die_with_parent() -> None:
 def note_children(file: Path, pids: list[int]) -> None:
     """Write down who was started, so that the next start can end what a SIGKILL left."""
     file.write_text(json.dumps([[pid, _started(pid)] for pid in pids]))
+
+
+def hold_folder(settings: Settings) -> IO[str] | None:
+    """Keep `data_dir` to this launcher while the returned file is open; None where another launcher lives in it."""
+    folder = settings.data_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def end_leftovers(settings: Settings) -> int:
