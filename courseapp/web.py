@@ -6,10 +6,11 @@ from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, request, send_file, session
-from flask_babel import format_date, format_time, get_locale, ngettext
+from flask_babel import format_date, format_time, get_domain, get_locale, ngettext
 from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
@@ -126,7 +127,22 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         page_language=page_language,
         now=clock.now,
     )
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # the i18n extension adds it
+        lambda text: _translations().gettext(text), lambda one, many, count: _translations().ngettext(one, many, count), newstyle=True
+    )
     app.jinja_env.filters.update(day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
+
+
+def _translations() -> Any:
+    """The catalogue of the present language, found once a page: Flask-Babel would look it up anew for every word.
+
+    `force_locale` (mails, imports) puts another `babel_locale` into `g`, and that is noticed.
+    """
+    kept = g.get("catalogue")
+    if kept is None or kept[0] is not g.get("babel_locale"):
+        found = get_domain().get_translations()
+        kept = g.catalogue = (g.get("babel_locale"), found)
+    return kept[1]
 
 
 @lru_cache(maxsize=64)

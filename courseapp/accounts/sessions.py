@@ -17,6 +17,16 @@ STAFF_ABSOLUTE = timedelta(days=14)
 SEEN_EVERY = timedelta(hours=1)  # how exact `last_seen_at` is; a page view writes at most this often
 
 _roles = sa.select(sa.func.aggregate_strings(RoleGrant.role, " ")).where(RoleGrant.user_id == User.id).correlate(User).scalar_subquery()
+_user_of_token = (  # built once: every page asks it
+    sa.select(User, LoginSession.id, LoginSession.last_seen_at, _roles)
+    .join(LoginSession, LoginSession.user_id == User.id)
+    .where(
+        LoginSession.token_hash == sa.bindparam("token_hash"),
+        LoginSession.expires_at > sa.bindparam("now"),
+        LoginSession.last_seen_at > sa.bindparam("idle_since"),
+        User.disabled_at.is_(None),
+    )
+)
 
 
 def open_session(user: User, now: datetime, device: str) -> LoginSession:
@@ -38,17 +48,8 @@ def open_session(user: User, now: datetime, device: str) -> LoginSession:
 
 def user_of_token(token: str, now: datetime) -> tuple[User, bool] | None:
     """The user whose session this is, with its roles, in one query; and whether `last_seen_at` is due. None: no such session."""
-    query = (
-        sa.select(User, LoginSession.id, LoginSession.last_seen_at, _roles)
-        .join(LoginSession, LoginSession.user_id == User.id)
-        .where(
-            LoginSession.token_hash == hash_of_token(token),
-            LoginSession.expires_at > now,
-            LoginSession.last_seen_at > now - IDLE,
-            User.disabled_at.is_(None),
-        )
-    )
-    row = db.session.execute(query).one_or_none()
+    facts = {"token_hash": hash_of_token(token), "now": now, "idle_since": now - IDLE}
+    row = db.session.execute(_user_of_token, facts).one_or_none()
     if row is None:
         return None
     user, session_id, seen, roles = row

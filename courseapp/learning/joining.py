@@ -1,12 +1,16 @@
 """A guest's course and an account's, made one when their person says they are theirs."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 
 from courseapp.accounts.models import User
 from courseapp.accounts.sessions import end_sessions
 from courseapp.catalog.models import Lesson, Need
 from courseapp.extensions import db, insert_into
+from courseapp.journal import events
 from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
+from courseapp.learning.progress import finish, outline_for
 
 
 def guest_of(public_id: str | None) -> User | None:
@@ -26,29 +30,41 @@ def titles_done(user: User) -> list[str]:
     return list(db.session.scalars(query.order_by(Lesson.position)))
 
 
-def join_guest(guest: User, account: User) -> None:
+def join_guest(guest: User, account: User, now: datetime) -> None:
     """Give the account what the guest had; the earlier date counts, and the guest is gone."""
-    _join_enrolments(guest, account)
+    _join_enrolments(guest, account, now)
     done = db.session.scalars(sa.select(Completion).where(Completion.user_id == guest.id)).all()
     for completion in done:
         statement = insert_into(Completion).values(user_id=account.id, lesson_id=completion.lesson_id, completed_at=completion.completed_at)
         db.session.execute(statement.on_conflict_do_nothing(index_elements=["user_id", "lesson_id"]))
     _join_outcome(guest, account)
+    _finish_what_is_whole_now(account, now)
     end_sessions(guest)
     db.session.flush()
     db.session.execute(sa.delete(User).where(User.id == guest.id))
 
 
-def _join_enrolments(guest: User, account: User) -> None:
+def _join_enrolments(guest: User, account: User, now: datetime) -> None:
     for enrolment in db.session.scalars(sa.select(Enrolment).where(Enrolment.user_id == guest.id)).all():
         own = db.session.scalar(sa.select(Enrolment).where(Enrolment.user_id == account.id, Enrolment.course_id == enrolment.course_id))
         if own is None:
             enrolment.user_id = account.id
+            events.record("enrolled", f"user:{account.id}", now, user_id=account.id, course_id=enrolment.course_id)
             continue
         own.started_at = min(own.started_at, enrolment.started_at)
-        own.finished_at = min(filter(None, (own.finished_at, enrolment.finished_at)), default=None)
+        if enrolment.finished_at is not None:
+            if own.finished_at is None:
+                finish(own, now)
+            own.finished_at = min(filter(None, (own.finished_at, enrolment.finished_at)))
         if enrolment.last_opened_at is not None and (own.last_opened_at is None or enrolment.last_opened_at > own.last_opened_at):
             own.last_lesson_id, own.last_opened_at = enrolment.last_lesson_id, enrolment.last_opened_at
+
+
+def _finish_what_is_whole_now(account: User, now: datetime) -> None:
+    for enrolment in db.session.scalars(sa.select(Enrolment).where(Enrolment.user_id == account.id, Enrolment.finished_at.is_(None))).all():
+        progress = outline_for(account.id, enrolment.course_id, None, None).progress
+        if progress.total and progress.done == progress.total:
+            finish(enrolment, now)
 
 
 def _join_outcome(guest: User, account: User) -> None:

@@ -43,14 +43,22 @@ def printed_course(course: Course, kind: CopyKind) -> PrintedCourse:
 
 def screen_of(question: Question) -> PrintedScreen:
     """One screen of the check, with what a tick in it means."""
-    gravest = next(choice.leads_to for choice in question.choices if choice.leads_to is not None)
+    least = next(choice.leads_to for choice in question.choices if choice.leads_to is not None)
     signs = [str(sign) for sign in question.signs] or [str(choice.label) for choice in question.choices if choice.leads_to is not None]
-    return PrintedScreen(str(question.title), str(question.intro), signs, _on_paper(question, gravest))
+    return PrintedScreen(str(question.title), str(question.intro), signs, _on_paper(question, least))
 
 
 def _on_paper(question: Question, outcome: Outcome) -> str:
     if question.key == "soon":
         return str(_("If you ticked any: see your own doctor, today or within days, and leave the practical lessons until then."))
+    if question.key == "pregnancy":  # its two answers do not mean the same
+        return str(
+            _(
+                "If you ticked the first: see a professional first, and leave the practical lessons until they have cleared you. "
+                "If you ticked the second: %(sentence)s Call your emergency number, or go to an emergency department.",
+                sentence=SENTENCES[Outcome.NOW],
+            )
+        )
     words: dict[Outcome, str] = {
         Outcome.NOW: _(
             "If you ticked any: %(sentence)s Call your emergency number or a crisis line, or go to an emergency department.",

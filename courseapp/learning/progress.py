@@ -102,9 +102,8 @@ class LearnerOutline:
         return [row for module in self.modules for row in module.lessons]
 
 
-def outline_for(user_id: int, course_id: int, finished_at: datetime | None, outcome: Outcome | None) -> LearnerOutline:
-    """A learner's outline in one query."""
-    columns = (
+_outline = (  # built once: lesson, course and progress pages ask it
+    sa.select(
         Lesson.id,
         Lesson.public_id,
         Lesson.title,
@@ -117,13 +116,16 @@ def outline_for(user_id: int, course_id: int, finished_at: datetime | None, outc
         Module.summary.label("module_summary"),
         Completion.completed_at,
     )
-    found = db.session.execute(
-        sa.select(*columns)
-        .join(Module, Module.id == Lesson.module_id)
-        .outerjoin(Completion, sa.and_(Completion.lesson_id == Lesson.id, Completion.user_id == user_id))
-        .where(Lesson.course_id == course_id, is_released())
-        .order_by(Lesson.position)
-    )
+    .join(Module, Module.id == Lesson.module_id)
+    .outerjoin(Completion, sa.and_(Completion.lesson_id == Lesson.id, Completion.user_id == sa.bindparam("user_id")))
+    .where(Lesson.course_id == sa.bindparam("course_id"), is_released())
+    .order_by(Lesson.position)
+)
+
+
+def outline_for(user_id: int, course_id: int, finished_at: datetime | None, outcome: Outcome | None) -> LearnerOutline:
+    """A learner's outline in one query."""
+    found = db.session.execute(_outline, {"user_id": user_id, "course_id": course_id})
     return _grouped(found, finished_at, outcome)
 
 
@@ -179,9 +181,15 @@ def complete_lesson(enrolment: Enrolment, lesson: Lesson, now: datetime) -> bool
     events.record("lesson_completed", f"user:{user_id}", now, user_id=user_id, course_id=lesson.course_id, lesson_id=lesson.id)
     if enrolment.finished_at is not None or _open_lessons(user_id, lesson.course_id):
         return False
-    enrolment.finished_at = now
-    events.record("course_completed", f"user:{user_id}", now, user_id=user_id, course_id=lesson.course_id)
+    finish(enrolment, now)
     return True
+
+
+def finish(enrolment: Enrolment, now: datetime) -> None:
+    """Note that a course is finished."""
+    enrolment.finished_at = now
+    user_id, course_id = enrolment.user_id, enrolment.course_id
+    events.record("course_completed", f"user:{user_id}", now, user_id=user_id, course_id=course_id)
 
 
 def undo_completion(user: User, lesson: Lesson) -> None:

@@ -21,6 +21,33 @@ RULE_WORDS = {
     Rule.OPEN: _l("This lesson is done once you have opened it."),
 }
 
+# The lesson with its text, course, enrolment and the learner's outcome: found through the enrolment, or not at all.
+_lesson = (
+    sa.select(
+        Lesson.id,
+        Lesson.course_id,
+        Lesson.needs_check,
+        Lesson.rule,
+        Revision.html,
+        Revision.adapted_html,
+        Revision.stop_html,
+        Revision.sources,
+        Revision.reviewed_by,
+        Revision.reviewed_on,
+        Course.title.label("course_title"),
+        Course.slug,
+        Enrolment.finished_at,
+        SafetyOutcome.outcome,
+        SafetyOutcome.wording,
+        SafetyOutcome.decided_at,
+    )
+    .join(Course, Course.id == Lesson.course_id)
+    .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == sa.bindparam("user_id")))
+    .join(Revision, sa.and_(Revision.lesson_id == Lesson.id, Revision.number == Lesson.revision_number))
+    .outerjoin(SafetyOutcome, SafetyOutcome.user_id == Enrolment.user_id)
+    .where(Lesson.public_id == sa.bindparam("public_id"), is_released(), Course.published_at.is_not(None))
+)
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -79,7 +106,7 @@ class Reading:
 
 def reading_of(user: User, public_id: str, now: datetime) -> Reading | None:
     """The lesson of an address for a learner of its course; None where there is none for them."""
-    found = db.session.execute(_lesson_query(user.id, public_id)).one_or_none()
+    found = db.session.execute(_lesson, {"user_id": user.id, "public_id": public_id}).one_or_none()
     if found is None:
         return None
     outcome = found.outcome if is_current(found.outcome, found.wording, found.decided_at, now) else None
@@ -113,43 +140,18 @@ def reading_of(user: User, public_id: str, now: datetime) -> Reading | None:
     )
 
 
-def _lesson_query(user_id: int, public_id: str) -> sa.Select[*tuple[Any, ...]]:
-    """The lesson with its text, course, enrolment and the learner's outcome: found through the enrolment, or not at all."""
-    return (
-        sa.select(
-            Lesson.id,
-            Lesson.course_id,
-            Lesson.needs_check,
-            Lesson.rule,
-            Revision.html,
-            Revision.adapted_html,
-            Revision.stop_html,
-            Revision.sources,
-            Revision.reviewed_by,
-            Revision.reviewed_on,
-            Course.title.label("course_title"),
-            Course.slug,
-            Enrolment.finished_at,
-            SafetyOutcome.outcome,
-            SafetyOutcome.wording,
-            SafetyOutcome.decided_at,
-        )
-        .join(Course, Course.id == Lesson.course_id)
-        .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == user_id))
-        .join(Revision, sa.and_(Revision.lesson_id == Lesson.id, Revision.number == Lesson.revision_number))
-        .outerjoin(SafetyOutcome, SafetyOutcome.user_id == user_id)
-        .where(Lesson.public_id == public_id, is_released(), Course.published_at.is_not(None))
-    )
-
-
 def lesson_of_learner(user: User, public_id: str, now: datetime) -> tuple[Lesson, Enrolment] | None:
-    """A released lesson of a course the learner takes, open to them now; None otherwise."""
+    """A released lesson of a course the learner takes, open to them now; None otherwise.
+
+    The enrolment stays locked until the caller commits: of two last lessons done at once, one must see the other.
+    """
     found = db.session.execute(
         sa.select(Lesson, Enrolment, SafetyOutcome)
         .join(Course, Course.id == Lesson.course_id)
         .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == user.id))
         .outerjoin(SafetyOutcome, SafetyOutcome.user_id == user.id)
         .where(Lesson.public_id == public_id, is_released(), Course.published_at.is_not(None))
+        .with_for_update(of=Enrolment, key_share=True)
     ).one_or_none()
     if found is None:
         return None
