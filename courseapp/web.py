@@ -128,7 +128,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         now=clock.now,
     )
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # the i18n extension adds it
-        lambda text: _translations().gettext(text), lambda one, many, count: _translations().ngettext(one, many, count), newstyle=True
+        lambda text: _translations().ugettext(text), lambda one, many, count: _translations().ungettext(one, many, count), newstyle=True
     )
     app.jinja_env.filters.update(day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
 

@@ -32,7 +32,7 @@ _user_of_token = (  # built once: every page asks it
 def open_session(user: User, now: datetime, device: str) -> LoginSession:
     """Begin a session for this browser; `user.session_token` is what the cookie is to carry."""
     token = secrets.token_urlsafe(32)
-    is_staff = bool(db.session.scalar(sa.select(sa.exists().where(RoleGrant.user_id == user.id))))
+    is_staff = not user.is_guest and bool(db.session.scalar(sa.select(sa.exists().where(RoleGrant.user_id == user.id))))
     row = LoginSession(
         token_hash=hash_of_token(token),
         user_id=user.id,

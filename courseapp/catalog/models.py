@@ -27,7 +27,10 @@ class Rule(enum.StrEnum):
 
 
 class Course(Model):
-    """A course. `edition` is for people; `content_hash` says whether an import changes anything."""
+    """A course. `edition` is for people; `content_hash` says whether an import changes anything.
+
+    What only the public page shows is read when it is asked for.
+    """
 
     __tablename__ = "courses"
 
@@ -39,9 +42,9 @@ class Course(Model):
     edition: Mapped[str] = mapped_column(sa.String(20))
     summary: Mapped[str] = mapped_column(sa.Text)
     headline: Mapped[str] = mapped_column(sa.String(120))
-    article_source: Mapped[str] = mapped_column(sa.Text)
-    article_html: Mapped[str] = mapped_column(sa.Text)
-    front: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    article_source: Mapped[str] = mapped_column(sa.Text, deferred=True, deferred_group="landing")
+    article_html: Mapped[str] = mapped_column(sa.Text, deferred=True, deferred_group="landing")
+    front: Mapped[dict[str, Any]] = mapped_column(sa.JSON, deferred=True, deferred_group="landing")
     content_hash: Mapped[str] = mapped_column(sa.String(64))
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[Moment]

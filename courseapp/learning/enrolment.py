@@ -12,13 +12,14 @@ from courseapp.journal import events
 from courseapp.learning.models import Enrolment
 
 
-def enrol(user: User, course: Course, now: datetime) -> Enrolment:
-    """Start a course; starting it again changes nothing, also when both happen at once."""
+def enrol(user: User, course: Course, now: datetime) -> bool:
+    """Start a course; True when this began it. Starting it again changes nothing, also when both happen at once."""
     statement = insert_into(Enrolment).values(user_id=user.id, course_id=course.id, started_at=now)
     made = db.session.scalar(statement.on_conflict_do_nothing(index_elements=["user_id", "course_id"]).returning(Enrolment.id))
-    if made is not None:
-        events.record("enrolled", f"user:{user.id}", now, user_id=user.id, course_id=course.id)
-    return db.session.scalars(sa.select(Enrolment).where(Enrolment.user_id == user.id, Enrolment.course_id == course.id)).one()
+    if made is None:
+        return False
+    events.record("enrolled", f"user:{user.id}", now, user_id=user.id, course_id=course.id)
+    return True
 
 
 def enrolment_of(user: User, slug: str) -> tuple[Enrolment, Course] | None:

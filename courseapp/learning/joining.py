@@ -1,5 +1,6 @@
 """A guest's course and an account's, made one when their person says they are theirs."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from courseapp.accounts.models import User
 from courseapp.accounts.sessions import end_sessions
 from courseapp.catalog.models import Lesson, Need
-from courseapp.extensions import db, insert_into
+from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
 from courseapp.learning.progress import finish, outline_for
@@ -33,15 +34,22 @@ def titles_done(user: User) -> list[str]:
 def join_guest(guest: User, account: User, now: datetime) -> None:
     """Give the account what the guest had; the earlier date counts, and the guest is gone."""
     _join_enrolments(guest, account, now)
-    done = db.session.scalars(sa.select(Completion).where(Completion.user_id == guest.id)).all()
+    dates = {row.lesson_id: row for row in _completions_of(account)}
+    done = _completions_of(guest)
     for completion in done:
-        statement = insert_into(Completion).values(user_id=account.id, lesson_id=completion.lesson_id, completed_at=completion.completed_at)
-        db.session.execute(statement.on_conflict_do_nothing(index_elements=["user_id", "lesson_id"]))
+        if (own := dates.get(completion.lesson_id)) is None:
+            completion.user_id = account.id
+        else:
+            own.completed_at = min(own.completed_at, completion.completed_at)
     _join_outcome(guest, account)
     _finish_what_is_whole_now(account, now)
     end_sessions(guest)
     db.session.flush()
     db.session.execute(sa.delete(User).where(User.id == guest.id))
+
+
+def _completions_of(user: User) -> Sequence[Completion]:
+    return db.session.scalars(sa.select(Completion).where(Completion.user_id == user.id)).all()
 
 
 def _join_enrolments(guest: User, account: User, now: datetime) -> None:

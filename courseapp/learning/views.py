@@ -78,8 +78,9 @@ def begin() -> Response | str:
         return start_page(form, course)
     now = clock.now()
     user = learner() if current_user.is_authenticated else begin_guest(now)
-    address = (form.address.data or "").strip()
-    if address and user.is_guest:
+    address = (form.address.data or "").strip() if user.is_guest else ""
+    answer = redirect(url_for("learning.course", slug=course.slug), 303)
+    if address:
         try:
             ask_to_sign_in(
                 address,
@@ -98,10 +99,10 @@ def begin() -> Response | str:
     enrol(user, course, now)
     if not current_user.is_authenticated:
         begin_session(user)
-    db.session.commit()
-    if address and user.is_guest:
+    if address:
         session["address_hint"] = address_hint(address)
-    return redirect(url_for("learning.course", slug=course.slug), 303)
+    db.session.commit()
+    return answer
 
 
 @pages.get("/help-now")

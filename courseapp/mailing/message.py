@@ -195,7 +195,7 @@ def _assemble(message: Message, purpose: Purpose, skeleton: Skeleton, values: Ma
     headers = {
         "From": formataddr((settings.sender_name or settings.site_name, settings.sender)),
         "To": str(message.contact.address),
-        "Subject": _header_text(_fill(skeleton.subject, values)),
+        "Subject": _fill(skeleton.subject, values),
         "Date": format_datetime(now),
         "Message-ID": message.message_id,
         **_purpose_headers(message, purpose, values),
@@ -204,6 +204,7 @@ def _assemble(message: Message, purpose: Purpose, skeleton: Skeleton, values: Ma
     for name, value in headers.items():
         if "\r" in value or "\n" in value:
             raise ValueError(f"a line break in the header {name}")
+    headers["Subject"] = _header_text(headers["Subject"])
     boundary = f"=_{message.public_id}"
     lines = [f"{name}: {value}" for name, value in headers.items()]
     lines += [f'Content-Type: multipart/alternative; boundary="{boundary}"', "", ""]
@@ -225,14 +226,12 @@ def _purpose_headers(message: Message, purpose: Purpose, values: Mapping[str, st
 
 
 def _header_text(text: str) -> str:
-    """A header's text, encoded as RFC 2047 wants it where it is not ASCII."""
-    if "\r" in text or "\n" in text:
-        raise ValueError("a line break in the subject")
-    return text if text.isascii() else Header(text, "utf-8", maxlinelen=10_000).encode()
+    """The subject, where it is not plain ASCII in encoded words of at most 75 characters, a line each (RFC 2047, 2)."""
+    return text if text.isascii() and text.isprintable() else Header(text, "utf-8", 75, "Subject").encode(linesep="\r\n")
 
 
 def _part(boundary: str, kind: str, text: str) -> bytes:
-    encoded = binascii.b2a_qp(text.replace("\r\n", "\n").encode("utf-8"), istext=True).replace(b"\n", b"\r\n")
+    encoded = binascii.b2a_qp(text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8"), istext=True).replace(b"\n", b"\r\n")
     head = f'--{boundary}\r\nContent-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
     return head.encode() + encoded + b"\r\n"
 
