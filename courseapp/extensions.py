@@ -4,12 +4,10 @@ Redis is reached from here alone (broker and rate-limit store). It only ever car
 gone pages work, limits count in memory, and mail waits for the next tick.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 from celery import Celery, Task
 from flask import Flask, has_request_context, request, session
 from flask_babel import Babel
@@ -22,12 +20,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from courseapp.config import Settings
-
-log = structlog.get_logger()
+from courseapp.waking import Bell
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-BROKER_PATIENCE = 1.0  # seconds a page waits for the broker at most
-BROKER_REST = 15.0  # seconds during which a broker that failed is not asked again by this process
+BROKER_PATIENCE = 1.0  # seconds that publishing a wake-up may take
 
 
 class Model(DeclarativeBase):
@@ -131,7 +127,6 @@ def _init_database(app: Flask, settings: Settings) -> None:
         if settings.is_sqlite:
             sa.event.listen(db.engine, "connect", _prepare_sqlite)
             sa.event.listen(db.engine, "begin", _begin_sqlite)
-    app.extensions["wakes"] = {"broken_until": 0.0}
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -190,23 +185,18 @@ def _init_broker(app: Flask, settings: Settings) -> None:
     celery.set_default()
 
 
+def _publish(topic: str) -> None:
+    celery.send_task(flask_app_of(celery).config["WAKES"][topic], retry=False, ignore_result=True)
+
+
+bell = Bell(_publish)
+
+
 @sa.event.listens_for(db.session, "after_commit")
-def _publish_wakes(database_session: Session) -> None:
-    """Publish what `wake` collected. Runs after the commit: a broker that is away must not undo it."""
-    topics = database_session.info.pop("wakes", None)
-    if not topics:
-        return
-    app = flask_app_of(celery)
-    state = app.extensions["wakes"]
-    if time.monotonic() < state["broken_until"]:
-        return
-    for topic in sorted(topics):
-        try:
-            celery.send_task(app.config["WAKES"][topic], retry=False, ignore_result=True)
-        except Exception as error:  # whatever the transport raises: the row is committed and the tick will find it
-            state["broken_until"] = time.monotonic() + BROKER_REST
-            log.warning("wake_lost", topic=topic, kind=type(error).__name__)
-            return
+def _ring(database_session: Session) -> None:
+    """Ring for what `wake` collected. Runs after the commit: a broker that is away must not undo it."""
+    if topics := database_session.info.pop("wakes", None):
+        bell.ring(topics)
 
 
 @sa.event.listens_for(db.session, "after_rollback")

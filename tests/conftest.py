@@ -25,7 +25,7 @@ from werkzeug.serving import make_server
 
 from courseapp import clock, create_app
 from courseapp.config import Settings
-from courseapp.extensions import celery, db, limiter
+from courseapp.extensions import bell, celery, db, limiter
 from tests.client import Client
 from tests.databases import Database, PostgresDatabase, SqliteDatabase
 from tests.recording_smtp import RecordingSmtp
@@ -257,7 +257,7 @@ def app(request: pytest.FixtureRequest, workbench: Workbench, database: Database
 def _make_current(app: Flask) -> None:
     """Point what is global to a process at this application: the broker, the limiter, the clock."""
     celery.flask_app = app
-    app.extensions["wakes"]["broken_until"] = 0.0
+    bell.forgive()
     limiter.enabled = app.config["RATELIMIT_ENABLED"]
     if limiter.enabled:
         limiter.reset()

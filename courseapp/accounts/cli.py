@@ -18,7 +18,7 @@ COMMANDS = (user,)
 
 @user.command("create")
 @click.argument("email")
-@click.option("--role", "roles", multiple=True, type=click.Choice(["learner", *Role]), help="May be given several times.")
+@click.option("--role", "roles", multiple=True, type=click.Choice(["learner", *(role.value for role in Role)]), help="May be given several times.")
 def create(email: str, roles: tuple[str, ...]) -> None:
     """Make an account for EMAIL, or add roles to the one there is."""
     now = clock.now()

@@ -1,5 +1,6 @@
 """Signing in and out, and the account page."""
 
+import structlog
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, session, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
@@ -30,6 +31,7 @@ from courseapp.errors import Refusal, error_page
 from courseapp.extensions import db, limiter, login_manager
 from courseapp.mailing.links import mail_token
 
+log = structlog.get_logger()
 doors = Blueprint("accounts", __name__)
 BLUEPRINTS = (doors,)
 
@@ -137,7 +139,9 @@ def sign_in_with_password() -> Response | str:
         if is_password(user, form.password.data) and user is not None and user.disabled_at is None:
             begin_session(user)
             db.session.commit()
+            log.info("sign_in_done", way="password", user=user.id)
             return redirect(url_for(current_app.config["HOME_ENDPOINT"]), 303)
+        log.warning("sign_in_refused", way="password")
         form.password.errors = [_("Address and password do not match. You can also have a link mailed to you.")]
     return render_template("accounts/sign_in.html", form=SignInForm(formdata=None), password_form=form)
 
@@ -158,6 +162,7 @@ def enter_code() -> Response | str:
         if asked is not None and (answer := let_in(asked)) is not None:
             return answer
         db.session.commit()  # the wrong try counts
+        log.warning("sign_in_refused", way="code")
         form.code.errors = [_("That code does not fit. Check the newest mail; after five tries, ask for a new one.")]
     return render_template("accounts/check_mail.html", form=form, address_hint=session.get("address_hint"))
 
@@ -191,6 +196,7 @@ def let_in(asked: SignInRequest) -> Response | None:
     if accepted.guest is not None:
         session["join"] = accepted.guest.public_id
     db.session.commit()
+    log.info("sign_in_done", way="mail", user=accepted.user.id)
     target = "JOIN_ENDPOINT" if accepted.guest is not None else "HOME_ENDPOINT"
     return redirect(url_for(current_app.config[target]), 303)
 

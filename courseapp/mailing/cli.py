@@ -25,12 +25,15 @@ def work(drain: bool) -> None:
         loops.reap(clock.now())
         sums = loops.drain(clock.now)
         sent += sums["accepted"]
-        if drain and not sums:
+        if drain and (not sums or loops.is_resting()):
             break
         if not sums:
             loops.stopping.wait(1.0)
+    in_trouble = loops.is_resting()
     loops.close_door()
     click.echo(f"{sent} messages sent.")
+    if drain and in_trouble:
+        raise click.ClickException("The mail server is in trouble; what is left waits. Try: flask --app courseapp mail status")
 
 
 @mail.command("status")

@@ -1,5 +1,6 @@
 """Working through the outbox: claim → check at the last moment → send → note, a commit each, no transaction open while sending."""
 
+import mmap
 import threading
 import time
 from collections import Counter
@@ -18,8 +19,39 @@ from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.smtp import Door, NotSent, Trouble, door_for
 
 log = structlog.get_logger()
-stopping = threading.Event()
-"""Set when this process is told to end: finish the message in hand, give the rest back."""
+
+
+class Stop:
+    """Told to end: finish the message in hand, give the rest back. Seen by every process forked since, too.
+
+    Celery tells only its main process of a SIGTERM; who sends are its children. So the flag is a byte of shared memory
+    (not multiprocessing.Event: a child killed inside its lock would stop all others for ever).
+    """
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 1)
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """From now on."""
+        self._shared[0] = 1
+        self._event.set()
+
+    def clear(self) -> None:
+        """No more; for tests."""
+        self._shared[0] = 0
+        self._event.clear()
+
+    def is_set(self) -> bool:
+        """Whether this process or the one it was forked from was told to end."""
+        return bool(self._shared[0])
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless told to end meanwhile."""
+        self._event.wait(seconds)
+
+
+stopping = Stop()
 
 BATCH = 20
 SENDER_REST = 30.0  # seconds without a try after the mail server itself was in trouble
@@ -30,7 +62,7 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
     """Send what is due for at most `seconds`; returns how many messages ended in each way."""
     sums: Counter[str] = Counter()
     ends = time.monotonic() + seconds
-    while not stopping.is_set() and time.monotonic() < ends and time.monotonic() >= _rests_until():
+    while not stopping.is_set() and time.monotonic() < ends and not is_resting():
         claimed = outbox.claim(clock(), BATCH, service_only)
         db.session.commit()
         if not claimed:
@@ -137,5 +169,6 @@ def _door() -> Door:
     return door
 
 
-def _rests_until() -> float:
-    return float(getattr(_own, "rests_until", 0.0))
+def is_resting() -> bool:
+    """Whether the mail server itself was in trouble a moment ago, so that this thread waits before it tries again."""
+    return time.monotonic() < float(getattr(_own, "rests_until", 0.0))

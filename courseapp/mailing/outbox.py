@@ -176,8 +176,13 @@ def has_happened_by_row() -> sa.Exists:
 
 
 def note_accepted(message_id: int, epoch: int, now: datetime, fields_kept: dict[str, Any]) -> None:
-    """The server took it: 250 after the dot. What fills the mail in is cut to `fields_kept`, without its secrets."""
-    _settle(message_id, epoch, State.ACCEPTED, now, fields=fields_kept, reason=None)
+    """The server took it: 250 after the dot. What fills the mail in is cut to `fields_kept`, without its secrets.
+
+    What an erasure emptied while the mail was on its way stays empty.
+    """
+    is_empty = sa.cast(Message.fields, sa.Text) == "{}"
+    fields = sa.case((is_empty, Message.fields), else_=sa.literal(fields_kept, Message.fields.type))
+    _settle(message_id, epoch, State.ACCEPTED, now, fields=fields, reason=None)
 
 
 def fields_to_keep(fields: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,6 @@ def erase(contact_id: int, now: datetime) -> None:
         .where(Message.contact_id == contact_id)
         .values(
             fields={},
-            lease_epoch=Message.lease_epoch + 1,  # so that a worker just sending it does not write back what filled it in
             settled_at=sa.case((waiting, now), else_=Message.settled_at),
             reason=sa.case((waiting, "erased"), else_=None),
             state=sa.case((waiting, State.SKIPPED.value), else_=Message.state),

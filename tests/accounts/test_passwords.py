@@ -79,7 +79,12 @@ def test_any_text_is_either_refused_in_words_or_the_password_itself(app: Flask, 
 def test_wrong_passwords_and_accounts_without_one_do_not_let_in(client: Client) -> None:
     make_user("ada@example.org", password=GOOD)
     make_user("bob@example.org")
-    for address, password in (("ada@example.org", GOOD + "x"), ("bob@example.org", GOOD), ("bob@example.org", ""), ("no@example.org", GOOD)):
+    for address, password in (
+        ("ada@example.org", GOOD + "x"),
+        ("bob@example.org", GOOD),
+        ("bob@example.org", ""),
+        ("no@example.org", GOOD),
+    ):
         assert sign_in(client, address, password) == 200
     assert client.visit("accounts.settings").status_code == 302
 

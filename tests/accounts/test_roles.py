@@ -64,7 +64,9 @@ def test_the_command_makes_an_account_with_roles_and_a_link_that_works_once(clie
     assert db.session.query(RoleGrant).count() == 3
 
 
-@pytest.mark.parametrize("words", [["create", "nonsense"], ["signin-link", "nobody@example.org"], ["create", "a@example.org", "--role", "king"]])
+@pytest.mark.parametrize(
+    "words", [["create", "nonsense"], ["signin-link", "nobody@example.org"], ["create", "a@example.org", "--role", "king"]]
+)
 def test_a_command_that_could_not_do_it_says_so_and_ends_with_an_error(client: Client, words: list[str]) -> None:
     result = client.application.test_cli_runner().invoke(args=["user", *words])
     assert result.exit_code != 0

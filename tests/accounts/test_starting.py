@@ -40,7 +40,9 @@ def test_starting_without_an_address_needs_none_and_keeps_none(client: Client) -
     assert (count(User), count(Contact), count(Message)) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("typed", ["ada", "ada@", "@example.org", "a b@example.org", "a@b\r\nBcc: x@y.test", "a@" + "b" * 250 + ".org", "a\0@b.org"])
+@pytest.mark.parametrize(
+    "typed", ["ada", "ada@", "@example.org", "a b@example.org", "a@b\r\nBcc: x@y.test", "a@" + "b" * 250 + ".org", "a\0@b.org"]
+)
 def test_what_is_no_address_is_said_so_and_leaves_nothing_behind(client: Client, typed: str) -> None:
     make_course()
     before = all_rows()

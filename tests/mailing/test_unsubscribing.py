@@ -1,0 +1,112 @@
+"""Stopping mail: one click without a session, a GET that only asks, and a page to choose on."""
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from courseapp.contacts.consent import consent_history, holds_consent
+from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose
+from courseapp.contacts.people import forget_address
+from courseapp.extensions import db
+from courseapp.journal.models import Event
+from courseapp.mailing.links import mail_token
+from tests.client import Client
+from tests.conftest import NOW
+from tests.factories import make_consent, make_contact
+from tests.rows import all_rows, changed_tables
+
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+@pytest.fixture
+def contact(app: Flask) -> Contact:
+    """Somebody who asked for both kinds of mail."""
+    made = make_contact("ada@example.org")
+    for purpose in (Purpose.COURSE, Purpose.MARKETING):
+        make_consent(made, purpose)
+    return made
+
+
+def held(contact: Contact) -> set[str]:
+    """The purposes this contact agrees to."""
+    return {purpose.value for purpose in (Purpose.COURSE, Purpose.MARKETING) if holds_consent(contact, purpose)}
+
+
+def test_one_click_without_session_or_token_withdraws_and_says_200_as_often_as_it_comes(client: Client, contact: Contact) -> None:
+    path = client.path("mailing.stop", token=mail_token(contact, "course"))
+    for _ in range(3):
+        answer = client.application.test_client().post(path, data=ONE_CLICK, headers={"Origin": "https://mail.example"})
+        assert answer.status_code == 200
+    assert held(contact) == {"marketing"}
+    withdrawals = db.session.scalars(sa.select(Consent).where(Consent.action == ConsentAction.WITHDRAWN)).all()
+    assert [(row.source, row.purpose, row.network) for row in withdrawals] == [("unsubscribe", Purpose.COURSE, "127.0.0.0")]
+    assert [event.type for event in db.session.scalars(sa.select(Event))] == ["consent_withdrawn"]
+
+
+def test_one_click_sets_no_cookie_and_does_not_redirect(client: Client, contact: Contact) -> None:
+    answer = client.post(client.path("mailing.stop", token=mail_token(contact, "marketing")), data=ONE_CLICK)
+    assert answer.location is None
+    assert held(contact) == {"course"}
+
+
+def test_opening_the_link_asks_and_changes_nothing(client: Client, contact: Contact) -> None:
+    before = all_rows()
+    token = mail_token(contact, "course")
+    for endpoint in ("mailing.unsubscribe", "mailing.preferences"):
+        assert client.visit(endpoint, token=token).status_code == 200
+        assert client.head(client.path(endpoint, token=token)).status_code == 200
+    assert changed_tables(before, all_rows()) == []
+
+
+def test_the_button_of_the_page_withdraws(client: Client, contact: Contact) -> None:
+    assert client.submit("mailing.unsubscribe", token=mail_token(contact, "course")).status_code == 200
+    assert held(contact) == {"marketing"}
+
+
+def test_the_general_token_of_the_account_page_stops_all(client: Client, contact: Contact) -> None:
+    client.post(client.path("mailing.stop", token=mail_token(contact, "all")), data=ONE_CLICK)
+    assert held(contact) == set()
+
+
+@pytest.mark.parametrize("endpoint", ["mailing.unsubscribe", "mailing.preferences"])
+def test_a_token_that_is_not_ours_or_of_somebody_erased_is_404(client: Client, contact: Contact, endpoint: str) -> None:
+    token = mail_token(contact, "course")
+    forget_address(contact, NOW)
+    for given in (token, "x", token[:-2] + "xx"):
+        path = client.path(endpoint, token=given)
+        assert client.get(path).status_code == 404
+    assert client.post(client.path("mailing.stop", token="x")).status_code == 404
+
+
+def test_the_preference_page_shows_what_is_held_and_saves_what_is_ticked(client: Client, contact: Contact) -> None:
+    token = mail_token(contact, "course")
+    assert client.visit("mailing.preferences", token=token).text.count(" checked") == 2
+    client.submit("mailing.preferences", {"course_mail": None}, token=token)
+    assert held(contact) == {"marketing"}
+    client.submit("mailing.preferences", {"course_mail": "y", "marketing": None}, token=token)
+    assert held(contact) == {"course"}
+    history = [(row.purpose.value, row.action.value) for row in consent_history(contact)]
+    client.submit("mailing.preferences", token=token)
+    assert [(row.purpose.value, row.action.value) for row in consent_history(contact)] == history
+
+
+def test_stop_all_of_them_stops_whatever_is_ticked(client: Client, contact: Contact) -> None:
+    page = client.submit("mailing.preferences", {"stop_all": "1"}, token=mail_token(contact, "course"))
+    assert held(contact) == set()
+    assert " checked" not in page.text
+
+
+def test_the_preference_page_needs_the_forms_token_and_shows_the_address_as_a_hint_only(client: Client, contact: Contact) -> None:
+    path = client.path("mailing.preferences", token=mail_token(contact, "course"))
+    assert client.post(path, data={"stop_all": "1"}).status_code == 400
+    assert held(contact) == {"course", "marketing"}
+    page = client.get(path).text
+    assert "a…@example.org" in page
+    assert "ada@example.org" not in page
+
+
+@pytest.mark.settings(rate_limits=True)
+@pytest.mark.one_database
+def test_unsubscribing_is_never_too_often(client: Client, contact: Contact) -> None:
+    path = client.path("mailing.stop", token=mail_token(contact, "course"))
+    assert {client.post(path, data=ONE_CLICK).status_code for _ in range(70)} == {200}
