@@ -4,6 +4,7 @@ Redis is reached from here alone (broker and rate-limit store). It only ever car
 gone pages work, limits count in memory, and mail waits for the next tick.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,20 @@ def init_extensions(app: Flask, settings: Settings) -> None:
 def insert_into(model: type[Model]) -> Any:
     """An INSERT that knows ON CONFLICT, for whichever of the two databases this is."""
     return (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(model)
+
+
+def insert_once(model: type[Model], keys: tuple[str, ...], **values: Any) -> int | None:
+    """Insert a row unless one with the same `keys` (a unique constraint) is there; its id, or None. One statement, built once."""
+    db.session.flush()  # what the row points at must be there, and a plain INSERT does not see to that by itself
+    found: int | None = db.session.scalar(_insert_once(db.engine.dialect.name, model, keys), values)
+    return found
+
+
+@lru_cache
+def _insert_once(dialect: str, model: type[Model], keys: tuple[str, ...]) -> Any:
+    table = sa.inspect(model).local_table
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    return insert.on_conflict_do_nothing(index_elements=keys).returning(table.c.id)
 
 
 def wake(topic: str) -> None:

@@ -14,11 +14,12 @@ from courseapp.mailing.links import full_url
 
 user = AppGroup("user", help="People and their roles.")
 COMMANDS = (user,)
+ROLES = ["learner", *(role.value for role in Role)]
 
 
 @user.command("create")
 @click.argument("email")
-@click.option("--role", "roles", multiple=True, type=click.Choice(["learner", *(role.value for role in Role)]), help="May be given several times.")
+@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), help="May be given several times.")
 def create(email: str, roles: tuple[str, ...]) -> None:
     """Make an account for EMAIL, or add roles to the one there is."""
     now = clock.now()

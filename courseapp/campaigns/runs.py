@@ -16,7 +16,7 @@ from courseapp.campaigns.publishing import latest_version
 from courseapp.catalog.models import Course
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
-from courseapp.extensions import db, insert_into
+from courseapp.extensions import db, insert_once
 from courseapp.journal.models import Event
 from courseapp.learning.enrolment import enrolment_of
 from courseapp.learning.models import Enrolment
@@ -71,9 +71,17 @@ def _begin(sequence: Sequence, version: SequenceVersion, contact: Contact, cours
     first = _step(version.id, 0)
     if first is None:
         return
-    values = {"sequence_id": sequence.id, "version_id": version.id, "contact_id": contact.id, "course_id": course_id, "position": 0}
-    statement = insert_into(SequenceRun).values(**values, started_at=now, next_run_at=now + timedelta(days=first.delay_days))
-    db.session.execute(statement.on_conflict_do_nothing(index_elements=["sequence_id", "contact_id", "course_id"]))
+    insert_once(
+        SequenceRun,
+        ("sequence_id", "contact_id", "course_id"),
+        sequence_id=sequence.id,
+        version_id=version.id,
+        contact_id=contact.id,
+        course_id=course_id,
+        position=0,
+        started_at=now,
+        next_run_at=now + timedelta(days=first.delay_days),
+    )
 
 
 def _end_where_goal(event: Event, now: datetime) -> None:
@@ -154,8 +162,8 @@ def _move_on(run: SequenceRun, is_late: bool, now: datetime) -> None:
         _finish(run, RunEnd.FINISHED, now)
         return
     due = run.started_at + timedelta(days=following.delay_days)
-    earliest = (run.last_step_at or now) + timedelta(hours=run.version.minimum_gap_hours)
-    run.next_run_at = max(due, earliest)
+    gap = timedelta(hours=run.version.minimum_gap_hours)
+    run.next_run_at = max(due, run.last_step_at + gap) if run.last_step_at is not None else due
 
 
 def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime) -> None:

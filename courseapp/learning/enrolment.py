@@ -7,15 +7,14 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import User
 from courseapp.catalog.models import Course
-from courseapp.extensions import db, insert_into
+from courseapp.extensions import db, insert_once
 from courseapp.journal import events
 from courseapp.learning.models import Enrolment
 
 
 def enrol(user: User, course: Course, now: datetime) -> bool:
     """Start a course; True when this began it. Starting it again changes nothing, also when both happen at once."""
-    statement = insert_into(Enrolment).values(user_id=user.id, course_id=course.id, started_at=now)
-    made = db.session.scalar(statement.on_conflict_do_nothing(index_elements=["user_id", "course_id"]).returning(Enrolment.id))
+    made = insert_once(Enrolment, ("user_id", "course_id"), user_id=user.id, course_id=course.id, started_at=now)
     if made is None:
         return False
     events.record("enrolled", f"user:{user.id}", now, user_id=user.id, course_id=course.id)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from courseapp.accounts.models import User
 from courseapp.catalog.models import Lesson, Module, Need
 from courseapp.catalog.outline import is_released
-from courseapp.extensions import db, insert_into
+from courseapp.extensions import db, insert_once
 from courseapp.journal import events
 from courseapp.learning.gate import can_open
 from courseapp.learning.models import Completion, Enrolment, Outcome
@@ -204,9 +204,7 @@ def note_opening(enrolment: Enrolment, lesson: Lesson, now: datetime) -> None:
 
 
 def _add_completion(user_id: int, lesson_id: int, now: datetime) -> bool:
-    statement = insert_into(Completion).values(user_id=user_id, lesson_id=lesson_id, completed_at=now)
-    made = db.session.scalar(statement.on_conflict_do_nothing(index_elements=["user_id", "lesson_id"]).returning(Completion.id))
-    return made is not None
+    return insert_once(Completion, ("user_id", "lesson_id"), user_id=user_id, lesson_id=lesson_id, completed_at=now) is not None
 
 
 def _open_lessons(user_id: int, course_id: int) -> bool:

@@ -24,7 +24,7 @@ from courseapp.columns import random_public_id
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
-from courseapp.extensions import db, insert_into, wake
+from courseapp.extensions import db, insert_once, wake
 from courseapp.journal.events import has_happened
 from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY, stream_of
@@ -64,31 +64,28 @@ def enqueue(
     """
     row = stream_of(stream)
     public_id = random_public_id()
-    statement = (
-        insert_into(Message)
-        .values(
-            public_id=public_id,
-            dedupe_key=dedupe_key,
-            stream_id=row.id,
-            contact_id=contact.id,
-            template=template,
-            letter_id=letter.id if letter else None,
-            fields=fields or {},
-            message_id=f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>",
-            state=State.PENDING,
-            priority=PRIORITY[row.purpose],
-            due_at=due_at or now,
-            expires_at=expires_at,
-            void_if_type=void_if.type if void_if else None,
-            void_if_subject=void_if.subject if void_if else None,
-            lease_epoch=0,
-            attempts=0,
-            created_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=["dedupe_key"])
-        .returning(Message.id)
+    made = insert_once(
+        Message,
+        ("dedupe_key",),
+        public_id=public_id,
+        dedupe_key=dedupe_key,
+        stream_id=row.id,
+        contact_id=contact.id,
+        template=template,
+        letter_id=letter.id if letter else None,
+        fields=fields or {},
+        message_id=f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>",
+        state=State.PENDING,
+        priority=PRIORITY[row.purpose],
+        due_at=due_at or now,
+        expires_at=expires_at,
+        void_if_type=void_if.type if void_if else None,
+        void_if_subject=void_if.subject if void_if else None,
+        lease_epoch=0,
+        attempts=0,
+        created_at=now,
     )
-    if db.session.scalar(statement) is None:
+    if made is None:
         return False
     if (due_at or now) <= now:
         wake("outbox.service" if row.purpose is Purpose.SERVICE else "outbox")

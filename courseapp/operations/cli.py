@@ -1,6 +1,7 @@
 """`flask up`, `flask doctor`, `flask privacy …`, `flask synth …`."""
 
 import json
+import os
 import socket
 import sys
 
@@ -22,8 +23,9 @@ synth = AppGroup("synth", help="Synthetic data, for trying and measuring.")
 
 
 @click.command("up")
+@click.option("--parent", type=int, help="End with this process, also where it is gone already: make, killed in mid-start.")
 @with_appcontext
-def up() -> None:
+def up(parent: int | None) -> None:
     """Run everything on this machine: web, worker, beat. Ctrl-C ends it."""
     settings: Settings = current_app.config["SETTINGS"]
     if not settings.is_embedded:
@@ -37,6 +39,9 @@ def up() -> None:
         click.echo(f"Ended {left} processes that an earlier run had left.")
     if is_taken(settings.host, settings.port):
         raise click.ClickException(f"Port {settings.port} is in use. Choose another: make run PORT={settings.port + 1}")
+    embedded.die_with_parent()
+    if parent is not None and os.getppid() != parent:  # it died before we asked to be told
+        raise click.ClickException("Whoever started this is gone.")
     click.echo("Preparing tables and the introductory course …")
     now = clock.now()
     embedded.prepare(now)

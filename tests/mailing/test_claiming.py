@@ -118,7 +118,9 @@ def test_two_workers_that_claim_at_once_share_no_message_and_keep_to_their_limit
 
     batches = [batch for found in in_threads(app, act, 4) for batch in found]
     assert max(len(batch) for batch in batches) <= 7
-    assert sorted(row for batch in batches for row in batch) == [(id, 1) for id in sorted(db.session.scalars(sa.select(Message.id)))]
+    assert sorted(row for batch in batches for row in batch) == [
+        (message_id, 1) for message_id in sorted(db.session.scalars(sa.select(Message.id)))
+    ]
 
 
 def test_a_claim_passes_over_what_another_open_transaction_holds(app: Flask) -> None:
@@ -148,32 +150,32 @@ def test_a_claim_passes_over_what_another_open_transaction_holds(app: Flask) -> 
 def test_a_worker_whose_lease_was_given_to_another_writes_nothing(app: Flask) -> None:
     message = make_course_mail()
     db.session.commit()
-    [(id, stale)] = claim(NOW, 1)
+    [(message_id, stale)] = claim(NOW, 1)
     later = NOW + outbox.LEASE + timedelta(seconds=1)
     assert outbox.reap(later) == (1, 0)
     [(_, fresh)] = claim(later, 1)
-    assert outbox.begin_submitting(id, fresh, later) is not None
+    assert outbox.begin_submitting(message_id, fresh, later) is not None
     before = all_rows()
-    assert outbox.begin_submitting(id, stale, later) is None
-    outbox.note_accepted(id, stale, later, {})
-    outbox.note_failed(id, stale, later, "late")
-    outbox.note_transient(id, stale, later, "late")
-    outbox.note_uncertain(id, stale, later, "late")
-    outbox.release([(id, stale)])
+    assert outbox.begin_submitting(message_id, stale, later) is None
+    outbox.note_accepted(message_id, stale, later, {})
+    outbox.note_failed(message_id, stale, later, "late")
+    outbox.note_transient(message_id, stale, later, "late")
+    outbox.note_uncertain(message_id, stale, later, "late")
+    outbox.release([(message_id, stale)])
     assert all_rows() == before
-    outbox.note_accepted(id, fresh, later, {})
+    outbox.note_accepted(message_id, fresh, later, {})
     db.session.refresh(message)
     assert message.state is State.ACCEPTED
 
 
 def test_a_worker_that_was_reaped_while_sending_writes_nothing(app: Flask) -> None:
     make_course_mail()
-    [(id, epoch)] = claim(NOW, 1)
-    outbox.begin_submitting(id, epoch, NOW)
+    [(message_id, epoch)] = claim(NOW, 1)
+    outbox.begin_submitting(message_id, epoch, NOW)
     assert outbox.reap(NOW + outbox.LEASE * 2) == (0, 1)
-    outbox.note_accepted(id, epoch, NOW, {})
+    outbox.note_accepted(message_id, epoch, NOW, {})
     db.session.expire_all()
-    assert db.session.get_one(Message, id).state is State.UNCERTAIN
+    assert db.session.get_one(Message, message_id).state is State.UNCERTAIN
 
 
 def test_what_a_stopping_worker_gives_back_costs_no_attempt(app: Flask) -> None:
@@ -188,9 +190,9 @@ def test_what_a_stopping_worker_gives_back_costs_no_attempt(app: Flask) -> None:
 
 def test_secrets_leave_the_row_once_the_mail_was_accepted(app: Flask) -> None:
     message = make_sign_in_mail(fields={"secret_url": "u", "secret_code": "1", "name": "kept"})
-    [(id, epoch)] = claim(NOW, 1)
-    outbox.begin_submitting(id, epoch, NOW)
-    outbox.note_accepted(id, epoch, NOW, outbox.fields_to_keep(message.fields))
+    [(message_id, epoch)] = claim(NOW, 1)
+    outbox.begin_submitting(message_id, epoch, NOW)
+    outbox.note_accepted(message_id, epoch, NOW, outbox.fields_to_keep(message.fields))
     db.session.refresh(message)
     assert message.fields == {"name": "kept"}
     assert message.settled_at == NOW
@@ -199,9 +201,9 @@ def test_secrets_leave_the_row_once_the_mail_was_accepted(app: Flask) -> None:
 def test_a_transient_failure_waits_longer_each_time_and_ends_after_eight(app: Flask) -> None:
     message, moment, waits = make_course_mail(), NOW, []
     for _ in range(outbox.MOST_ATTEMPTS):
-        [(id, epoch)] = claim(moment, 1)
-        outbox.begin_submitting(id, epoch, moment)
-        outbox.note_transient(id, epoch, moment, "450 later")
+        [(message_id, epoch)] = claim(moment, 1)
+        outbox.begin_submitting(message_id, epoch, moment)
+        outbox.note_transient(message_id, epoch, moment, "450 later")
         db.session.refresh(message)
         waits.append(message.due_at - moment)
         moment = max(moment, message.due_at)
@@ -215,9 +217,9 @@ def test_the_senders_own_trouble_costs_the_message_no_attempt(app: Flask) -> Non
     message = make_course_mail()
     for _ in range(outbox.MOST_ATTEMPTS + 2):
         moment = max(NOW, message.due_at)
-        [(id, epoch)] = claim(moment, 1)
-        outbox.begin_submitting(id, epoch, moment)
-        outbox.note_transient(id, epoch, moment, "421", spend_attempt=False)
+        [(message_id, epoch)] = claim(moment, 1)
+        outbox.begin_submitting(message_id, epoch, moment)
+        outbox.note_transient(message_id, epoch, moment, "421", spend_attempt=False)
         db.session.refresh(message)
     assert (message.state, message.attempts) == (State.PENDING, 0)
 

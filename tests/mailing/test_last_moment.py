@@ -93,15 +93,15 @@ def test_none_of_it_reaches_the_mail_server(
 
 def test_a_paused_stream_costs_no_attempt_and_goes_on_where_it_stood(app: Flask) -> None:
     message = make_course_mail()
-    [(id, epoch)] = outbox.claim(NOW, 1)
+    [(message_id, epoch)] = outbox.claim(NOW, 1)
     be_paused(message)
-    outbox.begin_submitting(id, epoch, NOW)
+    outbox.begin_submitting(message_id, epoch, NOW)
     db.session.refresh(message)
     assert (message.attempts, outbox.claim(NOW, 1)) == (0, [])
     assert timedelta(0) < message.due_at - NOW <= timedelta(minutes=10)
     message.stream.paused_at = None
-    [(id, epoch)] = outbox.claim(message.due_at, 1)
-    assert outbox.begin_submitting(id, epoch, message.due_at) is not None
+    [(message_id, epoch)] = outbox.claim(message.due_at, 1)
+    assert outbox.begin_submitting(message_id, epoch, message.due_at) is not None
 
 
 def test_an_unconfirmed_address_gets_sign_in_mail_but_no_other_service_mail(app: Flask) -> None:
@@ -117,20 +117,20 @@ def test_service_mail_needs_no_consent_and_the_others_need_their_own(app: Flask)
     make_consent(contact, Purpose.COURSE)
     rows = {stream: make_message(contact, stream=stream).id for stream in ("service", "course", "marketing")}
     claimed = dict(outbox.claim(NOW, 5))
-    gone = {stream for stream, id in rows.items() if outbox.begin_submitting(id, claimed[id], NOW) is not None}
+    gone = {stream for stream, message_id in rows.items() if outbox.begin_submitting(message_id, claimed[message_id], NOW) is not None}
     assert gone == {"service", "course"}
 
 
 def test_even_sign_in_mail_does_not_go_to_a_suppressed_address(app: Flask) -> None:
     message = make_sign_in_mail("ada@example.org")
     be_suppressed(message)
-    [(id, epoch)] = outbox.claim(NOW, 1)
-    assert outbox.begin_submitting(id, epoch, NOW) is None
+    [(message_id, epoch)] = outbox.claim(NOW, 1)
+    assert outbox.begin_submitting(message_id, epoch, NOW) is None
 
 
 def test_a_consent_given_again_after_a_withdrawal_counts(app: Flask) -> None:
     message = make_course_mail()
     be_unsubscribed(message)
     set_consent(message.contact, Purpose.COURSE, True, NOW, "preferences")
-    [(id, epoch)] = outbox.claim(NOW, 1)
-    assert outbox.begin_submitting(id, epoch, NOW) is not None
+    [(message_id, epoch)] = outbox.claim(NOW, 1)
+    assert outbox.begin_submitting(message_id, epoch, NOW) is not None

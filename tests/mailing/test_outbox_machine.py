@@ -83,19 +83,19 @@ class Outbox(RuleBasedStateMachine):
     @precondition(lambda self: self.begun)
     @rule(data=st.data(), how=st.sampled_from(["accepted", "transient", "sender", "failed", "uncertain"]))
     def note(self, data: Any, how: str) -> None:
-        id, epoch = data.draw(st.sampled_from(self.begun))
-        row = db.session.get_one(Message, id, populate_existing=True)
+        message_id, epoch = data.draw(st.sampled_from(self.begun))
+        row = db.session.get_one(Message, message_id, populate_existing=True)
         if row.lease_epoch == epoch and row.state is not S:
             return  # a worker says one thing about one attempt
         counts = how == "accepted" and row.lease_epoch == epoch
         {
-            "accepted": lambda: outbox.note_accepted(id, epoch, self.now, {}),
-            "transient": lambda: outbox.note_transient(id, epoch, self.now, "450"),
-            "sender": lambda: outbox.note_transient(id, epoch, self.now, "421", spend_attempt=False),
-            "failed": lambda: outbox.note_failed(id, epoch, self.now, "550"),
-            "uncertain": lambda: outbox.note_uncertain(id, epoch, self.now, "broke"),
+            "accepted": lambda: outbox.note_accepted(message_id, epoch, self.now, {}),
+            "transient": lambda: outbox.note_transient(message_id, epoch, self.now, "450"),
+            "sender": lambda: outbox.note_transient(message_id, epoch, self.now, "421", spend_attempt=False),
+            "failed": lambda: outbox.note_failed(message_id, epoch, self.now, "550"),
+            "uncertain": lambda: outbox.note_uncertain(message_id, epoch, self.now, "broke"),
         }[how]()
-        self.accepted[id] += counts
+        self.accepted[message_id] += counts
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())

@@ -32,9 +32,9 @@ LATE = NOW + outbox.LEASE + timedelta(seconds=1)
 
 def test_a_lease_that_runs_on_is_left_alone(app: Flask) -> None:
     message = make_course_mail()
-    [(id, epoch)] = claim(NOW, 1)
+    [(message_id, epoch)] = claim(NOW, 1)
     assert reap(NOW + outbox.LEASE - timedelta(seconds=1)) == (0, 0)
-    assert outbox.begin_submitting(id, epoch, NOW) is not None
+    assert outbox.begin_submitting(message_id, epoch, NOW) is not None
     assert reap(NOW + outbox.LEASE - timedelta(seconds=1)) == (0, 0)
     assert message.attempts == 1
 
@@ -44,9 +44,9 @@ def test_a_lost_lease_goes_back_and_is_sent_by_the_next(app: Flask) -> None:
     claim(NOW, 1)
     assert reap(LATE) == (1, 0)
     assert (message.state, message.attempts) == (State.PENDING, 1)
-    [(id, epoch)] = claim(LATE, 1)
+    [(message_id, epoch)] = claim(LATE, 1)
     assert epoch == 3
-    assert outbox.begin_submitting(id, epoch, LATE) is not None
+    assert outbox.begin_submitting(message_id, epoch, LATE) is not None
 
 
 @pytest.mark.parametrize("stream", ["course", "marketing"])
@@ -68,9 +68,9 @@ def test_service_mail_that_was_on_the_wire_is_sent_again(app: Flask) -> None:
 
 def test_service_mail_whose_line_broke_after_the_dot_is_sent_again(app: Flask) -> None:
     message = make_sign_in_mail()
-    [(id, epoch)] = claim(NOW, 1)
-    outbox.begin_submitting(id, epoch, NOW)
-    outbox.note_uncertain(id, epoch, NOW, "the line broke")
+    [(message_id, epoch)] = claim(NOW, 1)
+    outbox.begin_submitting(message_id, epoch, NOW)
+    outbox.note_uncertain(message_id, epoch, NOW, "the line broke")
     assert reap(NOW) == (0, 0)
     assert message.state is State.PENDING
 
@@ -89,8 +89,8 @@ def test_a_message_that_kills_its_workers_ends_as_failed(app: Flask) -> None:
 def test_service_mail_in_doubt_is_not_sent_for_ever(app: Flask) -> None:
     message, moment = make_sign_in_mail(), NOW
     for _ in range(outbox.MOST_ATTEMPTS):
-        [(id, epoch)] = claim(moment, 1)
-        outbox.begin_submitting(id, epoch, moment)
+        [(message_id, epoch)] = claim(moment, 1)
+        outbox.begin_submitting(message_id, epoch, moment)
         moment += outbox.LEASE + timedelta(seconds=1)
         reap(moment)
     assert message.state is State.UNCERTAIN
