@@ -27,7 +27,7 @@ endef
 .DEFAULT_GOAL := help
 
 run: for-running  ## start everything on this machine: web server, worker, database, mail to files (PORT, DATA_DIR)
-	@exec $(BIN)/flask --app courseapp up $(ARGS)
+	@exec $(BIN)/flask --app courseapp up --parent $$PPID $(ARGS)
 
 test: for-testing  ## the whole suite, on SQLite and PostgreSQL (ARGS go to pytest)
 	@exec $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)

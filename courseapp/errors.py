@@ -1,14 +1,17 @@
 """Refusals, and the one set of error pages. A Refusal is a rule saying no, in words for the user."""
 
 import structlog
-from flask import Flask, Response, make_response, render_template, request
+from flask import Flask, Response, g, make_response, render_template, request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_limiter import RateLimitExceeded
+from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
+
+from courseapp.extensions import login_manager
 
 log = structlog.get_logger()
 
@@ -38,7 +41,8 @@ class Refusal(Exception):
 
 
 def error_page(status: int, words: str | None = None, retry_after: int | None = None) -> Response:
-    """One error page; never touches the database, so it also serves when that is away."""
+    """One error page; it also serves when the database is away."""
+    _look_for_user()
     title, standard = WORDS.get(status, WORDS[500])
     body = render_template(
         f"errors/{status if status in WORDS and status != 405 else 500 if status >= 500 else 400}.html",
@@ -51,6 +55,18 @@ def error_page(status: int, words: str | None = None, retry_after: int | None = 
     if retry_after:
         answer.headers["Retry-After"] = str(retry_after)
     return answer
+
+
+def _look_for_user() -> None:
+    """The page's head greets whoever is signed in; where the database cannot say, nobody."""
+    try:
+        bool(current_user.is_authenticated)
+    except SQLAlchemyError:
+        _know_nobody()
+
+
+def _know_nobody() -> None:
+    g._login_user = login_manager.anonymous_user()  # where flask-login keeps the user of this request
 
 
 def retry_words(seconds: int) -> str:
@@ -92,6 +108,7 @@ def init_errors(app: Flask) -> None:
     @app.errorhandler(InterfaceError)
     def database_away(error: SQLAlchemyError) -> Response:
         log.error("database_away", endpoint=request.endpoint, kind=type(error).__name__)
+        _know_nobody()  # else the page asks the database again, and waits for it
         return error_page(503, retry_after=30)
 
     @app.errorhandler(Exception)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, g, make_response, request, send_file, session
+from flask.sessions import SecureCookieSessionInterface
 from flask_babel import format_date, format_time, get_domain, get_locale, ngettext
 from flask_babel import gettext as _
 from flask_login import current_user
@@ -54,6 +55,9 @@ HEADERS = {
 def init_web(app: Flask, settings: Settings) -> None:
     """Bind headers, cookies, static files and template globals to the application."""
     secure = settings.is_https
+    cookies = SecureCookieSessionInterface()
+    cookies.get_signing_serializer = lru_cache(cookies.get_signing_serializer)  # type: ignore[method-assign]  # one signer, not one a page
+    app.session_interface = cookies
     app.config.update(
         SESSION_COOKIE_NAME="__Host-session" if secure else "session",
         SESSION_COOKIE_SECURE=secure,
@@ -69,6 +73,7 @@ def init_web(app: Flask, settings: Settings) -> None:
         headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
 
     _refuse_foreign_posts(app)
+    _refuse_odd_paths(app)
 
     @app.after_request
     def add_headers(answer: Response) -> Response:
@@ -102,13 +107,21 @@ def _refuse_foreign_posts(app: Flask) -> None:
             abort(400)
 
 
+def _refuse_odd_paths(app: Flask) -> None:
+    """No address of ours holds a NUL, and PostgreSQL would refuse it as text."""
+
+    @app.before_request
+    def refuse() -> None:
+        if "\0" in request.path:
+            abort(404)
+
+
 def _static_headers(headers: dict[str, str], _path: str, _url: str) -> None:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
 
 
 def _init_templates(app: Flask, settings: Settings) -> None:
-    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.globals.update(
         site=SimpleNamespace(

@@ -26,6 +26,8 @@ from courseapp.accounts.passwords import is_password, set_password
 from courseapp.accounts.people import change_name, user_of_contact
 from courseapp.accounts.sign_in import accept, ask_to_sign_in, request_of_code, request_of_link
 from courseapp.contacts.address import address_hint, keyed_hash, network_of
+from courseapp.contacts.consent import WORDING
+from courseapp.contacts.models import Purpose
 from courseapp.contacts.people import contact_of_address
 from courseapp.errors import Refusal, error_page
 from courseapp.extensions import db, limiter, login_manager
@@ -174,7 +176,9 @@ def sign_in_link(token: str) -> Response | str:
     if asked is None:
         return spent()
     purpose = "claim" if asked.guest_id is not None else "sign_in"
-    return render_template("accounts/sign_in_link.html", purpose=purpose, address_hint=address_hint(asked.contact.address))
+    ticked = [WORDING[Purpose(name)][1] for name in asked.purposes.split()]
+    hint = address_hint(asked.contact.address)
+    return render_template("accounts/sign_in_link.html", purpose=purpose, address_hint=hint, asked_for=ticked)
 
 
 @doors.post("/sign-in/link/<token>")

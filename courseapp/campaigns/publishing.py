@@ -24,27 +24,32 @@ def publish_sequence(folder: Path, now: datetime, language: str = "en") -> tuple
     Raises ValueError naming the file and what is wrong in it.
     """
     head, _body = _read(folder / "sequence.md")
-    steps = [(path, *_read(path)) for path in sorted(folder.glob("[0-9]*.md"), key=lambda path: int(path.stem))]
+    steps = [(path, *_read(path)) for path in sorted(folder.glob("[0-9]*.md"), key=_number)]
+    if not steps:
+        raise ValueError(f"{folder.name}: there is no step; the first is 1.md")
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.md")))).hexdigest()
     sequence = _sequence_of(head, folder, now)
     latest = latest_version(sequence)
     if latest is not None and latest.content_hash == digest:
         return sequence, False
+    try:
+        gap, late = int(head.get("minimum_gap_hours", 20)), LatePolicy(head.get("late", "send"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder.name}/sequence.md: {error}") from error
+    number = (latest.number if latest else 0) + 1
     version = SequenceVersion(
-        sequence_id=sequence.id,
-        number=(latest.number if latest else 0) + 1,
-        content_hash=digest,
-        minimum_gap_hours=int(head.get("minimum_gap_hours", 20)),
-        late=LatePolicy(head.get("late", "send")),
-        published_at=now,
+        sequence_id=sequence.id, number=number, content_hash=digest, minimum_gap_hours=gap, late=late, published_at=now
     )
     db.session.add(version)
     db.session.flush()
     for position, (path, front, body) in enumerate(steps):
         try:
             letter = publish_letter(language, str(front["subject"]), str(front.get("preheader", "")), body, now)
-            db.session.add(SequenceStep(version_id=version.id, position=position, delay_days=int(front["delay_days"]), letter_id=letter.id))
-        except (KeyError, ValueError) as error:
+            days = int(front["delay_days"])
+            if days < 0:
+                raise ValueError("delay_days counts from the beginning, and cannot be below 0")
+            db.session.add(SequenceStep(version_id=version.id, position=position, delay_days=days, letter_id=letter.id))
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path.name}: {error}") from error
     return sequence, True
 
@@ -58,16 +63,15 @@ def latest_version(sequence: Sequence) -> SequenceVersion | None:
 def _sequence_of(head: dict[str, Any], folder: Path, now: datetime) -> Sequence:
     if head.get("trigger") not in TRIGGERS or head.get("goal") not in GOALS | {None}:
         raise ValueError(f"{folder.name}/sequence.md: trigger must be one of {sorted(TRIGGERS)}, goal one of {sorted(GOALS)} or none")
-    sequence = db.session.scalar(sa.select(Sequence).where(Sequence.key == head["key"]))
+    try:
+        key, title, purpose = str(head["key"]), str(head["title"]), Purpose(head["purpose"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{folder.name}/sequence.md: {error}") from error
+    sequence = db.session.scalar(sa.select(Sequence).where(Sequence.key == key))
     if sequence is None:
-        sequence = Sequence(key=head["key"], title=head["title"], purpose=Purpose(head["purpose"]), trigger=head["trigger"], created_at=now)
+        sequence = Sequence(key=key, title=title, purpose=purpose, trigger=head["trigger"], created_at=now)
         db.session.add(sequence)
-    sequence.title, sequence.purpose, sequence.trigger, sequence.goal = (
-        head["title"],
-        Purpose(head["purpose"]),
-        head["trigger"],
-        head.get("goal"),
-    )
+    sequence.title, sequence.purpose, sequence.trigger, sequence.goal = title, purpose, head["trigger"], head.get("goal")
     db.session.flush()
     return sequence
 
@@ -76,4 +80,16 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     found = re.match(r"---\n(.*?\n)---\n(.*)", path.read_text(encoding="utf-8"), re.DOTALL)
     if found is None:
         raise ValueError(f"{path.name}: it does not begin with front matter between two lines of ---")
-    return dict(yaml.safe_load(found.group(1))), found.group(2).strip()
+    try:
+        front = yaml.safe_load(found.group(1))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    if not isinstance(front, dict):
+        raise ValueError(f"{path.name}: its front matter is no list of fields")
+    return front, found.group(2).strip()
+
+
+def _number(path: Path) -> int:
+    if not path.stem.isdecimal():
+        raise ValueError(f"{path.name}: a step's file is named by its number alone, such as 1.md")
+    return int(path.stem)

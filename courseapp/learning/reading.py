@@ -140,13 +140,13 @@ def reading_of(user: User, public_id: str, now: datetime) -> Reading | None:
     )
 
 
-def lesson_of_learner(user: User, public_id: str, now: datetime) -> tuple[Lesson, Enrolment] | None:
-    """A released lesson of a course the learner takes, open to them now; None otherwise.
+def lesson_of_learner(user: User, public_id: str, now: datetime) -> tuple[Lesson, Enrolment, str] | None:
+    """A released lesson of a course the learner takes, open to them now, with the course's slug; None otherwise.
 
     The enrolment stays locked until the caller commits: of two last lessons done at once, one must see the other.
     """
     found = db.session.execute(
-        sa.select(Lesson, Enrolment, SafetyOutcome)
+        sa.select(Lesson, Enrolment, SafetyOutcome, Course.slug)
         .join(Course, Course.id == Lesson.course_id)
         .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == user.id))
         .outerjoin(SafetyOutcome, SafetyOutcome.user_id == user.id)
@@ -155,6 +155,6 @@ def lesson_of_learner(user: User, public_id: str, now: datetime) -> tuple[Lesson
     ).one_or_none()
     if found is None:
         return None
-    lesson, enrolment, kept = found
+    lesson, enrolment, kept, slug = found
     outcome = kept.outcome if kept is not None and is_current(kept.outcome, kept.wording, kept.decided_at, now) else None
-    return (lesson, enrolment) if can_open(lesson.needs_check, outcome) else None
+    return (lesson, enrolment, slug) if can_open(lesson.needs_check, outcome) else None

@@ -219,18 +219,17 @@ def completion(id: str) -> Response:
     found = lesson_of_learner(learner(), id, now)
     if found is None:
         abort(404)
-    lesson_row, enrolment = found
+    lesson_row, enrolment, slug = found
     if request.form.get("done") == "0":
         undo_completion(learner(), lesson_row)
         db.session.commit()
         return redirect(url_for("learning.lesson", id=id), 303)
-    finished = complete_lesson(enrolment, lesson_row, now)
-    db.session.commit()
-    if finished:
-        flash(_("You have been through the whole course. It stays open to you."))
-        return redirect(url_for("learning.course", slug=enrolment.course.slug), 303)
     following = request.form.get("next", "")
-    target = url_for("learning.lesson", id=following) if following.isalnum() else url_for("learning.course", slug=enrolment.course.slug)
+    if complete_lesson(enrolment, lesson_row, now):
+        flash(_("You have been through the whole course. It stays open to you."))
+        following = ""
+    target = url_for("learning.lesson", id=following) if following.isalnum() else url_for("learning.course", slug=slug)
+    db.session.commit()
     return redirect(target, 303)
 
 
@@ -241,7 +240,7 @@ def opening(id: str) -> Response:
     found = lesson_of_learner(learner(), id, now)
     if found is None:
         abort(404)
-    lesson_row, enrolment = found
+    lesson_row, enrolment, _slug = found
     is_done_by_that = lesson_row.rule is Rule.OPEN  # asked now: after the commit it would cost a statement
     note_opening(enrolment, lesson_row, now)
     if is_done_by_that:

@@ -4,11 +4,17 @@ import json
 import signal
 
 import click
+import structlog
 from flask import current_app
 from flask.cli import AppGroup
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from courseapp import clock
+from courseapp.extensions import db
 from courseapp.mailing import loops, outbox
+
+log = structlog.get_logger()
+DATABASE_REST = 2.0  # seconds until a database that was away is asked again
 
 mail = AppGroup("mail", help="The outbox: work through it, see how it stands.")
 COMMANDS = (mail,)
@@ -22,8 +28,16 @@ def work(drain: bool) -> None:
         signal.signal(number, lambda *_: loops.stopping.set())
     sent = 0
     while not loops.stopping.is_set():
-        loops.reap(clock.now())
-        sums = loops.drain(clock.now)
+        try:
+            loops.reap(clock.now())
+            sums = loops.drain(clock.now)
+        except (OperationalError, InterfaceError) as error:
+            if drain:
+                raise click.ClickException("The database does not answer. Try: flask --app courseapp doctor") from error
+            log.warning("database_away", kind=type(error).__name__)
+            db.session.remove()
+            loops.stopping.wait(DATABASE_REST)
+            continue
         sent += sums["accepted"]
         if drain and (not sums or loops.is_resting()):
             break

@@ -29,10 +29,75 @@ from courseapp.journal.events import has_happened
 from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY, stream_of
 
-LEASE = timedelta(minutes=2)
+LEASE = timedelta(minutes=4)  # longer than the door's patience added up
+PAUSED_FOR = timedelta(minutes=5)
 MOST_ATTEMPTS = 8
 BACK_OFF = timedelta(minutes=1)
 BACK_OFF_MOST = timedelta(hours=4)
+
+
+def _verdict() -> sa.CTE:
+    """Why a message may not go at this moment, or NULL: everything that can change while it waits, asked once."""
+    now: sa.BindParameter[datetime] = sa.bindparam("b_now", type_=Message.due_at.type)
+    is_void = sa.and_(Message.void_if_type.is_not(None), has_happened(Message.void_if_type, Message.void_if_subject))
+    why = sa.case(
+        (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), "erased"),
+        (Message.expires_at <= now, "expired"),
+        (Stream.paused_at.is_not(None), "paused"),
+        (is_suppressed(Contact.address_mac), "suppressed"),
+        (sa.and_(Contact.confirmed_at.is_(None), Stream.reaches_unconfirmed.is_(False)), "unconfirmed"),
+        (sa.and_(Stream.purpose != Purpose.SERVICE, sa.not_(is_consented(Contact.id, Stream.purpose))), "unsubscribed"),
+        (is_void, "pointless"),
+        else_=sa.null(),
+    )
+    tables = (Message.id == sa.bindparam("b_id"), Stream.id == Message.stream_id, Contact.id == Message.contact_id)
+    return sa.select(Message.id, why.label("why")).where(*tables).cte("verdict")
+
+
+def _submission() -> sa.UpdateBase:
+    """The statement behind `begin_submitting`."""
+    verdict = _verdict()
+    why = verdict.c.why
+    held = (Message.id == verdict.c.id, Message.lease_epoch == sa.bindparam("b_epoch"), Message.state == State.LEASED)
+    now = sa.bindparam("b_now", type_=Message.due_at.type)
+    changes = {
+        "state": sa.case(
+            (why.is_(None), State.SUBMITTING.value),
+            (why == "expired", State.EXPIRED.value),
+            (why == "paused", State.PENDING.value),
+            else_=State.SKIPPED.value,
+        ),
+        "reason": why,
+        "due_at": sa.case((why == "paused", sa.bindparam("b_later", type_=Message.due_at.type)), else_=Message.due_at),
+        "attempts": sa.case((why == "paused", Message.attempts - 1), else_=Message.attempts),
+        "settled_at": sa.case((sa.or_(why.is_(None), why == "paused"), sa.null()), else_=now),
+        "leased_until": sa.bindparam("b_until", type_=Message.due_at.type),
+    }
+    return sa.update(Message).where(*held).values(**changes).returning(Message.state).execution_options(synchronize_session=False)
+
+
+# Built once, for they are asked for every mail.
+_begin_submitting = _submission()
+_message = (
+    sa.select(Message)
+    .where(Message.id == sa.bindparam("b_id"))
+    .options(joinedload(Message.contact), joinedload(Message.stream), joinedload(Message.letter))
+)
+_accepted = (
+    sa.update(Message)
+    .where(Message.id == sa.bindparam("b_id"), Message.lease_epoch == sa.bindparam("b_epoch"))
+    .values(
+        state=State.ACCEPTED,
+        settled_at=sa.bindparam("b_now", type_=Message.due_at.type),
+        leased_until=None,
+        reason=None,
+        # what an erasure emptied while the mail was on its way stays empty
+        fields=sa.case(
+            (sa.cast(Message.fields, sa.Text) == "{}", Message.fields), else_=sa.bindparam("b_fields", type_=Message.fields.type)
+        ),
+    )
+    .execution_options(synchronize_session=False)
+)
 
 
 @dataclass(frozen=True)
@@ -119,57 +184,10 @@ def begin_submitting(message_id: int, epoch: int, now: datetime) -> Message | No
     One statement asks everything that can change while a message waits: suppression, consent, a paused stream, expiry,
     an event that makes it pointless, erasure. What may not go is marked with its reason, and None returned.
     """
-    refused = _why_not(now)
-    verdict = (
-        sa.select(refused)
-        .where(Message.id == message_id, Stream.id == Message.stream_id, Contact.id == Message.contact_id)
-        .scalar_subquery()
-    )
-    held = sa.and_(Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
-    state = db.session.scalar(
-        sa.update(Message)
-        .where(held)
-        .values(
-            state=sa.case(
-                (verdict.is_(None), State.SUBMITTING.value),
-                (verdict == "expired", State.EXPIRED.value),
-                (verdict == "paused", State.PENDING.value),
-                else_=State.SKIPPED.value,
-            ),
-            reason=verdict,
-            due_at=sa.case((verdict == "paused", sa.literal(now + timedelta(minutes=5), Message.due_at.type)), else_=Message.due_at),
-            attempts=sa.case((verdict == "paused", Message.attempts - 1), else_=Message.attempts),
-            settled_at=sa.case((sa.or_(verdict.is_(None), verdict == "paused"), sa.null()), else_=sa.literal(now, Message.due_at.type)),
-            leased_until=now + LEASE,
-        )
-        .returning(Message.state)
-        .execution_options(synchronize_session=False)
-    )
-    if state is not State.SUBMITTING:
+    facts = {"b_id": message_id, "b_epoch": epoch, "b_now": now, "b_later": now + PAUSED_FOR, "b_until": now + LEASE}
+    if db.session.scalar(_begin_submitting, facts) is not State.SUBMITTING:
         return None
-    options = (joinedload(Message.contact), joinedload(Message.stream), joinedload(Message.letter))
-    return db.session.scalar(
-        sa.select(Message).where(Message.id == message_id).options(*options), execution_options={"populate_existing": True}
-    )
-
-
-def _why_not(now: datetime) -> sa.ColumnElement[str | None]:
-    is_void = sa.and_(Message.void_if_type.is_not(None), has_happened_by_row())
-    return sa.case(
-        (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), "erased"),
-        (Message.expires_at <= now, "expired"),
-        (Stream.paused_at.is_not(None), "paused"),
-        (is_suppressed(Contact.address_mac), "suppressed"),
-        (sa.and_(Contact.confirmed_at.is_(None), Stream.reaches_unconfirmed.is_(False)), "unconfirmed"),
-        (sa.and_(Stream.purpose != Purpose.SERVICE, sa.not_(is_consented(Contact.id, Stream.purpose))), "unsubscribed"),
-        (is_void, "pointless"),
-        else_=sa.null(),
-    )
-
-
-def has_happened_by_row() -> sa.Exists:
-    """SQL: the event named in a message's `void_if_…` columns has been recorded."""
-    return has_happened(Message.void_if_type, Message.void_if_subject)
+    return db.session.scalar(_message, {"b_id": message_id}, execution_options={"populate_existing": True})
 
 
 def note_accepted(message_id: int, epoch: int, now: datetime, fields_kept: dict[str, Any]) -> None:
@@ -177,9 +195,7 @@ def note_accepted(message_id: int, epoch: int, now: datetime, fields_kept: dict[
 
     What an erasure emptied while the mail was on its way stays empty.
     """
-    is_empty = sa.cast(Message.fields, sa.Text) == "{}"
-    fields = sa.case((is_empty, Message.fields), else_=sa.literal(fields_kept, Message.fields.type))
-    _settle(message_id, epoch, State.ACCEPTED, now, fields=fields, reason=None)
+    db.session.execute(_accepted, {"b_id": message_id, "b_epoch": epoch, "b_now": now, "b_fields": fields_kept})
 
 
 def fields_to_keep(fields: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import enum
 import os
 import re
 import smtplib
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from courseapp.config import Settings
 from courseapp.mailing.message import Outgoing
 
 CONNECT_PATIENCE = 10.0  # seconds
-ANSWER_PATIENCE = 60.0  # seconds the server may think after the dot
+ANSWER_PATIENCE = 40.0  # seconds the server may think about each answer
 CONNECTION_MESSAGES = 200
 CONNECTION_SECONDS = 300.0
 QUIET_SECONDS = 5.0  # a line quiet for so long is asked before it is trusted: servers hang up on idle ones
@@ -150,6 +151,7 @@ class SmtpDoor:
             raise
         if connection.sock is not None:
             connection.sock.settimeout(ANSWER_PATIENCE)
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the dot waits for a delayed ACK of the body
         return connection
 
     def _enter(self, connection: smtplib.SMTP, host: str, context: ssl.SSLContext) -> None:

@@ -43,7 +43,7 @@ def test_every_allowed_field_may_stand_with_or_without_a_default() -> None:
     ("subject", "preheader", "body"), [("", "", "x"), ("x", "", "  "), ("a\nb", "", "x"), ("a", "b\rc", "x"), ("a", "", "\ue0000\ue001")]
 )
 def test_what_could_not_be_sent_is_not_published(subject: str, preheader: str, body: str) -> None:
-    with pytest.raises(ValueError, match="empty|one line|private-use"):
+    with pytest.raises(ValueError, match=r"empty|one line|private-use"):
         publish_letter("en", subject, preheader, body, NOW)
 
 

@@ -145,7 +145,7 @@ class Outbox(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("seed", [1])
 def test_the_outbox_keeps_its_promises_in_any_order_of_events(app: Flask, seed: int) -> None:
-    many = 30 if db.engine.dialect.name == "sqlite" else 15
+    many = 25 if db.engine.dialect.name == "sqlite" else 8
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
         Outbox,

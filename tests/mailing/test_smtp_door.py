@@ -198,4 +198,4 @@ def test_the_file_door_writes_a_mail_once_under_its_name(tmp_path) -> None:
 
 def test_a_mail_folder_that_cannot_be_written_is_the_senders_trouble(tmp_path) -> None:
     (tmp_path / "mail").write_text("a file stands where the folder should")
-    assert trouble_of(FileDoor(tmp_path / "mail")) is Trouble.SENDER  # type: ignore[arg-type]
+    assert trouble_of(FileDoor(tmp_path / "mail")) is Trouble.SENDER

@@ -1,0 +1,369 @@
+"""Drills of the outbox: killed workers, a mail server in trouble, SIGTERM in mid-batch, unsubscribing against claimed rows."""
+
+import json
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+
+from bench.drills.ground import LEASE, DrillError, Ground, Mailbox, Sums, fill, soon, wait_for
+from bench.harness import PYTHON
+
+KILLS = 20
+EDGES = ("claimed", "connect", "mail", "rcpt", "data", "body", "dot", "taken", "recording", "answered")
+
+
+def settle(sums: Sums, ground: Ground, database: str, mailbox: Mailbox, tag: str = "") -> dict[str, str]:
+    """Join the outbox with the ledger: lost, sent twice, in doubt. Returns each message's state by its Message-ID."""
+    states = {
+        row[0]: row[1] for row in ground.rows(database, "SELECT message_id, state FROM messages WHERE message_id LIKE %s", f"<{tag}%")
+    }
+    taken = {key: number for key, number in mailbox.taken().items() if key.startswith(f"<{tag}")}
+    sums.duplicated += sum(number - 1 for number in taken.values())
+    sums.uncertain += sum(state == "uncertain" for state in states.values())
+    lost = [
+        key for key, state in states.items() if state in {"pending", "leased", "submitting"} or (state == "accepted" and key not in taken)
+    ]
+    sums.lost += len(lost)
+    hidden = [key for key in taken if states.get(key) not in {"accepted", "uncertain"}]
+    sums.expect(not hidden, f"taken by the server, but {Counter(states.get(key, 'unknown') for key in hidden)} in the outbox")
+    sums.expect(not lost, f"lost: {Counter(states[key] for key in lost)}")
+    return states
+
+
+# mail_workers_killed
+
+
+class Killing:
+    """Two workers, each at a door of its own; a third for rows that are claimed and not yet begun."""
+
+    def __init__(self, ground: Ground, dice: random.Random) -> None:
+        self.ground, self.dice = ground, dice
+        ground.database("killed")
+        self.mailbox = Mailbox(ground, "killed", doors=3)
+        self.workers: dict[int, subprocess.Popen[bytes]] = {}
+        self.kills: Counter[str] = Counter()
+        self.doubts: list[str] = []
+
+    def start(self, door: int) -> None:
+        """A worker at a door."""
+        environment = self.ground.environment("killed", SMTP_URL=self.mailbox.url(door))
+        self.workers[door] = self.ground.mail_worker(f"worker{door}", environment)
+
+    def kill(self, door: int, edge: str) -> None:
+        """SIGKILL, and count."""
+        worker = self.workers.pop(door)
+        if worker.poll() is not None:
+            raise DrillError(f"a worker ended by itself: {self.ground.log(f'worker{door}')[-800:]}")
+        worker.kill()
+        worker.wait()
+        self.kills[edge] += 1
+        self.mailbox.tell(go=door)  # what it left standing ends at its closed line
+
+    def at(self, edge: str) -> None:
+        """Kill one worker at an edge between two states, and start another in its place."""
+        if edge == "claimed":
+            self._claimed()
+            return
+        door = self.dice.choice((0, 1))
+        if edge == "random":
+            time.sleep(self.dice.random() * 0.5)
+        elif edge == "recording":
+            self._recording(door)
+            return
+        else:
+            stage = "taken" if edge == "answered" else edge
+            if edge == "connect":  # greeted only once per connection: the next start will be
+                self.kill(door, "random")
+                before = self.mailbox.held(door, "connect")
+                self.mailbox.tell(hold=[door, "connect"])
+                self.start(door)
+            else:
+                before = self.mailbox.held(door, stage)
+                self.mailbox.tell(hold=[door, stage])
+            if not self.mailbox.wait_until_held(door, stage, before):
+                raise DrillError(f"no worker came to {stage}")
+            if edge == "answered":  # the answer is on its way, and the worker about to write it down
+                self.mailbox.tell(go=door)
+                time.sleep(self.dice.random() * 0.004)
+        self.kill(door, edge)
+        self.start(door)
+
+    def _claimed(self) -> None:
+        """Rows are leased, none is begun: who wants to begin has to wait for a lock on contacts."""
+        with self.ground.connection("killed", autocommit=False) as lock:
+            lock.execute("LOCK TABLE contacts IN ACCESS EXCLUSIVE MODE")
+            others = 2  # both workers come to wait as well
+            self.start(2)
+            if not soon(lambda: self._waiting() >= others + 1, 15):
+                raise DrillError("the third worker did not come to its first message")
+            self.kill(2, "claimed")
+
+    def _recording(self, door: int) -> None:
+        """The server has said 250, the worker writes it down, and dies before its commit (RFC 1047)."""
+        before = self.mailbox.held(door, "taken")
+        self.mailbox.tell(hold=[door, "taken"])
+        if not self.mailbox.wait_until_held(door, "taken", before):
+            raise DrillError("no worker came to the end of a mail")
+        key = [event for event in self.mailbox.events("taken") if event["door"] == door][-1]["id"]
+        with self.ground.connection("killed", autocommit=False) as lock:
+            lock.execute("SELECT id FROM messages WHERE message_id = %s FOR UPDATE", (key,))
+            self.mailbox.tell(go=door)
+            if not soon(lambda: self._waiting() >= 1, 15):
+                raise DrillError("the worker did not come to write down the answer")
+            self.kill(door, "recording")
+        self.start(door)
+
+    def _waiting(self) -> int:
+        """How many wait for a lock; asked by another connection, for PostgreSQL remembers the answer within a transaction."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return int(self.ground.rows("killed", query)[0][0])
+
+    def stop(self) -> None:
+        """SIGTERM to all, and wait."""
+        for worker in self.workers.values():
+            worker.terminate()
+        for worker in self.workers.values():
+            worker.wait(20)
+        self.workers.clear()
+
+
+def mail_workers_killed(ground: Ground, dice: random.Random) -> Sums:
+    """2,000 course mails, two workers, 20 × SIGKILL at every edge between two states."""
+    sums = Sums()
+    killing = Killing(ground, dice)
+    count = 2000
+    fill(ground, "killed", "k", count)
+    edges = list(EDGES) + ["random"] * (KILLS - len(EDGES) - 1)  # the edge `connect` kills twice
+    dice.shuffle(edges)
+    killing.mailbox.tell(slow=0.015)
+    for half in (edges[: len(edges) // 2], edges[len(edges) // 2 :]):
+        for door in (0, 1):
+            killing.start(door)
+        wait_for(lambda: killing.mailbox.count() > 0, 20, "the first mail")
+        for edge in half:
+            killing.at(edge)
+        killing.stop()
+        ground.travel(LEASE)
+    killing.mailbox.tell(slow=0)
+    for door in (0, 1):
+        killing.start(door)
+    open_states = {"pending", "leased", "submitting"}
+    all_settled = soon(lambda: not open_states & ground.states("killed").keys(), 90)
+    killing.stop()
+    if not all_settled:
+        query = "SELECT state, reason, count(*), min(due_at), max(due_at), max(attempts) FROM messages GROUP BY 1, 2"
+        sums.detail["not_settled"] = [[str(part) for part in row] for row in ground.rows("killed", query)]
+        sums.detail["workers_said"] = [ground.log(f"worker{door}")[-600:] for door in (0, 1)]
+    states = settle(sums, ground, "killed", killing.mailbox)
+    kills = killing.kills.total()
+    sums.expect(len(states) == count, f"{len(states)} rows for {count} candidates")
+    sums.expect(sums.duplicated == 0, f"{sums.duplicated} sent twice")
+    sums.expect(sums.uncertain <= kills, f"{sums.uncertain} in doubt after {kills} kills")
+    sums.expect(kills == KILLS, f"{kills} kills instead of {KILLS}")
+    taken = killing.mailbox.taken()
+    doubtful = [key for key, state in states.items() if state == "uncertain"]
+    sums.detail |= {
+        "candidates": count,
+        "states": dict(Counter(states.values())),
+        "kills": dict(killing.kills),
+        "in_doubt_and_taken": sum(key in taken for key in doubtful),
+        "in_doubt_and_not_taken": sum(key not in taken for key in doubtful),
+        "taken": taken.total(),
+    }
+    return sums
+
+
+# smtp_trouble
+
+BEFORE = (
+    ("rcpt", "421 4.3.2 shutting down"),
+    ("data", "421 4.3.2 shutting down"),
+    ("dot", "421 4.3.2 shutting down"),
+    ("rcpt", "450 4.2.1 try later"),
+    ("data", "451 4.3.0 try later"),
+    ("dot", "450 4.2.1 try later"),
+    ("rcpt", "454 4.7.0 not now"),
+    ("rcpt", "drop"),
+    ("data", "drop"),
+    ("rcpt", "hang"),
+    ("data", "hang"),
+)
+NEVER = (("rcpt", "550 5.1.1 nobody here"), ("data", "554 5.7.1 no"), ("dot", "550 5.7.1 not wanted"))
+# A mail is so small that its dot is on the way before anybody can cut the line in the middle of the text.
+AFTER = (("body", "drop"), ("dot", "drop"), ("dot", "hang"), ("taken", "drop"), ("taken", "hang"))
+EARLY = (("mail", "421 4.3.2 busy"), ("connect", "421 4.3.2 busy"), ("mail", "450 4.0.0 later"), ("mail", "drop"), ("connect", "drop"),
+         ("mail", "hang"), ("connect", "hang"))  # fmt: skip
+
+
+def smtp_trouble(ground: Ground, dice: random.Random) -> Sums:
+    """Every mail may meet one trouble, by seed; then the server is well again."""
+    sums = Sums()
+    ground.database("trouble")
+    mailbox = Mailbox(ground, "trouble")
+    courses, services = 260, 60
+    fill(ground, "trouble", "c", courses)
+    fill(ground, "trouble", "s", services, purpose="service")
+    addresses = [f"c{n}@example.org" for n in range(1, courses + 1)] + [f"s{n}@example.org" for n in range(1, services + 1)]
+    kinds = [*BEFORE, *BEFORE, *NEVER, *NEVER, *AFTER]
+    met = dict(zip(dice.sample(addresses[:courses], 2 * len(kinds)), [*kinds, *kinds], strict=True))
+    met |= dict(zip(dice.sample(addresses[courses:], len(kinds)), kinds, strict=True))
+    early = list(EARLY)
+    dice.shuffle(early)
+    mailbox.tell(trouble={address: list(kind) for address, kind in met.items()}, early=early, pace=12)
+    rounds = _work_off(ground, mailbox)
+    states = settle(sums, ground, "trouble", mailbox, "c")
+    sums.expect(sums.duplicated == 0, f"{sums.duplicated} course mails sent twice")
+    doubt = {address for address, kind in met.items() if kind in AFTER}
+    never = {address for address, kind in met.items() if kind in NEVER}
+    rows = ground.rows("trouble", "SELECT address, state, reason FROM messages JOIN contacts ON contacts.id = contact_id")
+    for address, state, reason in rows:
+        if address.startswith("s"):
+            expected = "failed" if address in never else "accepted"  # service mail in doubt is sent again
+        else:
+            expected = "uncertain" if address in doubt else "failed" if address in never else "accepted"
+        sums.expect(state == expected, f"{met.get(address)} ended as {state} ({reason}), not {expected}")
+    twice = Counter(event["to"] for event in mailbox.events("taken") if event["to"].startswith("s"))
+    again = {address for address, number in twice.items() if number > 1}
+    sums.expect(again <= doubt, f"service mail sent twice without a doubt: {again - doubt}")
+    lost = [address for address, state, _reason in rows if address.startswith("s") and state == "accepted" and address not in twice]
+    sums.expect(not lost, f"service mail lost: {lost}")
+    sums.lost += len(lost)
+    sums.detail = {
+        "course_states": dict(Counter(states.values())),
+        "service_states": dict(Counter(state for address, state, _reason in rows if address.startswith("s"))),
+        "service_sent_twice_after_a_doubt": len(again),
+        "troubles_met": len(mailbox.events("trouble")),
+        "troubles_prepared": len(met) + len(early),
+        "rounds": rounds,
+    }
+    return sums
+
+
+def _work_off(ground: Ground, mailbox: Mailbox) -> int:
+    """Two hasty workers until nothing is due; then time goes on to the next try, as often as it takes."""
+    waiting = (
+        "SELECT count(*), count(*) FILTER (WHERE state <> 'pending' OR due_at <= now() + interval '{} seconds') "
+        "FROM messages WHERE state IN ('pending', 'leased', 'submitting')"
+    )
+    for number in range(1, 13):
+        command = [PYTHON, "-m", "bench.drills.inside", "hasty-work"]
+        workers = [ground.start(f"hasty{door}", command, ground.environment("trouble", SMTP_URL=mailbox.url(door))) for door in range(2)]
+        query = waiting.format(int(ground.shift))
+        soon(lambda query=query: ground.rows("trouble", query)[0][1] == 0, 40)
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait(20)
+        if ground.rows("trouble", query)[0][0] == 0:
+            # once more for service mail in doubt, which the reaper sends again
+            doubtful = "SELECT count(*) FROM messages WHERE state = 'uncertain' AND priority = 0"
+            if ground.rows("trouble", doubtful)[0][0] == 0:
+                return number
+        ground.travel(4 * 3600 + 60)
+    return 12
+
+
+# sigterm_mid_send
+
+
+def sigterm_mid_send(ground: Ground, dice: random.Random) -> Sums:
+    """A deploy in mid-batch: the message in hand is finished, the rest given back; three kinds of worker."""
+    sums = Sums()
+    ground.database("sigterm")
+    url = ground.start_redis()
+    for kind in ("mail work", "celery solo", "celery prefork", "celery prefork, twice"):
+        tag = f"t{len(sums.detail)}x"
+        mailbox = Mailbox(ground, tag, doors=1)
+        ground.rows("sigterm", "DELETE FROM messages RETURNING id")
+        fill(ground, "sigterm", tag, 400)
+        environment = ground.environment("sigterm", SMTP_URL=mailbox.url(), REDIS_URL=url)
+        mailbox.tell(slow=0.03)
+        name = kind.replace(" ", "-").replace(",", "")
+        if kind == "mail work":
+            worker = ground.mail_worker(name, environment)
+        else:
+            worker = ground.celery_worker(name, environment, *(("--pool", "solo") if "solo" in kind else ()))
+            ground.wake("mailing.send_due", *(("mailing.send_due",) if "twice" in kind else ()))
+        wait_for(lambda mailbox=mailbox: mailbox.count() > 8, 30, f"{kind} to send")
+        time.sleep(dice.random() * 0.3)
+        at = time.monotonic()
+        worker.send_signal(signal.SIGTERM)
+        try:
+            code = worker.wait(45)
+        except subprocess.TimeoutExpired:
+            code = None
+        took = time.monotonic() - at
+        after = sum(event["at"] > at for event in mailbox.events("taken"))
+        before_sums = (sums.lost, sums.duplicated, sums.uncertain)
+        states = Counter(row[0] for row in ground.rows("sigterm", "SELECT state FROM messages WHERE message_id LIKE %s", f"<{tag}%"))
+        taken = mailbox.taken()
+        open_ = states["leased"] + states["submitting"] + states["uncertain"]
+        sums.uncertain += states["submitting"] + states["uncertain"]
+        sums.duplicated += sum(number - 1 for number in taken.values())
+        sums.lost += max(0, states["accepted"] - len(taken)) + (400 - states.total())
+        sums.detail[kind] = {"states": dict(states), "exit": code, "seconds": round(took, 2), "sent_after": after}
+        sums.expect((sums.lost, sums.duplicated, sums.uncertain) == before_sums, f"{kind}: {dict(states)}")
+        sums.expect(open_ == 0, f"{kind}: {open_} left leased or in doubt")
+        sums.expect(states["accepted"] == len(taken), f"{kind}: {states['accepted']} noted, {len(taken)} taken")
+        sums.expect(states["pending"] > 0, f"{kind}: nothing was left to give back, so this showed nothing")
+        sums.expect(code == 0 and took < 9, f"{kind}: ended with {code} after {took:.1f} s")  # Docker kills after ten
+        sums.expect(after <= 4, f"{kind}: {after} more mails sent after being told to end")
+    return sums
+
+
+# races
+
+
+def races(ground: Ground, dice: random.Random) -> Sums:
+    """Unsubscribing, erasure and suppression against rows that are claimed: threads by seed, then each at a held edge."""
+    sums = Sums()
+    ground.database("races")
+    count = 240
+    fill(ground, "races", "r", count)
+    said = json.loads(ground.run([PYTHON, "-m", "bench.drills.inside", "races", str(dice.randrange(10**6)), str(count)],
+                                 ground.environment("races")))  # fmt: skip
+    sums.expect(not said["violations"], "; ".join(said["wrong"]))
+    sums.expect(said["races"] == count, f"{said['races']} races instead of {count}")
+    after = sum(number for words, number in said["ends"].items() if "asked after" in words)
+    sums.expect(30 <= after <= count - 30, f"{after} of {count} races had the withdrawal first: too one-sided to show anything")
+    sums.detail["threads"] = {"races": said["races"], "ends": said["ends"]}
+    sums.duplicated += said["violations"]
+    for kind in ("unsubscribe", "erase"):
+        _held(ground, sums, kind)
+    return sums
+
+
+def _held(ground: Ground, sums: Sums, kind: str) -> None:
+    """One person, 20 claimed mails, the first of them on its way when they say stop: it goes, no other does."""
+    ground.database("races")
+    mailbox = Mailbox(ground, f"races-{kind}", doors=1)
+    fill(ground, "races", kind[0], 15, people=1)
+    environment = ground.environment("races", SMTP_URL=mailbox.url())
+    mailbox.tell(hold=[0, "rcpt"])
+    worker = ground.mail_worker(f"races-{kind}", environment)
+    if not mailbox.wait_until_held(0, "rcpt", 0, 20):
+        raise DrillError("the worker did not come to its first mail")
+    claimed = ground.states("races")
+    if kind == "unsubscribe":
+        with ground.connection("races") as connection:
+            connection.execute(
+                "INSERT INTO consents (contact_id, purpose, action, wording, source, at) "
+                "SELECT id, 'course', 'withdrawn', 'course-1', 'drill', now() FROM contacts"
+            )
+    else:
+        ground.run([PYTHON, "-m", "flask", "--app", "courseapp", "privacy", "erase", "--yes", "e1@example.org"], environment)
+    mailbox.tell(go=0)
+    soon(lambda: not {"leased", "submitting", "pending"} & ground.states("races").keys(), 15)
+    worker.terminate()
+    worker.wait(15)
+    found = ground.rows("races", "SELECT state, reason, count(*) FROM messages GROUP BY state, reason")
+    sums.expect(worker.returncode == 0, f"{kind}: the worker ended with {worker.returncode}: {ground.log(f'races-{kind}')[-2500:]}")
+    sums.expect(claimed == {"submitting": 1, "leased": 14}, f"{kind}: began with {claimed}")
+    sums.expect(mailbox.count() == 1, f"{kind}: {mailbox.count()} mails were taken instead of the one on its way")
+    reason = "unsubscribed" if kind == "unsubscribe" else "erased"
+    expected = {("skipped", reason): 14, ("accepted", None): 1}
+    sums.expect({row[:2]: row[2] for row in found} == expected, f"{kind}: {found}")
+    sums.lost += sum(row[2] for row in found if row[0] in {"pending", "leased", "submitting", "failed"})
+    sums.detail[f"held_{kind}"] = {f"{state} {reason or ''}".strip(): number for state, reason, number in found}

@@ -1,0 +1,161 @@
+"""Looking into one process of the application: preparing data, timing the idle tick, profiling. Run by the harness.
+
+python -m bench.inside prepare 10000        tables, course, sequences, invented learners
+python -m bench.inside tick                 milliseconds of one look for due runs, as JSON
+python -m bench.inside profile REQUESTS     where the time goes, page by page, as JSON (REQUESTS: a file of requests)
+"""
+
+import argparse
+import cProfile
+import io
+import json
+import pstats
+import statistics
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import sqlalchemy as sa
+
+from courseapp import clock, create_app
+from courseapp.extensions import db
+
+
+def prepare(learners: int, only_learners: bool) -> None:
+    """Fill an empty database as a new installation does, and with learners."""
+    from courseapp.operations.embedded import prepare as install
+    from courseapp.operations.synthetic import make_learners
+
+    with create_app().app_context():
+        if not only_learners:
+            install(clock.now())
+            db.session.commit()
+        for _made in make_learners(learners, clock.now(), seed=learners):
+            db.session.commit()
+
+
+def tick() -> None:
+    """The due-selection of sequences and of the outbox with nothing due: medians of 300, in milliseconds."""
+    from courseapp.campaigns.loops import advance_runs
+    from courseapp.mailing import outbox
+
+    def once(work: Any) -> float:
+        began = time.perf_counter()
+        assert not work()
+        return 1000 * (time.perf_counter() - began)
+
+    def claim() -> object:
+        claimed = outbox.claim(clock.now(), 20)
+        db.session.commit()
+        return claimed
+
+    with create_app().app_context():
+        found = {}
+        for name, work in (("runs", lambda: advance_runs(clock.now)), ("outbox", claim)):
+            for _ in range(30):
+                once(work)
+            times = sorted(once(work) for _ in range(300))
+            found[name] = {"median_ms": statistics.median(times), "p99_ms": times[296]}
+        print(json.dumps(found))
+
+
+def environ_of(request: str) -> dict[str, Any]:
+    """A WSGI environment of a raw request."""
+    head, _blank, body = request.partition("\r\n\r\n")
+    first, *lines = head.split("\r\n")
+    method, target, _version = first.split(" ")
+    path, _mark, query = target.partition("?")
+    environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "REMOTE_ADDR": "127.0.0.1"}
+    for line in lines:
+        name, _colon, value = line.partition(": ")
+        key = name.upper().replace("-", "_")
+        environ[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = value
+    setup_testing_defaults(environ)
+    environ["wsgi.input"] = io.BytesIO(body.encode())
+    return environ
+
+
+def profile(file: Path) -> None:
+    """Each page's milliseconds, statements, and the parts of it, from requests called on the WSGI application directly."""
+    pages: dict[str, dict[str, Any]] = json.loads(file.read_text())
+    app = create_app()
+    statements: Counter[str] = Counter()
+    with app.app_context():
+        engine = db.engine
+    spent = {"db": 0.0}
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def before(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
+        statements[" ".join(statement.split())[:100]] += 1
+        context.bench_began = time.perf_counter()
+
+    @sa.event.listens_for(engine, "after_cursor_execute")
+    def after(_connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool) -> None:
+        spent["db"] += time.perf_counter() - context.bench_began
+
+    def call(request: str, expect: str) -> None:
+        said: list[str] = []
+        answer = app.wsgi_app(environ_of(request), lambda status, _headers, _exc=None: said.append(status))
+        for _part in answer:
+            pass
+        if hasattr(answer, "close"):
+            answer.close()
+        assert said[0].startswith(expect), (request.partition("\r\n")[0], said)
+
+    found = {}
+    for name, page in pages.items():
+        requests, expect = page["requests"], page["expect"]
+        third = len(requests) // 3
+        for request in requests[:third]:
+            call(request, expect)
+        statements.clear()
+        spent["db"] = 0.0
+        began, cpu = time.perf_counter(), time.process_time()
+        for request in requests[third : 2 * third]:
+            call(request, expect)
+        wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+        counted, waited = dict(statements), spent["db"]
+        profiler = cProfile.Profile()
+        profiler.enable()
+        for request in requests[2 * third : 3 * third]:
+            call(request, expect)
+        profiler.disable()
+        found[name] = {
+            "wall_ms": 1000 * wall / third,
+            "cpu_ms": 1000 * cpu / third,
+            "in_statements_ms": 1000 * waited / third,
+            "statements": {words: count / third for words, count in counted.items()},
+            "parts": parts(pstats.Stats(profiler), third),
+        }
+    print(json.dumps(found))
+
+
+def parts(stats: pstats.Stats, count: int) -> dict[str, list[list[Any]]]:
+    """The dearest functions by their own time and with what they call, in ms per request; cProfile slows Python down two- to threefold."""
+    rows = [
+        [f"{Path(file).parent.name}/{Path(file).name}:{line}({name})", round(calls / count, 2), 1000 * own / count, 1000 * whole / count]
+        for (file, line, name), (_primitive, calls, own, whole, _callers) in stats.stats.items()
+    ]
+    return {"own": sorted(rows, key=lambda row: -row[2])[:30], "whole": sorted(rows, key=lambda row: -row[3])[:140]}
+
+
+def main() -> None:
+    """One of the three."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("prepare", "tick", "profile"))
+    parser.add_argument("argument", nargs="?", default="")
+    parser.add_argument("--only-learners", action="store_true")
+    asked = parser.parse_args()
+    if asked.what == "prepare":
+        prepare(int(asked.argument), asked.only_learners)
+    elif asked.what == "tick":
+        tick()
+    else:
+        profile(Path(asked.argument))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Publishing a sequence from its folder: a new version where something changed, and words where something is wrong."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from courseapp.campaigns.models import LatePolicy, Sequence, SequenceStep, SequenceVersion
+from courseapp.campaigns.publishing import publish_sequence
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db
+from courseapp.mailing.models import Letter
+from tests.factories import NOW
+
+FIRST_WEEK = Path(__file__).parent.parent.parent / "content" / "sequences" / "first-week"
+HEAD = "key: small\ntitle: Small\npurpose: course\ntrigger: enrolled\ngoal: course_completed\n"
+STEP = "subject: A subject\npreheader: Before\ndelay_days: {}\n"
+
+
+def folder(place: Path, head: str = HEAD, *steps: str) -> Path:
+    """A sequence's folder; each step is its front matter."""
+    for old in place.glob("*.md"):
+        old.unlink()
+    (place / "sequence.md").write_text(f"---\n{head}---\n")
+    for number, front in enumerate(steps or (STEP.format(0), STEP.format(2)), 1):
+        (place / f"{number}.md").write_text(f"---\n{front}---\n\nHello.\n")
+    return place
+
+
+def test_the_first_week_is_published_as_it_is_written(app: Flask) -> None:
+    sequence, is_new = publish_sequence(FIRST_WEEK, NOW)
+    assert is_new
+    assert (sequence.key, sequence.purpose, sequence.trigger, sequence.goal) == (
+        "first-week",
+        Purpose.COURSE,
+        "enrolled",
+        "course_completed",
+    )
+    version = db.session.scalars(sa.select(SequenceVersion)).one()
+    assert (version.number, version.minimum_gap_hours, version.late) == (1, 20, LatePolicy.SEND)
+    assert db.session.scalars(sa.select(SequenceStep.delay_days).order_by(SequenceStep.position)).all() == [0, 2, 5]
+
+
+def test_its_letters_name_no_topic(app: Flask) -> None:
+    publish_sequence(FIRST_WEEK, NOW)
+    for letter in db.session.scalars(sa.select(Letter)):
+        words = f"{letter.subject} {letter.preheader} {letter.body}".lower()
+        assert not [word for word in ("pelvi", "massage", "bladder", "sex", "pain", "health") if word in words]
+
+
+def test_the_same_files_again_publish_nothing(app: Flask, tmp_path: Path) -> None:
+    folder(tmp_path)
+    assert [publish_sequence(tmp_path, NOW)[1] for _time in range(3)] == [True, False, False]
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(SequenceVersion)) == 1
+
+
+def test_a_changed_letter_is_a_new_version_beside_the_old(app: Flask, tmp_path: Path) -> None:
+    publish_sequence(folder(tmp_path), NOW)
+    (tmp_path / "2.md").write_text(f"---\n{STEP.format(3)}---\n\nOther words.\n")
+    assert publish_sequence(tmp_path, NOW)[1]
+    steps = sa.select(SequenceVersion.number, SequenceStep.delay_days).join(SequenceStep, SequenceStep.version_id == SequenceVersion.id)
+    assert sorted(tuple(row) for row in db.session.execute(steps)) == [(1, 0), (1, 2), (2, 0), (2, 3)]
+
+
+def test_ten_steps_stand_in_the_order_of_their_numbers(app: Flask, tmp_path: Path) -> None:
+    publish_sequence(folder(tmp_path, HEAD, *(STEP.format(day) for day in range(11))), NOW)
+    assert db.session.scalars(sa.select(SequenceStep.delay_days).order_by(SequenceStep.position)).all() == list(range(11))
+
+
+@pytest.mark.parametrize(
+    ("head", "steps"),
+    [
+        (HEAD.replace("enrolled", "birthday"), ()),
+        (HEAD.replace("course_completed", "bought"), ()),
+        (HEAD.replace("key: small\n", ""), ()),
+        (HEAD.replace("title: Small\n", ""), ()),
+        (HEAD.replace("purpose: course", "purpose: gossip"), ()),
+        (HEAD + "late: perhaps\n", ()),
+        (HEAD + "minimum_gap_hours: soon\n", ()),
+        ("key: [a\n", ()),
+        ("just words\n", ()),
+        (HEAD, ("preheader: x\ndelay_days: 0\n",)),
+        (HEAD, ("subject: x\n",)),
+        (HEAD, ("subject: x\ndelay_days: later\n",)),
+        (HEAD, ("subject: x\ndelay_days: -1\n",)),
+        (HEAD, ("subject: x {{ config }}\ndelay_days: 0\n",)),
+    ],
+)
+def test_what_is_wrong_is_refused_in_words_that_name_the_file(app: Flask, tmp_path: Path, head: str, steps: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"1\.md" if steps else r"sequence\.md"):
+        publish_sequence(folder(tmp_path, head, *steps), NOW)
+
+
+def test_a_sequence_without_a_step_and_a_file_of_another_name_are_refused(app: Flask, tmp_path: Path) -> None:
+    folder(tmp_path)
+    (tmp_path / "1.md").rename(tmp_path / "1-first.md")
+    with pytest.raises(ValueError, match=r"1-first\.md"):
+        publish_sequence(tmp_path, NOW)
+    for path in tmp_path.glob("[0-9]*.md"):
+        path.unlink()
+    with pytest.raises(ValueError, match="no step"):
+        publish_sequence(tmp_path, NOW)
+
+
+def test_the_command_says_what_it_did_and_fails_in_words(app: Flask, tmp_path: Path) -> None:
+    runner = app.test_cli_runner()
+    folder(tmp_path)
+    assert "a new version is published" in runner.invoke(args=["sequence", "import", str(tmp_path)]).output
+    assert "nothing has changed" in runner.invoke(args=["sequence", "import", str(tmp_path)]).output
+    folder(tmp_path, HEAD.replace("enrolled", "birthday"))
+    failed = runner.invoke(args=["sequence", "import", str(tmp_path)])
+    assert failed.exit_code == 1
+    assert "trigger must be one of" in failed.output
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Sequence)) == 1

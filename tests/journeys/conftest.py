@@ -1,0 +1,70 @@
+"""What the journeys share: the real course on a live server, the worker's work, and a second browser."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from flask import Flask
+
+from courseapp import clock, web
+from courseapp.authoring.importing import import_course
+from courseapp.campaigns.loops import advance_runs, read_news
+from courseapp.campaigns.publishing import publish_sequence
+from courseapp.catalog.views import memory
+from courseapp.extensions import db
+from courseapp.mailing.loops import drain
+from tests.factories import NOW
+
+if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
+    from playwright.sync_api import Page, Request, Route
+
+CONTENT = Path(__file__).parent.parent.parent / "content"
+
+
+@pytest.fixture(autouse=True)
+def course(app: Flask) -> Iterator[None]:
+    """The introduction and its sequence, published; the landing page's memory of other tests forgotten."""
+    memory.forget()
+    web._pages.clear()
+    import_course(CONTENT / "introduction", NOW, publish=True, without_review=True)
+    publish_sequence(CONTENT / "sequences" / "first-week", NOW)
+    db.session.commit()
+    yield
+    memory.forget()
+    web._pages.clear()
+
+
+@pytest.fixture
+def work(app: Flask) -> Callable[[], None]:
+    """work(): what the worker does when it is woken."""
+
+    def once() -> None:
+        db.session.commit()
+        read_news(clock.now)
+        advance_runs(clock.now)
+        drain(clock.now)
+        db.session.commit()
+
+    return once
+
+
+@pytest.fixture
+def other_page(page: "Page", live_server: Any, context_settings: dict[str, Any]) -> Iterator["Page"]:
+    """A page of another browser, which knows nothing of the first."""
+    assert page.context.browser is not None
+    context = page.context.browser.new_context(base_url=live_server.url, **context_settings)
+    context.set_default_timeout(10_000)
+    left: list[str] = []
+    session = db.session()
+
+    def answer(route: "Route", request: "Request") -> None:
+        session.commit()  # as the first page's guard does: the server sees committed rows, and SQLite has one writer
+        if not request.url.startswith(live_server.url):
+            left.append(request.url)
+        route.continue_()
+
+    context.route("**/*", answer)
+    yield context.new_page()
+    context.close()
+    assert left == []

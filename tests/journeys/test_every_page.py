@@ -1,0 +1,214 @@
+"""Every page, as a browser shows it: axe finds nothing in light and dark, nothing scrolls sideways at 320 px, the HTML is valid.
+
+axe-core comes with the package axe-playwright-python; nothing is fetched.
+"""
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import html5lib
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from courseapp.accounts.models import User
+from courseapp.catalog.models import Course, Lesson, Need
+from courseapp.extensions import db
+from courseapp.learning.models import Outcome
+from courseapp.mailing.links import mail_token
+from courseapp.mailing.models import Message
+from tests.client import Client
+from tests.factories import make_completion, make_course, make_enrolment, make_guest, make_outcome, make_user
+from tests.learning.checking import TO
+
+if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.one_database
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+RUN = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+  .map((found) => `${found.id}: ${found.help} ${found.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))}`)"""
+SIDEWAYS = """() => document.documentElement.scrollWidth > innerWidth
+  ? [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+      .map((one) => one.outerHTML.slice(0, 120)).slice(0, 4).concat(["it scrolls sideways"]) : []"""
+
+
+def faults_of(page: "Page", name: str) -> list[str]:
+    """What is wrong with the page as it stands: at 1280 px in light, at 320 px in dark and in light."""
+    found = []
+    for width, scheme in ((1280, "light"), (320, "dark"), (320, "light")):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # one of its literals
+        if width == 320 and scheme == "light":
+            problems = page.evaluate(SIDEWAYS)
+        else:
+            page.evaluate(AXE)
+            problems = page.evaluate(RUN)
+        found += [f"{name} at {width} px in {scheme}: {problem}" for problem in problems]
+    return found
+
+
+def faults_at(page: "Page", paths: dict[str, str]) -> list[str]:
+    """What is wrong with the pages at these addresses; each name says what the page must show."""
+    found = []
+    for path, words in paths.items():
+        page.goto(path)
+        assert words in page.locator("body").inner_text(), path
+        found += faults_of(page, path)
+    return found
+
+
+@pytest.fixture
+def enter(app: Flask, page: "Page") -> Callable[[User], User]:
+    """enter(user): the browser is signed in as somebody."""
+
+    def as_user(user: User) -> User:
+        client = app.test_client()
+        assert isinstance(client, Client)
+        client.sign_in(user)
+        cookie = client.get_cookie("session")
+        assert cookie is not None
+        page.goto("/healthz")
+        page.context.add_cookies([{"name": "session", "value": cookie.value, "url": page.url}])
+        return user
+
+    return as_user
+
+
+def lesson_of(key: str) -> str:
+    """A lesson's address."""
+    return f"/lessons/{db.session.scalars(sa.select(Lesson.public_id).where(Lesson.key == key)).one()}"
+
+
+def learner(make: Callable[[], User] = make_user, outcome: Outcome | None = None, done: int = 3) -> User:
+    """Somebody who takes the introduction and has done a few lessons."""
+    user = make()
+    make_enrolment(user, db.session.query(Course).one())
+    for lesson in db.session.query(Lesson).order_by(Lesson.position).limit(done):
+        make_completion(user, lesson)
+    if outcome is not None:
+        make_outcome(user, outcome)
+    db.session.commit()
+    return user
+
+
+def test_what_anyone_may_see(page: "Page", app: Flask) -> None:
+    contact = make_user().contact
+    token = mail_token(contact, "course")
+    db.session.commit()
+    paths = {
+        "/": "A whole lesson to read now",
+        "/start": "Start the course",
+        "/help-now": "Get help now",
+        "/sign-in": "Sign in",
+        "/sign-in/code": "Look at your mail",
+        "/sign-in/link/nothing": "This link has been used, or is too old",
+        f"/unsubscribe/{token}": "Stop these mails",
+        f"/mail/{token}": "mail",
+        "/courses/introduction/copy.pdf": "Your copy is being made",
+        "/nothing-here": "There is nothing here",
+        "/outbox": "No mail so far",
+    }
+    found = faults_at(page, paths)
+    page.goto("/start")
+    page.fill("input[name=address]", "nobody")
+    page.locator("form[action='/start'] button").click()
+    page.locator(".error").first.wait_for()
+    assert found + faults_of(page, "/start with an error") == []
+
+
+def test_what_a_learner_sees(page: "Page", enter: Callable[[User], User]) -> None:
+    user = enter(learner(outcome=Outcome.GENTLY))
+    make_course(slug="second", title="A second course")
+    paths = {
+        "/learn/introduction": "3 of 12 lessons",
+        "/learn/introduction/progress": "Day by day",
+        lesson_of("your-pelvic-floor"): "Done on",
+        lesson_of("finding-someone"): "That is the whole lesson",
+        lesson_of("self-massage"): "Stop if",
+        "/safety-check": "You have taken it before",
+        "/account": "Account",
+        "/forget-device": "device",
+    }
+    found = faults_at(page, paths)
+    make_enrolment(user, db.session.query(Course).filter_by(slug="second").one())
+    db.session.commit()
+    assert found + faults_at(page, {"/learn": "A second course"}) == []
+
+
+def test_what_a_guest_sees(page: "Page", enter: Callable[[User], User]) -> None:
+    enter(learner(make_guest, done=0))
+    paths = {
+        "/learn/introduction": "Keep your place",
+        "/learn/introduction/progress": "Nothing so far",
+        lesson_of("stretches"): "A few questions about your health come before this lesson",
+        "/safety-check": "One question at a time",
+        "/account": "address",
+        "/forget-device": "browser",
+    }
+    assert faults_at(page, paths) == []
+
+
+def test_every_screen_of_the_safety_check_and_every_outcome(page: "Page", enter: Callable[[User], User]) -> None:
+    enter(learner())
+    found = []
+    for outcome, answers in TO.items():
+        page.goto("/safety-check")
+        page.locator("main form[action='/safety-check'] button").click()
+        for number, value in enumerate(answers.values(), 1):
+            if outcome == "ahead":
+                if number == 1:
+                    page.get_by_role("button", name="Continue").click()  # without an answer
+                    page.locator("#check-problem").wait_for()
+                found += faults_of(page, f"question {number}")
+            page.locator(f"input[type=radio][value='{value}']").check()
+            page.get_by_role("button", name="Continue").click()
+        page.wait_for_url("**/safety-check/outcome")
+        found += faults_of(page, f"outcome {outcome}")
+        if outcome == "professional":
+            found += faults_at(page, {lesson_of("stretches"): "This lesson stays closed for now"})
+    assert found == []
+
+
+def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Callable[[], None]) -> None:
+    enter(make_user(roles=["owner"]))
+    page.goto("/sign-in")
+    page.locator("form[action='/sign-in'] input[type=email]").first.fill("somebody@example.org")
+    page.locator("form[action='/sign-in'] button").first.click()
+    page.wait_for_url("**/sign-in/code")
+    work()
+    mail = db.session.scalars(sa.select(Message.public_id)).one()
+    paths = {
+        "/staff/courses": "An introduction to pelvic massage therapy",
+        "/staff/courses/introduction": "15 new, 0 changed, 0 removed lessons",
+        "/outbox": "Newest first",
+        f"/outbox/{mail}": "As a letter",
+        "/learn": "No course yet",
+        "/pieces": "",
+    }
+    assert faults_at(page, paths) == []
+
+
+def test_an_empty_place(page: "Page") -> None:
+    course = db.session.query(Course).one()
+    course.published_at = None
+    db.session.commit()
+    assert faults_at(page, {"/": "There is no course here yet"}) == []
+
+
+def test_every_page_is_valid_html_with_no_id_twice(app: Flask, client: Client) -> None:
+    client.sign_in(learner(outcome=Outcome.AHEAD))
+    technique = db.session.scalars(sa.select(Lesson.public_id).where(Lesson.needs_check == Need.TOUCH)).one()
+    lessons = [f"/lessons/{lesson.public_id}" for lesson in db.session.query(Lesson)]
+    assert f"/lessons/{technique}" in lessons
+    visitor: Any = app.test_client()
+    pages = {
+        path: client.get(path) for path in ("/learn/introduction", "/learn/introduction/progress", "/account", "/safety-check", *lessons)
+    }
+    pages |= {path: visitor.get(path) for path in ("/", "/start", "/help-now", "/sign-in", "/sign-in/code", "/nothing")}
+    for path, answer in pages.items():
+        root = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(answer.text)
+        ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+        assert len(ids) == len(set(ids)), (path, sorted({one for one in ids if ids.count(one) > 1}))

@@ -1,0 +1,93 @@
+"""What the busiest pages cost: statements and bytes, on the real course. A rise here is a decision, not an accident."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from courseapp.authoring.importing import import_course
+from courseapp.catalog.models import Course, Lesson
+from courseapp.extensions import db
+from courseapp.learning.models import Enrolment
+from tests.client import Client
+from tests.factories import NOW, make_completion, make_enrolment, make_outcome, make_user
+from tests.query_counts import statements
+
+CONTENT = Path(__file__).parent.parent.parent / "content" / "introduction"
+LARGEST = 40 * 1024  # bytes of a lesson page, before compression (quality.md)
+
+
+@pytest.fixture
+def lessons(app: Flask, client: Client) -> list[str]:
+    """The real course, half done by whoever is signed in; the addresses of its lessons."""
+    import_course(CONTENT, NOW, publish=True, without_review=True)
+    db.session.commit()
+    user = client.sign_in(make_user())
+    make_enrolment(user, db.session.query(Course).one())
+    make_outcome(user)
+    found = db.session.scalars(sa.select(Lesson).order_by(Lesson.position)).all()
+    for lesson in found[::2]:
+        make_completion(user, lesson)
+    return [lesson.public_id for lesson in found]
+
+
+def test_a_lesson_page_asks_at_most_three_times(client: Client, lessons: list[str]) -> None:
+    client.visit("learning.lesson", id=lessons[0])
+    for lesson in lessons:
+        with statements() as sent:
+            assert client.visit("learning.lesson", id=lesson).status_code == 200
+        assert len(sent) <= 3, sent
+
+
+def test_no_lesson_page_is_larger_than_it_may_be(client: Client, lessons: list[str]) -> None:
+    sizes = {lesson: len(client.visit("learning.lesson", id=lesson).data) for lesson in lessons}
+    assert max(sizes.values()) <= LARGEST, sizes
+
+
+@pytest.mark.parametrize(("endpoint", "most"), [("learning.course", 4), ("learning.progress", 4)])
+def test_my_course_and_progress_ask_the_same_however_many_lessons_there_are(
+    client: Client, lessons: list[str], endpoint: str, most: int
+) -> None:
+    client.visit(endpoint, slug="introduction")
+    with statements() as sent:
+        assert client.visit(endpoint, slug="introduction").status_code == 200
+    assert len(sent) <= most, sent
+
+
+def test_the_landing_page_asks_nothing_when_warm(app: Flask, lessons: list[str]) -> None:
+    visitor = app.test_client()
+    assert isinstance(visitor, Client)
+    visitor.visit("catalog.landing")
+    with statements() as sent:
+        assert visitor.visit("catalog.landing").status_code == 200
+    assert sent == []
+
+
+def test_recording_progress_is_a_handful_of_statements(client: Client, lessons: list[str]) -> None:
+    data = {"csrf_token": client.csrf_token("learning.lesson", id=lessons[1]), "done": "1", "next": lessons[2]}
+    with statements() as sent:
+        assert client.post(f"/lessons/{lessons[1]}/completion", data=data).status_code == 303
+    assert len(sent) <= 5, sent  # session and user, lesson and enrolment, completion, event, whether any is left
+    with statements() as sent:
+        assert client.post(f"/lessons/{lessons[1]}/completion", data=data).status_code == 303
+    assert len(sent) <= 3, sent
+
+
+def test_noting_an_opening_is_three_statements(client: Client, lessons: list[str]) -> None:
+    token = client.csrf_token("learning.lesson", id=lessons[3])
+    with statements() as sent:
+        assert client.post(f"/lessons/{lessons[3]}/opening", headers={"X-CSRFToken": token}).status_code == 200
+    assert len(sent) <= 3, sent
+    assert db.session.scalars(sa.select(Enrolment.last_lesson_id)).one() is not None
+
+
+@pytest.mark.parametrize(("address", "most"), [("", 8), ("new@example.org", 16)])
+def test_starting_is_one_short_transaction(app: Flask, lessons: list[str], address: str, most: int) -> None:
+    visitor = app.test_client()
+    assert isinstance(visitor, Client)
+    token = visitor.csrf_token("learning.start")
+    data = {"csrf_token": token, "address": address, "course_mail": "y", "marketing": "y"}
+    with statements() as sent:
+        assert visitor.post("/start", data=data).status_code == 303
+    assert len(sent) <= most, "\n".join(sent)
