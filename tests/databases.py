@@ -1,10 +1,11 @@
 """A fresh database for each test: migrated once per worker, then emptied in a few milliseconds.
 
-SQLite: a copy of the migrated file. PostgreSQL: the rows are deleted and the counters reset; measured here with 28 tables,
+SQLite: the rows are deleted. PostgreSQL: the rows are deleted and the counters reset; measured here with 28 tables,
 that takes 3 ms, TRUNCATE of all tables 66 ms, and CREATE DATABASE … TEMPLATE 116 ms.
 """
 
-import shutil
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import flask_migrate
@@ -20,7 +21,7 @@ class SqliteDatabase:
     """One SQLite file of this worker."""
 
     def __init__(self, folder: Path) -> None:
-        self._file, self._migrated = folder / "test.sqlite3", folder / "migrated.sqlite3"
+        self._file = folder / "test.sqlite3"
         self.url = f"sqlite:///{self._file}"
 
     def migrate(self, app: Flask) -> None:
@@ -30,15 +31,21 @@ class SqliteDatabase:
             sa.event.listen(db.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
             flask_migrate.upgrade()
             db.engine.dispose()
-        shutil.copyfile(self._file, self._migrated)
 
     def renew(self, app: Flask) -> None:
-        """Put the migrated file in the place of whatever the last test left."""
+        """Delete every row; without AUTOINCREMENT the counters begin anew by that.
+
+        The file itself stays: a request of the last test may still hold it open, and replacing it under that breaks both.
+        """
         with app.app_context():
             db.engine.dispose()
-        for tail in ("-wal", "-shm"):
-            self._file.with_name(self._file.name + tail).unlink(missing_ok=True)
-        shutil.copyfile(self._migrated, self._file)
+        with contextlib.closing(sqlite3.connect(self._file, isolation_level=None, timeout=15)) as own:
+            own.execute("PRAGMA synchronous=OFF")
+            own.execute("BEGIN IMMEDIATE")  # foreign keys are off on a plain connection, so the order does not matter
+            for (table,) in own.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                if table != "alembic_version" and not table.startswith("sqlite_"):
+                    own.execute(f'DELETE FROM "{table}"')
+            own.execute("COMMIT")
 
     def empty_beside(self) -> str:
         """The address of another database, without any table; each call empties it again."""

@@ -223,6 +223,8 @@ def smtp_trouble(ground: Ground, dice: random.Random) -> Sums:
             expected = "failed" if address in never else "accepted"  # service mail in doubt is sent again
         else:
             expected = "uncertain" if address in doubt else "failed" if address in never else "accepted"
+        if met.get(address) == ("body", "drop") and state == "accepted":
+            continue  # cut before the dot had left, and so sent once more
         sums.expect(state == expected, f"{met.get(address)} ended as {state} ({reason}), not {expected}")
     twice = Counter(event["to"] for event in mailbox.events("taken") if event["to"].startswith("s"))
     again = {address for address, number in twice.items() if number > 1}

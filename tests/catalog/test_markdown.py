@@ -40,7 +40,7 @@ GOLDEN = {
     "code": ("    code\n\n```py\nx<y\n```", "<pre><code>code\n</code></pre>\n<pre><code>x&lt;y\n</code></pre>\n"),
     "a table scrolls by itself, by keyboard too": (
         "|a|b|\n|:-|-:|\n|1|*2*|",
-        '<div class="table-scroll" tabindex="0" role="region" aria-label="Table"><table>\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n'
+        '<div class="table-scroll" tabindex="0" role="region" aria-label="Table 1"><table>\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n'
         "</thead>\n<tbody>\n<tr>\n<td>1</td>\n<td><em>2</em></td>\n</tr>\n</tbody>\n</table></div>\n",
     ),
     "a footnote and the way back from it": (
@@ -212,3 +212,9 @@ def test_a_problem_says_what_is_wrong_and_how_to_mend_it() -> None:
 )
 def test_a_path_never_leads_out_of_the_course(folder: str, target: str, path: str | None) -> None:
     assert normal_path(folder, target) == path
+
+
+def test_every_table_has_a_name_of_its_own() -> None:
+    found = rendered("|a|\n|-|\n|1|\n\nBetween.\n\n|b|\n|-|\n|2|").html
+    assert 'aria-label="Table 1"' in found
+    assert 'aria-label="Table 2"' in found

@@ -14,6 +14,7 @@ from courseapp.campaigns.publishing import publish_sequence
 from courseapp.catalog.views import memory
 from courseapp.extensions import db
 from courseapp.mailing.loops import drain
+from tests.conftest import LiveServer
 from tests.factories import NOW
 
 if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
@@ -33,6 +34,36 @@ def course(app: Flask) -> Iterator[None]:
     yield
     memory.forget()
     web._pages.clear()
+
+
+@pytest.fixture
+def live_server(app: Flask) -> Iterator[LiveServer]:
+    """The harness's server, whose answers are read whole before they are sent.
+
+    A browser that turns to another page cuts the line; Werkzeug's server then leaves the file it was sending open, and
+    Python's complaint about that would fail whichever test comes next.
+    """
+    server = LiveServer(app)
+
+    def whole(environ: Any, start_response: Any) -> list[bytes]:
+        answer = app(environ, start_response)
+        try:
+            return [b"".join(answer)]
+        finally:
+            getattr(answer, "close", lambda: None)()
+
+    server._server.app = whole
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def page(page: "Page") -> Iterator["Page"]:
+    """The harness's page; besides, nothing it asks for may be answered by an error of ours."""
+    broken: list[str] = []
+    page.on("response", lambda answer: broken.append(f"{answer.status} {answer.url}") if answer.status >= 500 else None)
+    yield page
+    assert broken == []
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_from_the_public_page_through_the_safety_check(page: "Page") -> None:
             tab_to(page, "input[type=radio]")
             choose(page, "no")
             page.keyboard.press("Enter")
-            page.wait_for_function("document.querySelector('#check-words').textContent.includes('Question 3')")
+            page.get_by_text("Question 3 of 7").wait_for()
             tab_to(page, "input[type=radio]")
             choose(page, "no")
         tab_to(page, "button:not([name=back])")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from playwright.sync_api import expect
 
 from courseapp.accounts.models import User
 from courseapp.extensions import db
@@ -44,10 +45,10 @@ def start_with_an_address(page: "Page") -> None:
 def finish_the_first_lesson(page: "Page") -> None:
     """Read it, and say so."""
     page.get_by_role("link", name="Read the first lesson").click()
-    assert page.title() == "Lesson 1 · Your course"
+    expect(page).to_have_title("Lesson 1 · Your course")
     page.get_by_role("button", name="Mark as done and go on").click()
     page.wait_for_load_state()
-    assert page.title() == "Lesson 2 · Your course"
+    expect(page).to_have_title("Lesson 2 · Your course")
 
 
 def sign_in_by_code(page: "Page", work: Callable[[], None]) -> None:
@@ -94,7 +95,7 @@ def test_start_learn_confirm_elsewhere_come_back_by_code_and_go_on(page: "Page",
     assert "1 of 12 lessons" in page.locator("main").inner_text()
     page.get_by_role("link", name="Go on reading").click()
     assert "Lesson 2" in page.locator("main").inner_text()
-    assert page.title() == "Lesson 2 · Your course"
+    expect(page).to_have_title("Lesson 2 · Your course")
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Completion)) == 1
 
 
