@@ -136,25 +136,35 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         csrf_field=csrf_field,
         csrf_token=form_token,
         current_user=current_user,
-        ngettext=ngettext,
         page_language=page_language,
         now=clock.now,
     )
-    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # the i18n extension adds it
-        lambda text: _translations().ugettext(text), lambda one, many, count: _translations().ungettext(one, many, count), newstyle=True
-    )
+    app.jinja_env.newstyle_gettext = True  # type: ignore[attr-defined]  # what the i18n extension reads when it compiles {% trans %}
+    app.jinja_env.globals.update(_=words_of, gettext=words_of, ngettext=count_words_of)
     app.jinja_env.filters.update(day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
 
 
-def _translations() -> Any:
-    """The catalogue of the present language, found once a page: Flask-Babel would look it up anew for every word.
+def words_of(text: str, **facts: object) -> Markup:
+    """A template's words in the language of the page, with `%(name)s` filled in and escaped."""
+    words = Markup(_catalogue().ugettext(text))  # noqa: S704  # our own words, or our translators'
+    return words % facts if facts else words.replace("%%", "%")
+
+
+def count_words_of(one: str, many: str, num: int, **facts: object) -> Markup:
+    """A template's words for a number, which they may name as `%(num)s`."""
+    return Markup(_catalogue().ungettext(one, many, num)) % {"num": num, **facts}  # noqa: S704  # as above
+
+
+def _catalogue() -> Any:
+    """The catalogue of the present language, found once a page: Flask-Babel and Jinja would look it up anew for every word.
 
     `force_locale` (mails, imports) puts another `babel_locale` into `g`, and that is noticed.
     """
-    kept = g.get("catalogue")
-    if kept is None or kept[0] is not g.get("babel_locale"):
+    held = vars(g._get_current_object())
+    kept = held.get("catalogue")
+    if kept is None or kept[0] is not held.get("babel_locale"):
         found = get_domain().get_translations()
-        kept = g.catalogue = (g.get("babel_locale"), found)
+        kept = held["catalogue"] = (held.get("babel_locale"), found)
     return kept[1]
 
 

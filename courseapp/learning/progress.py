@@ -179,7 +179,7 @@ def complete_lesson(enrolment: Enrolment, lesson: Lesson, now: datetime) -> bool
     if not _add_completion(user_id, lesson.id, now) or lesson.needs_check is not Need.NONE:
         return False
     events.record("lesson_completed", f"user:{user_id}", now, user_id=user_id, course_id=lesson.course_id, lesson_id=lesson.id)
-    if enrolment.finished_at is not None or _open_lessons(user_id, lesson.course_id):
+    if enrolment.finished_at is not None or _has_open_lessons(user_id, lesson.course_id):
         return False
     finish(enrolment, now)
     return True
@@ -207,7 +207,15 @@ def _add_completion(user_id: int, lesson_id: int, now: datetime) -> bool:
     return insert_once(Completion, ("user_id", "lesson_id"), user_id=user_id, lesson_id=lesson_id, completed_at=now) is not None
 
 
-def _open_lessons(user_id: int, course_id: int) -> bool:
-    done = sa.exists().where(Completion.lesson_id == Lesson.id, Completion.user_id == user_id)
-    query = sa.select(sa.exists().where(Lesson.course_id == course_id, is_released(), Lesson.needs_check == Need.NONE, ~done))
-    return bool(db.session.scalar(query))
+_open_lesson = sa.select(
+    sa.exists().where(
+        Lesson.course_id == sa.bindparam("course_id"),
+        is_released(),
+        Lesson.needs_check == Need.NONE,
+        ~sa.exists().where(Completion.lesson_id == Lesson.id, Completion.user_id == sa.bindparam("user_id")),
+    )
+)
+
+
+def _has_open_lessons(user_id: int, course_id: int) -> bool:
+    return bool(db.session.scalar(_open_lesson, {"user_id": user_id, "course_id": course_id}))

@@ -47,6 +47,14 @@ _lesson = (
     .outerjoin(SafetyOutcome, SafetyOutcome.user_id == Enrolment.user_id)
     .where(Lesson.public_id == sa.bindparam("public_id"), is_released(), Course.published_at.is_not(None))
 )
+_own_lesson = (
+    sa.select(Lesson, Enrolment, SafetyOutcome, Course.slug)
+    .join(Course, Course.id == Lesson.course_id)
+    .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == sa.bindparam("user_id")))
+    .outerjoin(SafetyOutcome, SafetyOutcome.user_id == Enrolment.user_id)
+    .where(Lesson.public_id == sa.bindparam("public_id"), is_released(), Course.published_at.is_not(None))
+    .with_for_update(of=Enrolment, key_share=True)
+)
 
 
 @dataclass(frozen=True)
@@ -145,14 +153,7 @@ def lesson_of_learner(user: User, public_id: str, now: datetime) -> tuple[Lesson
 
     The enrolment stays locked until the caller commits: of two last lessons done at once, one must see the other.
     """
-    found = db.session.execute(
-        sa.select(Lesson, Enrolment, SafetyOutcome, Course.slug)
-        .join(Course, Course.id == Lesson.course_id)
-        .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == user.id))
-        .outerjoin(SafetyOutcome, SafetyOutcome.user_id == user.id)
-        .where(Lesson.public_id == public_id, is_released(), Course.published_at.is_not(None))
-        .with_for_update(of=Enrolment, key_share=True)
-    ).one_or_none()
+    found = db.session.execute(_own_lesson, {"user_id": user.id, "public_id": public_id}).one_or_none()
     if found is None:
         return None
     lesson, enrolment, kept, slug = found

@@ -20,6 +20,7 @@ from flask import current_app, render_template
 from flask_babel import force_locale
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from markupsafe import Markup
 
 from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.models import Purpose
@@ -83,10 +84,15 @@ def _template(name: str, language: str) -> tuple[str, str, str]:
     """One of our own mail bodies in a language: subject, preheader, Markdown with merge fields."""
     room, _slash, file = name.partition("/")
     with force_locale(language):
-        whole = render_template(f"{room}/mail/{file}.md", field=lambda name, default="": f'{{{{ {name} | default("{default}") }}}}')
+        whole = str(render_template(f"{room}/mail/{file}.md", field=merge_field))
     head, body = whole.split("\n---\n", 1)
     facts = dict(line.split(": ", 1) for line in head.splitlines() if line)
     return facts["subject"], facts["preheader"], body.strip()
+
+
+def merge_field(name: str, default: str = "") -> Markup:
+    """A merge field as a text has it; its quotes must reach the text as they are."""
+    return Markup(f'{{{{ {name} | default("{default}") }}}}')  # noqa: S704  # names and words of our own templates
 
 
 @lru_cache(maxsize=256)

@@ -87,7 +87,7 @@ def test_with_two_schedulers_each_step_goes_once_and_each_person_gets_it(app: Fl
         learner_of(course)
     read_news(at(NOW))
     db.session.commit()
-    for day in (0, 2, 5):
+    for day in (2, 5):  # reading the news has sent the first step
         assert sum(together(app, after(days=day))) == 12  # neither does the other's work again
         db.session.rollback()
     counted = db.session.execute(sa.select(Message.dedupe_key, sa.func.count()).group_by(Message.dedupe_key)).all()
