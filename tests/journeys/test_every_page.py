@@ -3,6 +3,7 @@
 axe-core comes with the package axe-playwright-python; nothing is fetched.
 """
 
+import re
 from collections.abc import Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -61,13 +62,15 @@ def faults_at(page: "Page", paths: dict[str, str]) -> list[str]:
 
 
 @pytest.fixture
-def enter(app: Flask, page: "Page") -> Callable[[User], User]:
-    """enter(user): the browser is signed in as somebody."""
+def enter(app: Flask, page: "Page") -> Callable[..., User]:
+    """enter(user, **kept): the browser is signed in as somebody, and keeps this in its session."""
 
-    def as_user(user: User) -> User:
+    def as_user(user: User, **kept: str) -> User:
         client = app.test_client()
         assert isinstance(client, Client)
         client.sign_in(user)
+        with client.session_transaction() as session:
+            session.update(kept)
         cookie = client.get_cookie("session")
         assert cookie is not None
         page.goto("/healthz")
@@ -116,7 +119,11 @@ def test_what_anyone_may_see(page: "Page", app: Flask) -> None:
     page.fill("input[name=address]", "nobody")
     page.locator("form[action='/start'] button").click()
     page.locator(".error").first.wait_for()
-    assert found + faults_of(page, "/start with an error") == []
+    found += faults_of(page, "/start with an error")
+    page.goto(f"/unsubscribe/{token}")
+    page.get_by_role("button", name="Stop these mails").click()
+    page.wait_for_load_state()
+    assert found + faults_of(page, "unsubscribed") == []
 
 
 def test_what_a_learner_sees(page: "Page", enter: Callable[[User], User]) -> None:
@@ -136,6 +143,25 @@ def test_what_a_learner_sees(page: "Page", enter: Callable[[User], User]) -> Non
     make_enrolment(user, db.session.query(Course).filter_by(slug="second").one())
     db.session.commit()
     assert found + faults_at(page, {"/learn": "A second course"}) == []
+
+
+def test_what_links_in_mails_lead_to(app: Flask, page: "Page", enter: Callable[..., User], work: Callable[[], None]) -> None:
+    guest = learner(make_guest)
+    enter(learner(done=1), join=guest.public_id)
+    found = faults_at(page, {"/join": "You have been reading in two places"})
+    page.goto("/account")
+    page.locator("form[action='/account/address'] input[type=email]").fill("moved@example.org")
+    page.locator("form[action='/account/address'] button").click()
+    page.wait_for_load_state()
+    page.goto("/sign-in")
+    page.locator("form[action='/sign-in'] input[type=email]").first.fill("somebody@example.org")
+    page.locator("form[action='/sign-in'] button").first.click()
+    page.wait_for_url("**/sign-in/code")
+    work()
+    mails = "".join(file.read_text().replace("=\n", "") for file in (app.config["SETTINGS"].data_dir / "mail").glob("*.eml"))
+    links = set(re.findall(r"http://127\.0\.0\.1:8000((?:/account/address|/sign-in/link)/[\w-]{20,})", mails))
+    assert len(links) == 3  # to either address of the move, and to sign in
+    assert found + faults_at(page, dict.fromkeys(links, "")) == []
 
 
 def test_what_a_guest_sees(page: "Page", enter: Callable[[User], User]) -> None:
