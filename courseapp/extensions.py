@@ -23,6 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from courseapp.config import Settings
 from courseapp.waking import Bell
+from courseapp.whole_files import SCHEME
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 BROKER_PATIENCE = 1.0  # seconds that publishing a wake-up may take
@@ -193,7 +194,7 @@ def _transport_options(settings: Settings) -> dict[str, object]:
 
 def _init_broker(app: Flask, settings: Settings) -> None:
     celery.conf.update(
-        broker_url=settings.redis_url or "filesystem://localhost",
+        broker_url=settings.redis_url or f"{SCHEME}://localhost",
         broker_transport_options=_transport_options(settings),
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=BROKER_PATIENCE,
