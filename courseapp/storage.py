@@ -44,13 +44,6 @@ def open_stored(key: str) -> IO[bytes]:
     return cast(IO[bytes], system.open(path, "rb"))
 
 
-def remove(key: str) -> None:
-    """Delete what is stored under `key`; nothing there is fine."""
-    system, path = _locate(key)
-    if system.exists(path):
-        system.rm(path)
-
-
 def is_writable() -> bool:
     """Whether a file can be kept right now (readiness asks)."""
     try:

@@ -248,9 +248,3 @@ def with_fresh_token(key: tuple[object, ...], render: Callable[[], str]) -> Resp
         _pages[whole] = kept
         del g.form_token
     return make_response(generate_csrf().join(kept))
-
-
-def is_asking_for_json() -> bool:
-    """Whether the caller prefers JSON to a page."""
-    best = request.accept_mimetypes.best_match(["text/html", "application/json"])
-    return best == "application/json"

@@ -13,7 +13,6 @@ from typing import Any
 import sqlalchemy as sa
 from flask import current_app
 from flask_babel import force_locale
-from flask_babel import gettext as _
 
 from courseapp import storage
 from courseapp.authoring.models import Import
@@ -22,7 +21,7 @@ from courseapp.authoring.receiving import MEDIA, receive_folder
 from courseapp.authoring.report import Report, Severity
 from courseapp.authoring.validation import refuse_unreviewed_touch, validate
 from courseapp.catalog.copies import want_copies
-from courseapp.catalog.markdown import AssetPlace, Rendered, Surroundings, render
+from courseapp.catalog.markdown import AssetPlace, Rendered, Surroundings, box_titles, render
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Revision
 from courseapp.columns import random_public_id
 from courseapp.extensions import db
@@ -304,18 +303,6 @@ class _Writer:
     def _shows(self, key: str, path: str) -> bool:
         used = self.rendered[key].assets
         return path in used or (path.endswith(".vtt") and any(str(PurePosixPath(name).with_suffix(".vtt")) == path for name in used))
-
-
-def box_titles() -> dict[str, str]:
-    """The titles of containers that carry none of their own, in the present language."""
-    return {
-        "stop-if": _("Stop if"),
-        "note": _("Good to know"),
-        "practice": _("Practice"),
-        "key": _("To remember"),
-        "paper": _("To fill in"),
-        "table": _("Table"),
-    }
 
 
 def _hash(value: object) -> str:

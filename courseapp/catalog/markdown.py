@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import nh3
+from flask_babel import gettext as _
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.container import container_plugin
@@ -110,6 +111,18 @@ def render(source: str, around: Surroundings) -> Rendered:
 def parse(source: str) -> list[Token]:
     """The body's block tokens; an image alone in its paragraph has become a `figure` token."""
     return _figures(_reader().parse(source, {}))
+
+
+def box_titles() -> dict[str, str]:
+    """The titles of containers that carry none of their own, in the present language."""
+    return {
+        "stop-if": _("Stop if"),
+        "note": _("Good to know"),
+        "practice": _("Practice"),
+        "key": _("To remember"),
+        "paper": _("To fill in"),
+        "table": _("Table"),
+    }
 
 
 def variant_of(tokens: list[Token], variant: str) -> list[Token]:

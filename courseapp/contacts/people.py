@@ -3,7 +3,6 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from flask import current_app
 
 from courseapp.columns import random_public_id
 from courseapp.contacts.address import address_key, address_mac, clean_address
@@ -60,8 +59,3 @@ def forget_address(contact: Contact, now: datetime) -> None:
     """Erase who a contact was; the row stays for the sums of what was sent."""
     contact.address = contact.address_key = contact.address_mac = contact.first_name = None
     contact.erased_at = now
-
-
-def default_zone() -> str:
-    """The zone of people who have not said theirs."""
-    return str(current_app.config["DEFAULT_ZONE"])

@@ -7,7 +7,7 @@ from flask_babel import force_locale
 from flask_babel import gettext as _
 
 from courseapp.catalog.copies import lessons_of_copy
-from courseapp.catalog.markdown import parse, variant_of
+from courseapp.catalog.markdown import box_titles, parse, variant_of
 from courseapp.catalog.models import CopyKind, Course, Lesson, Module, Revision
 from courseapp.catalog.typeset import PrintedCourse, PrintedLesson, PrintedModule, PrintedScreen
 from courseapp.learning.models import Outcome
@@ -97,11 +97,7 @@ def review_words(revision: Revision) -> str:
 def words_on_paper() -> dict[str, Any]:
     """The fixed words of the printed copy; a number is put in for those in braces."""
     return {
-        "stop-if": _("Stop if"),
-        "note": _("Good to know"),
-        "practice": _("Practice"),
-        "key": _("To remember"),
-        "paper": _("To fill in"),
+        **box_titles(),
         "contents": _("Contents"),
         "check": _("The safety check, on paper"),
         "check_intro": _(
