@@ -11,6 +11,8 @@ from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/i/l: an id may be read out on the telephone
+_LENGTH = 16
+_IDS = len(_ALPHABET) ** _LENGTH
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -47,7 +49,11 @@ def enum_of(kind: type[enum.StrEnum], length: int = 24) -> sa.Enum:
 
 def random_public_id() -> str:
     """A fresh id for addresses: 16 characters, 79 bits, meaningless."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(16))
+    number, letters = secrets.randbelow(_IDS), ""
+    for _ in range(_LENGTH):
+        number, rest = divmod(number, len(_ALPHABET))
+        letters += _ALPHABET[rest]
+    return letters
 
 
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite counts only INTEGER keys up by itself

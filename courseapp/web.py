@@ -1,6 +1,7 @@
 """What every page shares: headers, cookies, languages, and the globals and filters of templates."""
 
 import hashlib
+import threading
 from collections.abc import Callable
 from datetime import date, datetime
 from functools import lru_cache
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, g, make_response, request, send_file, session
+from flask import Flask, Response, abort, current_app, g, make_response, request, send_file, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import format_date, format_time, get_domain, get_locale, ngettext
 from flask_babel import gettext as _
@@ -23,8 +24,9 @@ from courseapp import clock, storage
 from courseapp.config import Settings
 from courseapp.extensions import SAFE_METHODS
 
+_keeping = threading.Lock()
 FORM_MARK = "form-token-goes-here"
-_pages: dict[tuple[object, ...], list[str]] = {}
+PAGES_KEPT = 256  # of some 20 KB each
 STATIC = Path(__file__).parent / "static"
 POLICY = "; ".join(
     (
@@ -72,6 +74,7 @@ def init_web(app: Flask, settings: Settings) -> None:
     if secure:
         headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
 
+    app.extensions["pages"] = {}
     _refuse_foreign_posts(app)
     _refuse_odd_paths(app)
 
@@ -231,20 +234,26 @@ def send_stored(key: str, media_type: str, name: str, inline: bool = False, **he
     return answer
 
 
-def with_fresh_token(key: tuple[object, ...], render: Callable[[], str]) -> Response:
-    """A page that is the same for everyone but for its form token: rendered once per `key` and language, kept in memory.
+def kept_page(key: tuple[object, ...], render: Callable[[], str]) -> Response:
+    """A page rendered once and then kept in memory, but for its form token, which is each session's own.
 
-    Not for people who are signed in or are to be told something: their page is rendered.
+    Args:
+        key: everything that `render` shows. The language and what the frame of every page depends on (is this a guest, which
+            roles) are added here. What tells two people's pages apart must be in it, or one would see the other's.
+        render: makes the page of the key; asked once, and again after `PAGES_KEPT` other pages.
     """
-    if current_user.is_authenticated or "_flashes" in session:
+    if "_flashes" in session:  # it is to say something once, to this person
         return make_response(render())
-    whole = (*key, str(get_locale()))
-    kept = _pages.get(whole)
+    who = (current_user.is_guest, current_user.roles) if current_user.is_authenticated else None
+    pages: dict[tuple[object, ...], list[str]] = current_app.extensions["pages"]
+    whole = (*key, str(get_locale()), who)
+    kept = pages.get(whole)
     if kept is None:
         g.form_token = FORM_MARK
         kept = render().split(FORM_MARK)
-        if len(_pages) > 50:
-            _pages.clear()
-        _pages[whole] = kept
         del g.form_token
+        with _keeping:
+            pages[whole] = kept
+            if len(pages) > PAGES_KEPT:
+                del pages[next(iter(pages))]  # the one kept longest
     return make_response(generate_csrf().join(kept))

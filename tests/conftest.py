@@ -257,6 +257,8 @@ def app(request: pytest.FixtureRequest, workbench: Workbench, database: Database
 def _make_current(app: Flask) -> None:
     """Point what is global to a process at this application: the broker, the limiter, the clock."""
     celery.flask_app = app
+    app.extensions["pages"].clear()
+    app.extensions.pop("landings", None)
     bell.forgive()
     limiter.enabled = app.config["RATELIMIT_ENABLED"]
     if limiter.enabled:

@@ -52,7 +52,7 @@ def learners(tag: str, count: int) -> None:
             contact = contact_for(f"{tag}{number}@example.org", now)
             confirm(contact, now)
             set_consent(contact, Purpose.COURSE, True, now, "drill")
-            enrol(account_for(contact, now), course, now)
+            enrol(account_for(contact, now), course.id, now)
         db.session.commit()
 
 

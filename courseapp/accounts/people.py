@@ -3,17 +3,21 @@
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.orm import make_transient_to_detached
 
 from courseapp.accounts.models import Role, RoleGrant, User
+from courseapp.columns import random_public_id
 from courseapp.contacts.models import Contact
-from courseapp.extensions import db
+from courseapp.extensions import db, insert
 
 
 def begin_guest(now: datetime) -> User:
     """A new guest: a user without a contact, known to one browser alone."""
-    guest = User(created_at=now)
+    public_id = random_public_id()
+    user_id = insert(User, public_id=public_id, created_at=now)
+    guest = User(id=user_id, public_id=public_id, created_at=now, contact_id=None, name=None, password_hash=None, disabled_at=None)
+    make_transient_to_detached(guest)  # the row is there; the session takes it for what it has read
     db.session.add(guest)
-    db.session.flush()
     return guest
 
 

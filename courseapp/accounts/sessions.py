@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from courseapp.accounts.models import LoginSession, RoleGrant, User
-from courseapp.extensions import db
+from courseapp.extensions import db, insert
 
 IDLE = timedelta(days=90)
 ABSOLUTE = timedelta(days=365)
@@ -29,11 +29,12 @@ _user_of_token = (  # built once: every page asks it
 )
 
 
-def open_session(user: User, now: datetime, device: str) -> LoginSession:
+def open_session(user: User, now: datetime, device: str) -> None:
     """Begin a session for this browser; `user.session_token` is what the cookie is to carry."""
     token = secrets.token_urlsafe(32)
     is_staff = not user.is_guest and bool(db.session.scalar(sa.select(sa.exists().where(RoleGrant.user_id == user.id))))
-    row = LoginSession(
+    insert(
+        LoginSession,
         token_hash=hash_of_token(token),
         user_id=user.id,
         device=device,
@@ -41,9 +42,7 @@ def open_session(user: User, now: datetime, device: str) -> LoginSession:
         last_seen_at=now,
         expires_at=now + (STAFF_ABSOLUTE if is_staff else ABSOLUTE),
     )
-    db.session.add(row)
     user.session_token = token
-    return row
 
 
 def user_of_token(token: str, now: datetime) -> tuple[User, bool] | None:

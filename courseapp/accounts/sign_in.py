@@ -19,7 +19,7 @@ from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.consent import log_consent, set_consent
 from courseapp.contacts.models import ConsentAction, Contact, Purpose
 from courseapp.contacts.people import confirm, contact_for
-from courseapp.extensions import db
+from courseapp.extensions import db, insert
 from courseapp.journal import events
 from courseapp.mailing.links import full_url
 from courseapp.mailing.outbox import enqueue
@@ -57,37 +57,39 @@ def ask_to_sign_in(
     Raises Refusal (400) where `typed` is no address.
     """
     contact = contact_for(typed, now, zone, language)
-    token, code, request = new_request(contact, browser, now, guest)
-    request.purposes = " ".join(purposes)
+    token, code = new_request(contact, browser, now, guest, purposes)
     for purpose in purposes:
         log_consent(contact, purpose, ConsentAction.ASKED, now, "start", network)
     enqueue(
-        dedupe_key=f"service:sign-in:{request.token_hash[:40]}",
+        dedupe_key=f"service:sign-in:{hash_of_token(token)[:40]}",
         stream="sign-in",
         contact=contact,
         template="accounts/sign_in",
         fields={"secret_url": full_url("accounts.sign_in_link", token=token), "secret_code": code},
         now=now,
-        expires_at=request.expires_at,
+        expires_at=now + LIFETIME,
     )
     return contact
 
 
-def new_request(contact: Contact, browser: str, now: datetime, guest: User | None = None) -> tuple[str, str, SignInRequest]:
-    """A fresh link token and code for a contact, and the row that keeps only their hashes."""
+def new_request(
+    contact: Contact, browser: str, now: datetime, guest: User | None = None, purposes: tuple[Purpose, ...] = ()
+) -> tuple[str, str]:
+    """A fresh link token and code for a contact; a row keeps only their hashes."""
     token, code = secrets.token_urlsafe(32), f"{secrets.randbelow(10**6):06d}"
     token_hash = hash_of_token(token)
-    request = SignInRequest(
+    insert(
+        SignInRequest,
         contact_id=contact.id,
         guest_id=guest.id if guest is not None else None,
         token_hash=token_hash,
         code_mac=keyed_hash("code", f"{token_hash}:{code}"),
         browser_mac=keyed_hash("browser", browser),
+        purposes=" ".join(purposes),
         created_at=now,
         expires_at=now + LIFETIME,
     )
-    db.session.add(request)
-    return token, code, request
+    return token, code
 
 
 def request_of_link(token: str, now: datetime) -> SignInRequest | None:

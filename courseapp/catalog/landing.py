@@ -1,17 +1,18 @@
 """The public page of a course: read once per version of the course, then from memory with no query."""
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from flask import current_app
 
 from courseapp.catalog.models import Course, Lesson, Revision
 from courseapp.catalog.outline import OutlineModule, Totals, is_released, outline_of, published_course, totals_of
 from courseapp.extensions import db
 
 FRESH_FOR = 10.0  # seconds for which a published change may still be hidden
+LANDINGS_KEPT = 100  # landings kept at most, those that are not there among them
 
 
 @dataclass(frozen=True)
@@ -22,29 +23,21 @@ class Landing:
     modules: list[OutlineModule]
     totals: Totals
     sample: dict[str, Any] | None
-    version: tuple[int, int]
+    course_id: int
+    version: int
 
 
-class LandingMemory:
-    """The landing data of each course, kept in this process for `FRESH_FOR` seconds."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[float, Landing | None]] = {}
-        self._lock = threading.Lock()
-
-    def landing(self, slug: str) -> Landing | None:
-        """The landing of a published course, or None where there is none."""
-        kept = self._kept.get(slug)
-        if kept is not None and time.monotonic() - kept[0] < FRESH_FOR:
-            return kept[1]
-        fresh = landing_of(slug)
-        with self._lock:
-            self._kept = {**self._kept, slug: (time.monotonic(), fresh)} if len(self._kept) < 100 else {slug: (time.monotonic(), fresh)}
-        return fresh
-
-    def forget(self) -> None:
-        """Read anew next time."""
-        self._kept = {}
+def kept_landing(slug: str) -> Landing | None:
+    """The landing of a published course, kept in this process for `FRESH_FOR` seconds; None where there is none."""
+    memory: dict[str, tuple[float, Landing | None]] = current_app.extensions.setdefault("landings", {})
+    kept = memory.get(slug)
+    if kept is not None and time.monotonic() - kept[0] < FRESH_FOR:
+        return kept[1]
+    if len(memory) >= LANDINGS_KEPT:
+        memory.clear()
+    fresh = landing_of(slug)
+    memory[slug] = time.monotonic(), fresh
+    return fresh
 
 
 def landing_of(slug: str) -> Landing | None:
@@ -67,7 +60,7 @@ def landing_of(slug: str) -> Landing | None:
         "questions": front.get("questions", []),
         "made_by": front.get("made_by", ""),
     }
-    return Landing(words, outline, totals_of(outline), _sample(course), (course.id, course.version))
+    return Landing(words, outline, totals_of(outline), _sample(course), course.id, course.version)
 
 
 def _sample(course: Course) -> dict[str, Any] | None:

@@ -4,15 +4,14 @@ from flask import Blueprint, abort, current_app, make_response, redirect, render
 from werkzeug.wrappers import Response
 
 from courseapp.catalog.copies import file_name, finished_copy
-from courseapp.catalog.landing import Landing, LandingMemory
+from courseapp.catalog.landing import Landing, kept_landing
 from courseapp.catalog.models import CopyKind
 from courseapp.catalog.outline import published_course
 from courseapp.extensions import limiter
-from courseapp.web import send_stored, static_url, with_fresh_token
+from courseapp.web import kept_page, send_stored, static_url
 
 pages = Blueprint("catalog", __name__)
 BLUEPRINTS = (pages,)
-memory = LandingMemory()
 
 
 @pages.before_app_request
@@ -38,12 +37,12 @@ def course(slug: str) -> Response | str:
 
 def landing_page(slug: str) -> Response | str:
     """The page from memory; only the form's token is made for each visitor."""
-    found = memory.landing(slug)
+    found = kept_landing(slug)
     if found is None:
         if slug != current_app.config["SETTINGS"].front_course:
             abort(404)
         return render_template("catalog/empty.html")
-    return with_fresh_token(("landing", *found.version), lambda: rendered(found))
+    return kept_page(("landing", found.course_id, found.version), lambda: rendered(found))
 
 
 def rendered(found: Landing) -> str:

@@ -1,6 +1,7 @@
 """Contacts: found or made by address, confirmed, moved to another address."""
 
 from datetime import datetime
+from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -16,18 +17,25 @@ def contact_for(typed: str, now: datetime, zone: str = "UTC", language: str = "e
     Raises Refusal (400) where `typed` is no address.
     """
     address = clean_address(typed)
-    statement = insert_into(Contact).values(
-        public_id=random_public_id(),
-        address=address,
-        address_key=address_key(address),
-        address_mac=address_mac(address),
-        zone=zone,
-        language=language,
-        created_at=now,
-    )
+    facts = {
+        "b_public_id": random_public_id(),
+        "b_address": address,
+        "b_address_key": address_key(address),
+        "b_address_mac": address_mac(address),
+        "b_zone": zone,
+        "b_language": language,
+        "b_created_at": now,
+    }
+    return db.session.scalars(_found_or_made(db.engine.dialect.name), facts, execution_options={"populate_existing": True}).one()
+
+
+@lru_cache
+def _found_or_made(_dialect: str) -> sa.Executable:
+    """The statement behind `contact_for`, built once."""
+    columns = ("public_id", "address", "address_key", "address_mac", "zone", "language", "created_at")
+    statement = insert_into(Contact).values({name: sa.bindparam(f"b_{name}", type_=Contact.__table__.c[name].type) for name in columns})
     made = statement.on_conflict_do_update(index_elements=["address_key"], set_={"address_key": statement.excluded.address_key})
-    found: Contact = db.session.scalars(made.returning(Contact), execution_options={"populate_existing": True}).one()
-    return found
+    return sa.select(Contact).from_statement(made.returning(*Contact.__table__.c))
 
 
 def contact_of_address(typed: str) -> Contact | None:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask, current_app
 
-from courseapp.extensions import db, wake
+from courseapp.extensions import db, insert, wake
 from courseapp.journal.models import Event, Receipt
 
 Readers = dict[str, frozenset[str]]
@@ -19,7 +19,7 @@ def init_journal(app: Flask, readers: Readers) -> None:
     app.extensions["journal_readers"] = readers
 
 
-def record(type: str, subject: str, now: datetime, **data: Any) -> Event:
+def record(type: str, subject: str, now: datetime, **data: Any) -> None:
     """Append one event and a receipt for each reader that wants it, in the caller's transaction.
 
     Args:
@@ -27,15 +27,11 @@ def record(type: str, subject: str, now: datetime, **data: Any) -> Event:
         subject: whom or what it is about, as `kind:id`.
         data: JSON-ready facts; ids rather than words, and nothing about health.
     """
-    event = Event(type=type, subject=subject, data=data, at=now)
-    db.session.add(event)
-    readers = [name for name, types in current_app.extensions["journal_readers"].items() if type in types]
-    if readers:
-        db.session.flush()
-        db.session.add_all(Receipt(event_id=event.id, reader=name) for name in readers)
-        for name in readers:
+    event_id = insert(Event, type=type, subject=subject, data=data, at=now)
+    for name, types in current_app.extensions["journal_readers"].items():
+        if type in types:
+            insert(Receipt, event_id=event_id, reader=name)
             wake(f"news.{name}")
-    return event
 
 
 def unread(reader: str, limit: int) -> Sequence[tuple[Receipt, Event]]:

@@ -12,12 +12,12 @@ from courseapp.journal import events
 from courseapp.learning.models import Enrolment
 
 
-def enrol(user: User, course: Course, now: datetime) -> bool:
+def enrol(user: User, course_id: int, now: datetime) -> bool:
     """Start a course; True when this began it. Starting it again changes nothing, also when both happen at once."""
-    made = insert_once(Enrolment, ("user_id", "course_id"), user_id=user.id, course_id=course.id, started_at=now)
+    made = insert_once(Enrolment, ("user_id", "course_id"), user_id=user.id, course_id=course_id, started_at=now)
     if made is None:
         return False
-    events.record("enrolled", f"user:{user.id}", now, user_id=user.id, course_id=course.id)
+    events.record("enrolled", f"user:{user.id}", now, user_id=user.id, course_id=course_id)
     return True
 
 

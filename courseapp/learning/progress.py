@@ -4,15 +4,14 @@ Only released lessons that need no safety check count; technique lessons keep th
 no number can give an outcome away. Having finished is sticky: what comes later shows as new.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.accounts.models import User
-from courseapp.catalog.models import Lesson, Module, Need
+from courseapp.catalog.models import Lesson, Module, Need, Rule
 from courseapp.catalog.outline import is_released
 from courseapp.extensions import db, insert_once
 from courseapp.journal import events
@@ -31,16 +30,12 @@ class Row:
     minutes: int
     shows: str
     needs_check: Need
-    done_at: datetime | None
+    done: bool
+    done_at: datetime | None  # where it was asked for
     locked: bool
     is_new: bool
     module_title: str
     current: bool = False
-
-    @property
-    def done(self) -> bool:
-        """Whether the learner has done it."""
-        return self.done_at is not None
 
     @property
     def counts(self) -> bool:
@@ -90,6 +85,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class OwnLesson:
+    """A released lesson of a course that a learner takes, open to them; their enrolment is locked until the caller commits."""
+
+    lesson_id: int
+    course_id: int
+    needs_check: Need
+    rule: Rule
+    slug: str
+    user_id: int
+    enrolment_id: int
+    is_finished: bool
+
+
+@dataclass(frozen=True)
 class LearnerOutline:
     """A learner's outline and what it adds up to."""
 
@@ -102,7 +111,7 @@ class LearnerOutline:
         return [row for module in self.modules for row in module.lessons]
 
 
-_outline = (  # built once: lesson, course and progress pages ask it
+LESSONS = (
     sa.select(
         Lesson.id,
         Lesson.public_id,
@@ -114,26 +123,34 @@ _outline = (  # built once: lesson, course and progress pages ask it
         Lesson.module_id,
         Module.title.label("module_title"),
         Module.summary.label("module_summary"),
-        Completion.completed_at,
     )
     .join(Module, Module.id == Lesson.module_id)
-    .outerjoin(Completion, sa.and_(Completion.lesson_id == Lesson.id, Completion.user_id == sa.bindparam("user_id")))
     .where(Lesson.course_id == sa.bindparam("course_id"), is_released())
     .order_by(Lesson.position)
+)
+"""The released lessons of a course in order, as `outline_from` wants them."""
+
+_outline = (  # built once: course and progress pages ask it
+    LESSONS.add_columns(Completion.completed_at).outerjoin(
+        Completion, sa.and_(Completion.lesson_id == Lesson.id, Completion.user_id == sa.bindparam("user_id"))
+    )
 )
 
 
 def outline_for(user_id: int, course_id: int, finished_at: datetime | None, outcome: Outcome | None) -> LearnerOutline:
     """A learner's outline in one query."""
-    found = db.session.execute(_outline, {"user_id": user_id, "course_id": course_id})
-    return _grouped(found, finished_at, outcome)
+    found = db.session.execute(_outline, {"user_id": user_id, "course_id": course_id}).all()
+    return outline_from(found, {row.id: row.completed_at for row in found if row.completed_at is not None}, finished_at, outcome)
 
 
-def _grouped(found: Iterable[Any], finished_at: datetime | None, outcome: Outcome | None) -> LearnerOutline:
+def outline_from(
+    lessons: Iterable[Any], done: Mapping[int, datetime | None], finished_at: datetime | None, outcome: Outcome | None
+) -> LearnerOutline:
+    """A learner's outline, put together: rows of `LESSONS`, and which of them are done, with the moment where it matters."""
     modules: dict[int, ModuleRows] = {}
-    for number, row in enumerate(found, start=1):
+    for number, row in enumerate(lessons, start=1):
         module = modules.setdefault(row.module_id, ModuleRows(len(modules) + 1, row.module_title, row.module_summary))
-        is_new = finished_at is not None and row.completed_at is None and row.needs_check is Need.NONE and row.published_at > finished_at
+        is_new = finished_at is not None and row.id not in done and row.needs_check is Need.NONE and row.published_at > finished_at
         module.lessons.append(
             Row(
                 lesson_id=row.id,
@@ -143,7 +160,8 @@ def _grouped(found: Iterable[Any], finished_at: datetime | None, outcome: Outcom
                 minutes=row.minutes,
                 shows=row.shows,
                 needs_check=row.needs_check,
-                done_at=row.completed_at,
+                done=row.id in done,
+                done_at=done.get(row.id),
                 locked=not can_open(row.needs_check, outcome),
                 is_new=is_new,
                 module_title=row.module_title,
@@ -170,18 +188,18 @@ def next_lesson(outline: LearnerOutline, last_opened_id: int | None) -> Row | No
     return next((row for row in rows if row.counts and not row.done), None)
 
 
-def complete_lesson(enrolment: Enrolment, lesson: Lesson, now: datetime) -> bool:
+def complete_lesson(own: OwnLesson, now: datetime) -> bool:
     """Note that a lesson is done; doing it twice changes nothing. True when this finished the course.
 
     What is written to the journal says nothing of technique lessons.
     """
-    user_id = enrolment.user_id
-    if not _add_completion(user_id, lesson.id, now) or lesson.needs_check is not Need.NONE:
+    if not _add_completion(own.user_id, own.lesson_id, now) or own.needs_check is not Need.NONE:
         return False
-    events.record("lesson_completed", f"user:{user_id}", now, user_id=user_id, course_id=lesson.course_id, lesson_id=lesson.id)
-    if enrolment.finished_at is not None or _has_open_lessons(user_id, lesson.course_id):
+    facts = {"user_id": own.user_id, "course_id": own.course_id}
+    events.record("lesson_completed", f"user:{own.user_id}", now, **facts, lesson_id=own.lesson_id)
+    if own.is_finished or db.session.scalar(_open_lesson, facts):
         return False
-    finish(enrolment, now)
+    finish(db.session.get_one(Enrolment, own.enrolment_id), now)
     return True
 
 
@@ -192,21 +210,27 @@ def finish(enrolment: Enrolment, now: datetime) -> None:
     events.record("course_completed", f"user:{user_id}", now, user_id=user_id, course_id=course_id)
 
 
-def undo_completion(user: User, lesson: Lesson) -> None:
+def undo_completion(own: OwnLesson) -> None:
     """Take a completion back. Having finished the course stays."""
-    db.session.execute(sa.delete(Completion).where(Completion.user_id == user.id, Completion.lesson_id == lesson.id))
+    db.session.execute(sa.delete(Completion).where(Completion.user_id == own.user_id, Completion.lesson_id == own.lesson_id))
 
 
-def note_opening(enrolment: Enrolment, lesson: Lesson, now: datetime) -> None:
+def note_opening(own: OwnLesson, now: datetime) -> None:
     """Remember where the learner is."""
-    enrolment.last_lesson_id = lesson.id
-    enrolment.last_opened_at = now
+    db.session.execute(_opening, {"b_id": own.enrolment_id, "b_lesson_id": own.lesson_id, "b_now": now})
 
 
 def _add_completion(user_id: int, lesson_id: int, now: datetime) -> bool:
     return insert_once(Completion, ("user_id", "lesson_id"), user_id=user_id, lesson_id=lesson_id, completed_at=now) is not None
 
 
+_opening = (
+    sa.update(Enrolment.__table__)
+    .where(Enrolment.__table__.c.id == sa.bindparam("b_id"))
+    .values(
+        last_lesson_id=sa.bindparam("b_lesson_id"), last_opened_at=sa.bindparam("b_now", type_=Enrolment.__table__.c.last_opened_at.type)
+    )
+)
 _open_lesson = sa.select(
     sa.exists().where(
         Lesson.course_id == sa.bindparam("course_id"),
@@ -215,7 +239,3 @@ _open_lesson = sa.select(
         ~sa.exists().where(Completion.lesson_id == Lesson.id, Completion.user_id == sa.bindparam("user_id")),
     )
 )
-
-
-def _has_open_lessons(user_id: int, course_id: int) -> bool:
-    return bool(db.session.scalar(_open_lesson, {"user_id": user_id, "course_id": course_id}))

@@ -1,4 +1,4 @@
-"""What a lesson page needs, in two queries after the session's one."""
+"""What a lesson page needs: one query for the state its reader is in; the page of a state is kept, or one more query makes it."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -6,27 +6,56 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
+from sqlalchemy.orm import aliased
 
 from courseapp.accounts.models import User
 from courseapp.catalog.models import Course, Lesson, Need, Revision, Rule
 from courseapp.catalog.outline import is_released
 from courseapp.extensions import db
 from courseapp.learning.gate import can_open, is_adapted
-from courseapp.learning.models import Enrolment, Outcome, SafetyOutcome
-from courseapp.learning.progress import LearnerOutline, Row, outline_for
+from courseapp.learning.models import Completion, Enrolment, Outcome, SafetyOutcome
+from courseapp.learning.progress import LESSONS, LearnerOutline, OwnLesson, Row, outline_from
 from courseapp.learning.safety import is_current
+from courseapp.web import day_words
 
 RULE_WORDS = {
     Rule.MARK: _l("This lesson is done when you say so."),
     Rule.OPEN: _l("This lesson is done once you have opened it."),
 }
+_outcome = (SafetyOutcome.outcome, SafetyOutcome.wording, SafetyOutcome.decided_at)
 
-# The lesson with its text, course, enrolment and the learner's outcome: found through the enrolment, or not at all.
-_lesson = (
-    sa.select(
-        Lesson.id,
-        Lesson.course_id,
-        Lesson.needs_check,
+
+def _of_learner(*columns: Any) -> sa.Select[Any]:
+    """A lesson found through the learner's enrolment, or not at all; with the outcome they hold."""
+    return (
+        sa.select(Lesson.id, Lesson.course_id, Lesson.needs_check, Enrolment.finished_at, *_outcome, *columns)
+        .join(Course, Course.id == Lesson.course_id)
+        .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == sa.bindparam("user_id")))
+        .outerjoin(SafetyOutcome, SafetyOutcome.user_id == Enrolment.user_id)
+        .where(Lesson.public_id == sa.bindparam("public_id"), is_released(), Course.published_at.is_not(None))
+    )
+
+
+def _done_in_course() -> sa.ScalarSelect[str]:
+    """The ids of the course's lessons that the learner has done, in one string."""
+    other = aliased(Lesson)
+    return (
+        sa.select(sa.func.aggregate_strings(sa.cast(Completion.lesson_id, sa.String), " "))
+        .join(other, other.id == Completion.lesson_id)
+        .where(Completion.user_id == Enrolment.user_id, other.course_id == Lesson.course_id)
+        .correlate(Enrolment, Lesson)
+        .scalar_subquery()
+    )
+
+
+# Statements of hot pages, built once.
+_own_mark = aliased(Completion)
+_state = _of_learner(Course.version, Course.changed_at, _done_in_course().label("done"), _own_mark.completed_at).outerjoin(
+    _own_mark, sa.and_(_own_mark.lesson_id == Lesson.id, _own_mark.user_id == Enrolment.user_id)
+)
+_own_lesson = _of_learner(Lesson.rule, Course.slug, Enrolment.id.label("enrolment_id")).with_for_update(of=Enrolment, key_share=True)
+_lessons_with_text = (
+    LESSONS.add_columns(
         Lesson.rule,
         Revision.html,
         Revision.adapted_html,
@@ -36,25 +65,29 @@ _lesson = (
         Revision.reviewed_on,
         Course.title.label("course_title"),
         Course.slug,
-        Enrolment.finished_at,
-        SafetyOutcome.outcome,
-        SafetyOutcome.wording,
-        SafetyOutcome.decided_at,
     )
     .join(Course, Course.id == Lesson.course_id)
-    .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == sa.bindparam("user_id")))
-    .join(Revision, sa.and_(Revision.lesson_id == Lesson.id, Revision.number == Lesson.revision_number))
-    .outerjoin(SafetyOutcome, SafetyOutcome.user_id == Enrolment.user_id)
-    .where(Lesson.public_id == sa.bindparam("public_id"), is_released(), Course.published_at.is_not(None))
+    .outerjoin(
+        Revision,
+        sa.and_(Revision.lesson_id == Lesson.id, Revision.number == Lesson.revision_number, Lesson.id == sa.bindparam("lesson_id")),
+    )
 )
-_own_lesson = (
-    sa.select(Lesson, Enrolment, SafetyOutcome, Course.slug)
-    .join(Course, Course.id == Lesson.course_id)
-    .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == sa.bindparam("user_id")))
-    .outerjoin(SafetyOutcome, SafetyOutcome.user_id == Enrolment.user_id)
-    .where(Lesson.public_id == sa.bindparam("public_id"), is_released(), Course.published_at.is_not(None))
-    .with_for_update(of=Enrolment, key_share=True)
-)
+
+
+@dataclass(frozen=True)
+class LessonState:
+    """All that a lesson's page says of its reader, and nothing else: two readers in the same state see the same page.
+
+    `done_on` is the day in words on which this lesson was done; `finished_at` when the course was, where lessons have come since.
+    """
+
+    lesson_id: int
+    course_id: int
+    version: int
+    outcome: Outcome | None
+    done: frozenset[int]
+    done_on: str
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +106,7 @@ class Reading:
     sources: list[str]
     reviewed_by: str | None
     reviewed_on: date | None
+    done_on: str
     outcome: Outcome | None
 
     @property
@@ -93,7 +127,7 @@ class Reading:
             "stop_html": self.stop_html,
             "needs_check": row.needs_check.value,
             "done": row.done,
-            "done_at": row.done_at,
+            "done_on": self.done_on,
             "is_new": row.is_new,
             "rule": self.rule.value,
             "rule_words": RULE_WORDS[self.rule],
@@ -112,23 +146,37 @@ class Reading:
         }
 
 
-def reading_of(user: User, public_id: str, now: datetime) -> Reading | None:
-    """The lesson of an address for a learner of its course; None where there is none for them."""
-    found = db.session.execute(_lesson, {"user_id": user.id, "public_id": public_id}).one_or_none()
+def state_of(user: User, public_id: str, now: datetime) -> LessonState | None:
+    """The state in which a learner of its course finds the lesson of an address, in one query; None where there is none for them."""
+    found = db.session.execute(_state, {"user_id": user.id, "public_id": public_id}).one_or_none()
     if found is None:
         return None
-    outcome = found.outcome if is_current(found.outcome, found.wording, found.decided_at, now) else None
-    outline = outline_for(user.id, found.course_id, found.finished_at, outcome)
+    return LessonState(
+        lesson_id=found.id,
+        course_id=found.course_id,
+        version=found.version,
+        outcome=found.outcome if is_current(found.outcome, found.wording, found.decided_at, now) else None,
+        done=frozenset(map(int, (found.done or "").split())),
+        done_on=day_words(found.completed_at),
+        finished_at=found.finished_at if found.finished_at is not None and found.changed_at > found.finished_at else None,
+    )
+
+
+def reading_of(state: LessonState) -> Reading:
+    """What a lesson's page shows in a state, in one query. Asks nothing about the reader: the page is kept for others in the same state."""
+    facts = {"course_id": state.course_id, "lesson_id": state.lesson_id}
+    lessons = db.session.execute(_lessons_with_text, facts).all()
+    index, found = next((index, row) for index, row in enumerate(lessons) if row.id == state.lesson_id)
+    outline = outline_from(lessons, dict.fromkeys(state.done), state.finished_at, state.outcome)
     rows = outline.rows
-    index = next(index for index, row in enumerate(rows) if row.lesson_id == found.id)
     row = rows[index]
     row.current = True
-    is_open = can_open(found.needs_check, outcome)
+    is_open = can_open(found.needs_check, state.outcome)
     html = ""
     if is_open:
         html = (
             found.adapted_html
-            if found.adapted_html is not None and found.needs_check is not Need.NONE and is_adapted(outcome)
+            if found.adapted_html is not None and found.needs_check is not Need.NONE and is_adapted(state.outcome)
             else found.html
         )
     return Reading(
@@ -144,18 +192,29 @@ def reading_of(user: User, public_id: str, now: datetime) -> Reading | None:
         sources=found.sources,
         reviewed_by=found.reviewed_by,
         reviewed_on=found.reviewed_on,
-        outcome=outcome,
+        done_on=state.done_on,
+        outcome=state.outcome,
     )
 
 
-def lesson_of_learner(user: User, public_id: str, now: datetime) -> tuple[Lesson, Enrolment, str] | None:
-    """A released lesson of a course the learner takes, open to them now, with the course's slug; None otherwise.
+def lesson_of_learner(user: User, public_id: str, now: datetime) -> OwnLesson | None:
+    """A released lesson of a course the learner takes, open to them now; None otherwise.
 
     The enrolment stays locked until the caller commits: of two last lessons done at once, one must see the other.
     """
     found = db.session.execute(_own_lesson, {"user_id": user.id, "public_id": public_id}).one_or_none()
     if found is None:
         return None
-    lesson, enrolment, kept, slug = found
-    outcome = kept.outcome if kept is not None and is_current(kept.outcome, kept.wording, kept.decided_at, now) else None
-    return (lesson, enrolment, slug) if can_open(lesson.needs_check, outcome) else None
+    outcome = found.outcome if is_current(found.outcome, found.wording, found.decided_at, now) else None
+    if not can_open(found.needs_check, outcome):
+        return None
+    return OwnLesson(
+        lesson_id=found.id,
+        course_id=found.course_id,
+        needs_check=found.needs_check,
+        rule=found.rule,
+        slug=found.slug,
+        user_id=user.id,
+        enrolment_id=found.enrolment_id,
+        is_finished=found.finished_at is not None,
+    )

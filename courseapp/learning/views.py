@@ -15,8 +15,8 @@ from courseapp.accounts.models import User
 from courseapp.accounts.people import begin_guest
 from courseapp.accounts.sign_in import ask_to_sign_in
 from courseapp.catalog.copies import file_name, finished_copy
+from courseapp.catalog.landing import Landing, kept_landing
 from courseapp.catalog.models import Course, Rule
-from courseapp.catalog.outline import outline_of, published_course, totals_of
 from courseapp.contacts.address import address_hint, network_of
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
@@ -26,9 +26,9 @@ from courseapp.learning.forms import ClaimForm, StartForm
 from courseapp.learning.gate import copy_kind
 from courseapp.learning.models import Enrolment, Outcome
 from courseapp.learning.progress import LearnerOutline, complete_lesson, next_lesson, note_opening, outline_for, undo_completion
-from courseapp.learning.reading import lesson_of_learner, reading_of
+from courseapp.learning.reading import LessonState, lesson_of_learner, reading_of, state_of
 from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, WHAT_NOW
-from courseapp.web import send_stored
+from courseapp.web import kept_page, send_stored
 
 pages = Blueprint("learning", __name__)
 BLUEPRINTS = (pages,)
@@ -48,9 +48,9 @@ def learner() -> User:
     return user
 
 
-def front_course() -> Course:
-    """The course this site begins with; 404 where none is published."""
-    return published_course(current_app.config["SETTINGS"].front_course) or abort(404)
+def front_course() -> Landing:
+    """The course this site begins with, from memory; 404 where none is published."""
+    return kept_landing(current_app.config["SETTINGS"].front_course) or abort(404)
 
 
 # Starting
@@ -62,9 +62,9 @@ def start() -> Response | str:
     return start_page(StartForm(), front_course())
 
 
-def start_page(form: StartForm, course: Course) -> str:
+def start_page(form: StartForm, front: Landing) -> str:
     """The start page, with what was wrong in its form."""
-    return render_template("learning/start.html", form=form, course={"title": course.title, "totals": totals_of(outline_of(course))})
+    return render_template("learning/start.html", form=form, course={"title": front.course["title"], "totals": front.totals})
 
 
 @pages.post("/start")
@@ -73,13 +73,13 @@ def start_page(form: StartForm, course: Course) -> str:
 def begin() -> Response | str:
     """Start at once: as who one is, or as a guest of this browser; an address gets its mail. One commit."""
     form = StartForm()
-    course = front_course()
+    front = front_course()
     if not form.validate():
-        return start_page(form, course)
+        return start_page(form, front)
     now = clock.now()
     user = learner() if current_user.is_authenticated else begin_guest(now)
     address = (form.address.data or "").strip() if user.is_guest else ""
-    answer = redirect(url_for("learning.course", slug=course.slug), 303)
+    answer = redirect(url_for("learning.course", slug=front.course["slug"]), 303)
     if address:
         try:
             ask_to_sign_in(
@@ -95,8 +95,8 @@ def begin() -> Response | str:
         except Refusal as refusal:
             db.session.rollback()
             form.address.errors = [refusal.words]
-            return start_page(form, course)
-    enrol(user, course, now)
+            return start_page(form, front)
+    enrol(user, front.course_id, now)
     if not current_user.is_authenticated:
         begin_session(user)
     if address:
@@ -197,11 +197,15 @@ def progress(slug: str) -> str:
 
 
 @pages.get("/lessons/<id>")
-def lesson(id: str) -> str:
+def lesson(id: str) -> Response:
     """A lesson, or kind words and the safety check before it."""
-    reading = reading_of(learner(), id, clock.now())
-    if reading is None:
-        abort(404)
+    state = state_of(learner(), id, clock.now()) or abort(404)
+    return kept_page(("lesson", state), lambda: lesson_page(state))
+
+
+def lesson_page(state: LessonState) -> str:
+    """The page of a lesson for everyone in the same state."""
+    reading = reading_of(state)
     if reading.is_locked:
         return render_template(
             "learning/locked.html",
@@ -216,19 +220,16 @@ def lesson(id: str) -> str:
 def completion(id: str) -> Response:
     """Mark a lesson as done (`done=1`) or take that back (`done=0`); both may be sent twice."""
     now = clock.now()
-    found = lesson_of_learner(learner(), id, now)
-    if found is None:
-        abort(404)
-    lesson_row, enrolment, slug = found
+    own = lesson_of_learner(learner(), id, now) or abort(404)
     if request.form.get("done") == "0":
-        undo_completion(learner(), lesson_row)
+        undo_completion(own)
         db.session.commit()
         return redirect(url_for("learning.lesson", id=id), 303)
     following = request.form.get("next", "")
-    if complete_lesson(enrolment, lesson_row, now):
+    if complete_lesson(own, now):
         flash(_("You have been through the whole course. It stays open to you."))
         following = ""
-    target = url_for("learning.lesson", id=following) if following.isalnum() else url_for("learning.course", slug=slug)
+    target = url_for("learning.lesson", id=following) if following.isalnum() else url_for("learning.course", slug=own.slug)
     db.session.commit()
     return redirect(target, 303)
 
@@ -237,16 +238,12 @@ def completion(id: str) -> Response:
 def opening(id: str) -> Response:
     """Note that a lesson was opened (sent by the page's script); completes it where that is its rule."""
     now = clock.now()
-    found = lesson_of_learner(learner(), id, now)
-    if found is None:
-        abort(404)
-    lesson_row, enrolment, _slug = found
-    is_done_by_that = lesson_row.rule is Rule.OPEN  # asked now: after the commit it would cost a statement
-    note_opening(enrolment, lesson_row, now)
-    if is_done_by_that:
-        complete_lesson(enrolment, lesson_row, now)
+    own = lesson_of_learner(learner(), id, now) or abort(404)
+    note_opening(own, now)
+    if own.rule is Rule.OPEN:
+        complete_lesson(own, now)
     db.session.commit()
-    return jsonify(done=is_done_by_that)
+    return jsonify(done=own.rule is Rule.OPEN)
 
 
 # The safety check

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,10 +25,10 @@ from courseapp.columns import random_public_id
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
-from courseapp.extensions import db, insert_once, wake
+from courseapp.extensions import db, insert_into, wake
 from courseapp.journal.events import has_happened
 from courseapp.mailing.models import Letter, Message, State, Stream
-from courseapp.mailing.streams import PRIORITY, stream_of
+from courseapp.mailing.streams import PRIORITY, make_stream
 
 LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
@@ -127,34 +128,51 @@ def enqueue(
         template: a mail body of ours, as `<room>/<name>`; or `letter`, a published text. Exactly one of them.
         fields: merge fields, strings; one named `secret_…` is wiped once the mail was accepted.
     """
-    row = stream_of(stream)
     public_id = random_public_id()
-    made = insert_once(
-        Message,
-        ("dedupe_key",),
-        public_id=public_id,
-        dedupe_key=dedupe_key,
-        stream_id=row.id,
-        contact_id=contact.id,
-        template=template,
-        letter_id=letter.id if letter else None,
-        fields=fields or {},
-        message_id=f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>",
-        state=State.PENDING,
-        priority=PRIORITY[row.purpose],
-        due_at=due_at or now,
-        expires_at=expires_at,
-        void_if_type=void_if.type if void_if else None,
-        void_if_subject=void_if.subject if void_if else None,
-        lease_epoch=0,
-        attempts=0,
-        created_at=now,
-    )
-    if made is None:
+    facts = {
+        "b_stream": stream,
+        "b_public_id": public_id,
+        "b_dedupe_key": dedupe_key,
+        "b_contact_id": contact.id,
+        "b_template": template,
+        "b_letter_id": letter.id if letter else None,
+        "b_fields": fields or {},
+        "b_message_id": f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>",
+        "b_due_at": due_at or now,
+        "b_expires_at": expires_at,
+        "b_void_if_type": void_if.type if void_if else None,
+        "b_void_if_subject": void_if.subject if void_if else None,
+        "b_created_at": now,
+    }
+    db.session.flush()  # what the row points at must be there
+    statement = _enqueueing(db.engine.dialect.name)
+    priority = db.session.scalar(statement, facts)
+    if priority is None and make_stream(stream):  # an installation's first mail of its kind
+        priority = db.session.scalar(statement, facts)
+    if priority is None:
         return False
     if (due_at or now) <= now:
-        wake("outbox.service" if row.purpose is Purpose.SERVICE else "outbox")
+        wake("outbox.service" if priority == PRIORITY[Purpose.SERVICE] else "outbox")
     return True
+
+
+@lru_cache
+def _enqueueing(_dialect: str) -> sa.Executable:
+    """The statement behind `enqueue`, built once: the stream found and the row written in one; the row's priority, or nothing."""
+    columns = Message.__table__.c
+    given = ("public_id", "dedupe_key", "contact_id", "template", "letter_id", "fields", "message_id", "due_at", "expires_at")
+    given += ("void_if_type", "void_if_subject", "created_at")
+    values: dict[str, sa.ColumnElement[Any]] = {name: sa.bindparam(f"b_{name}", type_=columns[name].type) for name in given}
+    values |= {
+        "stream_id": Stream.__table__.c.id,
+        "priority": sa.case(PRIORITY, value=Stream.__table__.c.purpose),
+        "state": sa.literal(State.PENDING, columns.state.type),
+        "lease_epoch": sa.literal(0),
+        "attempts": sa.literal(0),
+    }
+    found = sa.select(*values.values()).where(Stream.__table__.c.key == sa.bindparam("b_stream"))
+    made = insert_into(Message).from_select(list(values), found, include_defaults=False)
+    return made.on_conflict_do_nothing(index_elements=["dedupe_key"]).returning(columns.priority)
 
 
 def claim(now: datetime, limit: int, service_only: bool = False) -> list[tuple[int, int]]:

@@ -24,7 +24,7 @@ def learner_of(course: Course, *, confirmed: bool = True, consents: bool = True,
     assert user.contact is not None
     if consents:
         make_consent(user.contact, Purpose.COURSE)
-    enrol(user, course, now)
+    enrol(user, course.id, now)
     db.session.commit()
     return user
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask
 
-from courseapp import clock, web
+from courseapp import clock
 from courseapp.authoring.importing import import_course
 from courseapp.campaigns.loops import advance_runs, read_news
 from courseapp.campaigns.publishing import publish_sequence
-from courseapp.catalog.views import memory
 from courseapp.extensions import db
 from courseapp.mailing.loops import drain
 from tests.conftest import LiveServer
@@ -24,16 +23,11 @@ CONTENT = Path(__file__).parent.parent.parent / "content"
 
 
 @pytest.fixture(autouse=True)
-def course(app: Flask) -> Iterator[None]:
-    """The introduction and its sequence, published; the landing page's memory of other tests forgotten."""
-    memory.forget()
-    web._pages.clear()
+def course(app: Flask) -> None:
+    """The introduction and its sequence, published."""
     import_course(CONTENT / "introduction", NOW, publish=True, without_review=True)
     publish_sequence(CONTENT / "sequences" / "first-week", NOW)
     db.session.commit()
-    yield
-    memory.forget()
-    web._pages.clear()
 
 
 @pytest.fixture

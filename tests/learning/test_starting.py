@@ -101,7 +101,7 @@ def test_starting_twice_at_once_changes_nothing(app: Flask) -> None:
                 own, same = db.session.get_one(User, user_id), db.session.get_one(type(course), course_id)
                 db.session.rollback()
                 barrier.wait(10)
-                enrol(own, same, NOW)
+                enrol(own, same.id, NOW)
                 db.session.commit()
             except Exception as error:
                 failures.append(error)
