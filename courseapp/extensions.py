@@ -22,6 +22,7 @@ from flask_wtf import CSRFProtect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from courseapp import counting
 from courseapp.config import Settings
 from courseapp.waking import Bell
 from courseapp.whole_files import SCHEME
@@ -84,7 +85,7 @@ def init_extensions(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as the session: people leave a lesson open for days
         WTF_CSRF_SSL_STRICT=True,
         RATELIMIT_ENABLED=settings.rate_limits,
-        RATELIMIT_STORAGE_URI=settings.redis_url or "memory://",
+        RATELIMIT_STORAGE_URI=settings.redis_url or f"{counting.SCHEME}://",
         RATELIMIT_STORAGE_OPTIONS={"socket_connect_timeout": 0.3, "socket_timeout": 0.5} if settings.redis_url else {},
         RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=bool(settings.redis_url),
         BABEL_DEFAULT_LOCALE=settings.language_list[0],
@@ -123,6 +124,20 @@ def insert_once(model: type[Model], keys: tuple[str, ...], **values: Any) -> int
     db.session.flush()  # as above
     found: int | None = db.session.connection().scalar(_insert_once(db.engine.dialect.name, model, keys), values)
     return found
+
+
+def insert_or_find(model: type[Model], key: str, **values: Any) -> int:
+    """Insert a row unless one with the same `key` (a unique column) is there; the id of the row that is there now."""
+    db.session.flush()  # as above
+    found: int = db.session.connection().scalar(_insert_or_find(db.engine.dialect.name, model, key), values)
+    return found
+
+
+@lru_cache
+def _insert_or_find(dialect: str, model: type[Model], key: str) -> Any:
+    statement = _insert_into(dialect, model)
+    found = statement.on_conflict_do_update(index_elements=[key], set_={key: statement.excluded[key]})
+    return found.returning(statement.table.c.id)
 
 
 @lru_cache

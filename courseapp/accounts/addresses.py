@@ -49,7 +49,7 @@ def ask_to_move(user: User, typed: str, now: datetime) -> None:
         enqueue(
             dedupe_key=f"service:address-{side}:{hash_of_token(tokens[side])[:40]}",
             stream="sign-in",
-            contact=receiver,
+            contact_id=receiver.id,
             template=f"accounts/address_{side}",
             fields={"secret_url": full_url("accounts.address_change_link", token=tokens[side])},
             now=now,

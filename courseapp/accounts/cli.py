@@ -45,6 +45,6 @@ def signin_link(email: str) -> None:
     contact = contact_of_address(email)
     if contact is None:
         raise click.ClickException(f"There is no account for {email}. Make one with: flask --app courseapp user create {email}")
-    token, _code = new_request(contact, "command line", clock.now())
+    token, _code = new_request(contact.id, "command line", clock.now())
     db.session.commit()
     click.echo(full_url("accounts.sign_in_link", token=token))

@@ -18,7 +18,7 @@ from courseapp.accounts.sessions import end_sessions, hash_of_token
 from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.consent import log_consent, set_consent
 from courseapp.contacts.models import ConsentAction, Contact, Purpose
-from courseapp.contacts.people import confirm, contact_for
+from courseapp.contacts.people import confirm, contact_id_for
 from courseapp.extensions import db, insert
 from courseapp.journal import events
 from courseapp.mailing.links import full_url
@@ -47,7 +47,7 @@ def ask_to_sign_in(
     network: str | None = None,
     zone: str = "UTC",
     language: str = "en",
-) -> Contact:
+) -> None:
     """Mail a link and a code to an address, in the caller's transaction.
 
     Args:
@@ -56,31 +56,30 @@ def ask_to_sign_in(
         purposes: consents ticked beside the address; they count once it is confirmed.
     Raises Refusal (400) where `typed` is no address.
     """
-    contact = contact_for(typed, now, zone, language)
-    token, code = new_request(contact, browser, now, guest, purposes)
+    contact_id = contact_id_for(typed, now, zone, language)
+    token, code = new_request(contact_id, browser, now, guest, purposes)
     for purpose in purposes:
-        log_consent(contact, purpose, ConsentAction.ASKED, now, "start", network)
+        log_consent(contact_id, purpose, ConsentAction.ASKED, now, "start", network)
     enqueue(
         dedupe_key=f"service:sign-in:{hash_of_token(token)[:40]}",
         stream="sign-in",
-        contact=contact,
+        contact_id=contact_id,
         template="accounts/sign_in",
         fields={"secret_url": full_url("accounts.sign_in_link", token=token), "secret_code": code},
         now=now,
         expires_at=now + LIFETIME,
     )
-    return contact
 
 
 def new_request(
-    contact: Contact, browser: str, now: datetime, guest: User | None = None, purposes: tuple[Purpose, ...] = ()
+    contact_id: int, browser: str, now: datetime, guest: User | None = None, purposes: tuple[Purpose, ...] = ()
 ) -> tuple[str, str]:
     """A fresh link token and code for a contact; a row keeps only their hashes."""
     token, code = secrets.token_urlsafe(32), f"{secrets.randbelow(10**6):06d}"
     token_hash = hash_of_token(token)
     insert(
         SignInRequest,
-        contact_id=contact.id,
+        contact_id=contact_id,
         guest_id=guest.id if guest is not None else None,
         token_hash=token_hash,
         code_mac=keyed_hash("code", f"{token_hash}:{code}"),
@@ -149,7 +148,7 @@ def _welcome(user: User, contact: Contact, now: datetime) -> None:
     enqueue(
         dedupe_key=f"service:welcome:{user.id}",
         stream="service",
-        contact=contact,
+        contact_id=contact.id,
         template="accounts/welcome",
         fields={"continue_url": full_url(current_app.config["HOME_ENDPOINT"]), "account_url": full_url("accounts.settings")},
         now=now,

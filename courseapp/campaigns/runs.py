@@ -171,7 +171,7 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime) ->
     enqueue(
         dedupe_key=f"sequence:{run.id}:{step.position}",
         stream=STREAM_OF[sequence.purpose],
-        contact=run.contact,
+        contact_id=run.contact_id,
         letter=step.letter,
         fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run.course)},
         now=now,

@@ -21,19 +21,19 @@ WORDING: dict[Purpose, tuple[str, LazyString]] = {
 }
 
 
-def log_consent(contact: Contact, purpose: Purpose, action: ConsentAction, now: datetime, source: str, network: str | None = None) -> None:
+def log_consent(contact_id: int, purpose: Purpose, action: ConsentAction, now: datetime, source: str, network: str | None = None) -> None:
     """Append what was said. `asked` waits for the address to be confirmed; `given` and `withdrawn` count at once."""
     version, _words = WORDING[purpose]
-    insert(Consent, contact_id=contact.id, purpose=purpose, action=action, wording=version, source=source, network=network, at=now)
+    insert(Consent, contact_id=contact_id, purpose=purpose, action=action, wording=version, source=source, network=network, at=now)
     if action is not ConsentAction.ASKED:
-        events.record(f"consent_{action.value}", f"contact:{contact.id}", now, contact_id=contact.id, purpose=purpose.value)
+        events.record(f"consent_{action.value}", f"contact:{contact_id}", now, contact_id=contact_id, purpose=purpose.value)
 
 
 def set_consent(contact: Contact, purpose: Purpose, wanted: bool, now: datetime, source: str, network: str | None = None) -> bool:
     """Give or withdraw, and say nothing where nothing changes; True when something did."""
     if wanted == holds_consent(contact, purpose):
         return False
-    log_consent(contact, purpose, ConsentAction.GIVEN if wanted else ConsentAction.WITHDRAWN, now, source, network)
+    log_consent(contact.id, purpose, ConsentAction.GIVEN if wanted else ConsentAction.WITHDRAWN, now, source, network)
     return True
 
 

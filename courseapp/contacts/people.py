@@ -1,41 +1,36 @@
 """Contacts: found or made by address, confirmed, moved to another address."""
 
 from datetime import datetime
-from functools import lru_cache
 
 import sqlalchemy as sa
 
 from courseapp.columns import random_public_id
 from courseapp.contacts.address import address_key, address_mac, clean_address
 from courseapp.contacts.models import Contact
-from courseapp.extensions import db, insert_into
+from courseapp.extensions import db, insert_or_find
 
 
 def contact_for(typed: str, now: datetime, zone: str = "UTC", language: str = "en") -> Contact:
-    """The contact of an address, made where there is none; one statement, so two requests cannot make two.
+    """The contact of an address, made where there is none; raises as `contact_id_for` does."""
+    return db.session.get_one(Contact, contact_id_for(typed, now, zone, language), populate_existing=True)
+
+
+def contact_id_for(typed: str, now: datetime, zone: str = "UTC", language: str = "en") -> int:
+    """The id of an address's contact, made where there is none; one statement, so two requests cannot make two.
 
     Raises Refusal (400) where `typed` is no address.
     """
     address = clean_address(typed)
     facts = {
-        "b_public_id": random_public_id(),
-        "b_address": address,
-        "b_address_key": address_key(address),
-        "b_address_mac": address_mac(address),
-        "b_zone": zone,
-        "b_language": language,
-        "b_created_at": now,
+        "public_id": random_public_id(),
+        "address": address,
+        "address_key": address_key(address),
+        "address_mac": address_mac(address),
+        "zone": zone,
+        "language": language,
+        "created_at": now,
     }
-    return db.session.scalars(_found_or_made(db.engine.dialect.name), facts, execution_options={"populate_existing": True}).one()
-
-
-@lru_cache
-def _found_or_made(_dialect: str) -> sa.Executable:
-    """The statement behind `contact_for`, built once."""
-    columns = ("public_id", "address", "address_key", "address_mac", "zone", "language", "created_at")
-    statement = insert_into(Contact).values({name: sa.bindparam(f"b_{name}", type_=Contact.__table__.c[name].type) for name in columns})
-    made = statement.on_conflict_do_update(index_elements=["address_key"], set_={"address_key": statement.excluded.address_key})
-    return sa.select(Contact).from_statement(made.returning(*Contact.__table__.c))
+    return insert_or_find(Contact, "address_key", **facts)
 
 
 def contact_of_address(typed: str) -> Contact | None:

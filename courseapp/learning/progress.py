@@ -7,13 +7,15 @@ no number can give an outcome away. Having finished is sticky: what comes later 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from courseapp.catalog.models import Lesson, Module, Need, Rule
 from courseapp.catalog.outline import is_released
-from courseapp.extensions import db, insert_once
+from courseapp.extensions import db, insert_into
 from courseapp.journal import events
 from courseapp.learning.gate import can_open
 from courseapp.learning.models import Completion, Enrolment, Outcome
@@ -193,11 +195,12 @@ def complete_lesson(own: OwnLesson, now: datetime) -> bool:
 
     What is written to the journal says nothing of technique lessons.
     """
-    if not _add_completion(own.user_id, own.lesson_id, now) or own.needs_check is not Need.NONE:
+    facts = {"b_user_id": own.user_id, "b_lesson_id": own.lesson_id, "b_course_id": own.course_id, "b_now": now}
+    added = db.session.connection().execute(_completing(db.engine.dialect.name), facts).one_or_none()
+    if added is None or own.needs_check is not Need.NONE:
         return False
-    facts = {"user_id": own.user_id, "course_id": own.course_id}
-    events.record("lesson_completed", f"user:{own.user_id}", now, **facts, lesson_id=own.lesson_id)
-    if own.is_finished or db.session.scalar(_open_lesson, facts):
+    events.record("lesson_completed", f"user:{own.user_id}", now, user_id=own.user_id, course_id=own.course_id, lesson_id=own.lesson_id)
+    if own.is_finished or added.has_open_lessons:
         return False
     finish(db.session.get_one(Enrolment, own.enrolment_id), now)
     return True
@@ -220,10 +223,6 @@ def note_opening(own: OwnLesson, now: datetime) -> None:
     db.session.execute(_opening, {"b_id": own.enrolment_id, "b_lesson_id": own.lesson_id, "b_now": now})
 
 
-def _add_completion(user_id: int, lesson_id: int, now: datetime) -> bool:
-    return insert_once(Completion, ("user_id", "lesson_id"), user_id=user_id, lesson_id=lesson_id, completed_at=now) is not None
-
-
 _opening = (
     sa.update(Enrolment.__table__)
     .where(Enrolment.__table__.c.id == sa.bindparam("b_id"))
@@ -231,11 +230,23 @@ _opening = (
         last_lesson_id=sa.bindparam("b_lesson_id"), last_opened_at=sa.bindparam("b_now", type_=Enrolment.__table__.c.last_opened_at.type)
     )
 )
-_open_lesson = sa.select(
-    sa.exists().where(
-        Lesson.course_id == sa.bindparam("course_id"),
-        is_released(),
+
+
+@lru_cache
+def _completing(_dialect: str) -> sa.Executable:
+    """The statement behind `complete_lesson`, built once: one row, unless the lesson was done before; the row says whether
+    lessons that count are left."""
+    user_id, lesson_id = sa.bindparam("b_user_id"), sa.bindparam("b_lesson_id")
+    earlier = aliased(Completion)
+    done = sa.select(earlier.lesson_id).where(earlier.user_id == user_id)
+    is_left = (
+        Lesson.course_id == sa.bindparam("b_course_id"),
         Lesson.needs_check == Need.NONE,
-        ~sa.exists().where(Completion.lesson_id == Lesson.id, Completion.user_id == sa.bindparam("user_id")),
+        Lesson.id != lesson_id,  # whether RETURNING sees the row it returns is for each database to say
+        is_released(),
+        Lesson.id.not_in(done),  # a correlated EXISTS would not do: SQLAlchemy writes column names without their tables here
     )
-)
+    completed_at = sa.bindparam("b_now", type_=Completion.__table__.c.completed_at.type)
+    row = insert_into(Completion).values(user_id=user_id, lesson_id=lesson_id, completed_at=completed_at)
+    row = row.on_conflict_do_nothing(index_elements=["user_id", "lesson_id"])
+    return row.returning(sa.exists().where(*is_left).label("has_open_lessons"))

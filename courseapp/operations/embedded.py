@@ -54,7 +54,7 @@ def demo_links(now: datetime) -> dict[Role, str]:
         contact = contact_for(address, now)
         confirm(contact, now)
         grant_role(account_for(contact, now), role, now)
-        token, _code = new_request(contact, "make run", now)
+        token, _code = new_request(contact.id, "make run", now)
         links[role] = full_url("accounts.sign_in_link", token=token)
     return links
 

@@ -137,7 +137,7 @@ def test_of_many_who_press_one_link_at_once_exactly_one_gets_in(app: Flask, clie
 
 def test_two_links_of_one_new_address_pressed_at_once_make_one_account(app: Flask, client: Client) -> None:
     contact = make_contact("ada@example.org", confirmed=False)
-    links = [new_request(contact, "none", NOW)[0] for _ in range(4)]
+    links = [new_request(contact.id, "none", NOW)[0] for _ in range(4)]
     browsers = [app.test_client() for _ in links]
     tokens = [browser.csrf_token() for browser in browsers]
     paths = [full_url("accounts.accept_link", token=link).removeprefix(app.config["PUBLIC_URL"]) for link in links]

@@ -98,7 +98,7 @@ def test_the_last_word_counts_and_every_word_stays(app: Flask) -> None:
         assert set_consent(contact, Purpose.COURSE, wanted, NOW, "preferences")
         assert not set_consent(contact, Purpose.COURSE, wanted, NOW, "preferences")
         assert holds_consent(contact, Purpose.COURSE) is wanted
-    log_consent(contact, Purpose.COURSE, ConsentAction.ASKED, NOW, "start")
+    log_consent(contact.id, Purpose.COURSE, ConsentAction.ASKED, NOW, "start")
     assert not holds_consent(contact, Purpose.COURSE)
     assert [row.action.value for row in consent_history(contact)] == ["asked", "withdrawn", "given", "withdrawn", "given"]
 
@@ -106,7 +106,7 @@ def test_the_last_word_counts_and_every_word_stays(app: Flask) -> None:
 def test_a_strangers_tick_takes_away_nothing_that_was_given(app: Flask) -> None:
     contact = make_contact()
     set_consent(contact, Purpose.COURSE, True, NOW, "preferences")
-    log_consent(contact, Purpose.COURSE, ConsentAction.ASKED, NOW, "start")
+    log_consent(contact.id, Purpose.COURSE, ConsentAction.ASKED, NOW, "start")
     assert holds_consent(contact, Purpose.COURSE)
 
 

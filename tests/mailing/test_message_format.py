@@ -114,7 +114,7 @@ def test_the_message_id_is_the_same_at_every_attempt_and_another_for_every_messa
     first, second = make_message(), make_message()
     assert built(first)["Message-ID"] == built(first)["Message-ID"] == first.message_id
     assert built(second)["Message-ID"] != first.message_id
-    enqueue(dedupe_key="a", stream="course", contact=make_contact(), letter=make_letter(), now=NOW)
+    enqueue(dedupe_key="a", stream="course", contact_id=make_contact().id, letter=make_letter(), now=NOW)
     row = db.session.query(Message).filter_by(dedupe_key="a").one()
     assert re.fullmatch(r"<[0-9a-z.]{20,}@[a-z.]+>", row.message_id)
 

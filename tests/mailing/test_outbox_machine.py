@@ -57,7 +57,7 @@ class Outbox(RuleBasedStateMachine):
         made = outbox.enqueue(
             dedupe_key=key,
             stream=stream,
-            contact=db.session.get_one(Contact, self.contact.id),
+            contact_id=self.contact.id,
             letter=self.letter,
             now=self.now,
             expires_at=self.now + timedelta(minutes=lasts) if lasts else None,
