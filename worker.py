@@ -4,10 +4,12 @@ celery -A worker worker -Q service,work      does the work
 celery -A worker beat                        keeps the times; two at once are fine, every tick is idempotent
 """
 
-from courseapp import create_app
+from courseapp import create_app, load_parts
 from courseapp.extensions import celery
 
 flask_app = create_app()  # not `app`: celery -A worker looks for its own under that name first
+
+load_parts("tasks")
 
 celery.conf.beat_schedule = {
     # task, seconds between ticks; wake-ups make them come sooner

@@ -6,9 +6,12 @@ application; it and `worker.py` are the doors, the only places that know every r
 
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from click import Command, Context
 from flask import Flask
+from flask.cli import AppGroup
 
 from courseapp import clock
 from courseapp.config import load_settings
@@ -58,20 +61,38 @@ def create_app(**overrides: Any) -> Flask:
     init_journal(app, READERS)
     init_web(app, settings)
     init_errors(app)
-    for room in reversed(ROOMS):
-        _open_room(app, room)
+    load_parts("models")
+    for views in load_parts("views"):
+        for blueprint in views.BLUEPRINTS:
+            app.register_blueprint(blueprint)
+    app.cli = RoomCommands(app.name)
     return app
 
 
-def _open_room(app: Flask, room: str) -> None:
-    """Load a room's models and tasks, and register its pages and commands, where it has them."""
-    folder = Path(__file__).parent / room
-    for part in ("models", "tasks", "views", "cli"):
-        if (folder / f"{part}.py").exists():
-            module = import_module(f"courseapp.{room}.{part}")
-            if part == "views":
-                for blueprint in module.BLUEPRINTS:
-                    app.register_blueprint(blueprint)
-            if part == "cli":
+def load_parts(name: str) -> list[ModuleType]:
+    """The module of this name of every room that has one, from the lowest room to the highest."""
+    rooms = [room for room in reversed(ROOMS) if (Path(__file__).parent / room / f"{name}.py").exists()]
+    return [import_module(f"courseapp.{room}.{name}") for room in rooms]
+
+
+class RoomCommands(AppGroup):
+    """The rooms' commands, loaded when one is asked for: a web process need not hold what they import."""
+
+    is_loaded = False
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Every command's name."""
+        self._load()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """The command of a name, or None."""
+        self._load()
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self) -> None:
+        if not self.is_loaded:
+            self.is_loaded = True
+            for module in load_parts("cli"):
                 for command in module.COMMANDS:
-                    app.cli.add_command(command)
+                    self.add_command(command)

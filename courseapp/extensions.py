@@ -8,7 +8,7 @@ import select
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from celery import Celery, Task
@@ -16,11 +16,11 @@ from flask import Flask, has_request_context, request, session
 from flask_babel import Babel
 from flask_limiter import Limiter
 from flask_login import LoginManager
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
+from werkzeug.local import LocalProxy
 
 from courseapp import counting
 from courseapp.config import Settings
@@ -61,7 +61,6 @@ class AppTask(Task):  # type: ignore[type-arg]  # celery's Task is generic in it
 
 
 db = SQLAlchemy(model_class=Model)
-migrate = Migrate()
 login_manager = LoginManager()
 csrf = CSRFProtect()
 babel = Babel()
@@ -74,7 +73,15 @@ def network_of_caller() -> str:
     return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
-limiter = Limiter(key_func=network_of_caller, headers_enabled=False)
+class DecoratedLimiter(Limiter):
+    """Limits stand on single pages, none on all: so the look at every request, which the library takes besides, is spared."""
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if not in_middleware:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
+limiter = DecoratedLimiter(key_func=network_of_caller, headers_enabled=False)
 
 
 def init_extensions(app: Flask, settings: Settings) -> None:
@@ -98,9 +105,16 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     languages = settings.language_list
     babel.init_app(
         app,
-        locale_selector=lambda: request.accept_languages.best_match(languages) if has_request_context() else None,
+        locale_selector=(lambda: request.accept_languages.best_match(languages) if has_request_context() else None)
+        if len(languages) > 1
+        else (lambda: languages[0]),
         timezone_selector=lambda: session.get("zone", settings.default_zone) if has_request_context() else None,
     )
+
+
+def table_of(model: type[Model]) -> sa.Table:
+    """A model's table, for statements that need no entities and so cost less."""
+    return cast(sa.Table, model.__table__)
 
 
 def insert_into(model: type[Model]) -> Any:
@@ -109,7 +123,7 @@ def insert_into(model: type[Model]) -> Any:
 
 
 def _insert_into(dialect: str, model: type[Model]) -> Any:
-    return (postgresql if dialect == "postgresql" else sqlite).insert(sa.inspect(model).local_table)
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table_of(model))
 
 
 def insert(model: type[Model], **values: Any) -> int:
@@ -142,7 +156,7 @@ def _insert_or_find(dialect: str, model: type[Model], key: str) -> Any:
 
 @lru_cache
 def _insert(model: type[Model]) -> Any:
-    table = sa.inspect(model).local_table
+    table = table_of(model)
     return sa.insert(table).returning(table.c.id)
 
 
@@ -170,33 +184,39 @@ def _init_database(app: Flask, settings: Settings) -> None:
             "connect_args": {"connect_timeout": 3},
         }
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(Path(__file__).parent.parent / "migrations"), render_as_batch=settings.is_sqlite)
+    app.extensions["migrate"] = LocalProxy(lru_cache(lambda: _migrations(app, settings)))
     with app.app_context():
         if settings.is_sqlite:
             sa.event.listen(db.engine, "connect", _prepare_sqlite)
             sa.event.listen(db.engine, "begin", _begin_sqlite)
         else:
-            sa.event.listen(db.engine, "begin", _begin_postgresql)
-            sa.event.listen(db.engine, "checkin", _end_postgresql)
-            sa.event.listen(db.engine, "checkout", _refuse_dead)
+            # of the pool, not of the engine, whose listeners would be thought of at every statement
+            sa.event.listen(db.engine.pool, "checkout", _lend_postgresql)
+            sa.event.listen(db.engine.pool, "checkin", _take_back_postgresql)
 
 
-def _begin_postgresql(connection: sa.Connection) -> None:
-    # A page that only reads needs no transaction. The ROLLBACK that would end it makes psycopg forget its prepared
-    # statements, and PostgreSQL then plans the same joins anew for every page: a quarter of a lesson's time.
-    if has_request_context() and request.method in SAFE_METHODS:
-        driver: Any = connection.connection.dbapi_connection
-        driver.autocommit = True
+def _migrations(app: Flask, settings: Settings) -> Any:
+    """What flask-migrate keeps of an application; made when it is asked for, since a web process need not hold Alembic."""
+    from flask_migrate import Migrate
+
+    held = app.extensions["migrate"]
+    Migrate(app, db, directory=str(Path(__file__).parent.parent / "migrations"), render_as_batch=settings.is_sqlite)
+    made, app.extensions["migrate"] = app.extensions["migrate"], held
+    return made
 
 
-def _refuse_dead(driver: Any, _record: object, _proxy: object) -> None:
+def _lend_postgresql(driver: Any, _record: object, _proxy: object) -> None:
     # Else the first page after a PostgreSQL restart fails. Nothing is to be read from a connection at rest but the news of its
     # end, and looking costs a hundredth of what asking the server costs (SQLAlchemy's pool_pre_ping).
     if select.select([driver.fileno()], [], [], 0)[0]:
         raise sa.exc.DisconnectionError
+    # A page that only reads needs no transaction. The ROLLBACK that would end it makes psycopg forget its prepared
+    # statements, and PostgreSQL then plans the same joins anew for every page: a quarter of a lesson's time.
+    if has_request_context() and request.method in SAFE_METHODS:
+        driver.autocommit = True
 
 
-def _end_postgresql(driver: Any, _record: object) -> None:
+def _take_back_postgresql(driver: Any, _record: object) -> None:
     if driver is not None and driver.autocommit:
         driver.autocommit = False
 

@@ -58,6 +58,7 @@ def init_web(app: Flask, settings: Settings) -> None:
     """Bind headers, cookies, static files and template globals to the application."""
     secure = settings.is_https
     cookies = SecureCookieSessionInterface()
+    cookies.digest_method = hashlib.sha256  # Flask's is SHA-1, and a Python function: with those hmac is slow
     cookies.get_signing_serializer = lru_cache(cookies.get_signing_serializer)  # type: ignore[method-assign]  # one signer, not one a page
     app.session_interface = cookies
     app.config.update(
@@ -137,7 +138,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         ),
         static_url=static_url,
         csrf_field=csrf_field,
-        csrf_token=form_token,
+        form_token=form_token,  # not csrf_token: flask-wtf puts its own under that name
         current_user=current_user,
         page_language=page_language,
         now=clock.now,
@@ -249,9 +250,12 @@ def kept_page(key: tuple[object, ...], render: Callable[[], str]) -> Response:
     whole = (*key, str(get_locale()), who)
     kept = pages.get(whole)
     if kept is None:
+        g.pop("csrf_token", None)  # where flask-wtf notes the token it has made
         g.form_token = FORM_MARK
         kept = render().split(FORM_MARK)
         del g.form_token
+        if "csrf_token" in g:
+            raise RuntimeError(f"The page {key[0]} shows its reader's own form token; use form_token() or csrf_field().")
         with _keeping:
             pages[whole] = kept
             if len(pages) > PAGES_KEPT:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from courseapp.catalog.models import Lesson, Module, Need, Rule
 from courseapp.catalog.outline import is_released
-from courseapp.extensions import db, insert_into
+from courseapp.extensions import db, insert_into, table_of
 from courseapp.journal import events
 from courseapp.learning.gate import can_open
 from courseapp.learning.models import Completion, Enrolment, Outcome
@@ -223,20 +223,20 @@ def note_opening(own: OwnLesson, now: datetime) -> None:
     db.session.execute(_opening, {"b_id": own.enrolment_id, "b_lesson_id": own.lesson_id, "b_now": now})
 
 
+_enrolments = table_of(Enrolment)
 _opening = (
-    sa.update(Enrolment.__table__)
-    .where(Enrolment.__table__.c.id == sa.bindparam("b_id"))
-    .values(
-        last_lesson_id=sa.bindparam("b_lesson_id"), last_opened_at=sa.bindparam("b_now", type_=Enrolment.__table__.c.last_opened_at.type)
-    )
+    sa.update(_enrolments)
+    .where(_enrolments.c.id == sa.bindparam("b_id"))
+    .values(last_lesson_id=sa.bindparam("b_lesson_id"), last_opened_at=sa.bindparam("b_now", type_=_enrolments.c.last_opened_at.type))
 )
 
 
 @lru_cache
-def _completing(_dialect: str) -> sa.Executable:
+def _completing(_dialect: str) -> Any:
     """The statement behind `complete_lesson`, built once: one row, unless the lesson was done before; the row says whether
     lessons that count are left."""
-    user_id, lesson_id = sa.bindparam("b_user_id"), sa.bindparam("b_lesson_id")
+    user_id: sa.BindParameter[int] = sa.bindparam("b_user_id")
+    lesson_id: sa.BindParameter[int] = sa.bindparam("b_lesson_id")
     earlier = aliased(Completion)
     done = sa.select(earlier.lesson_id).where(earlier.user_id == user_id)
     is_left = (
@@ -246,7 +246,7 @@ def _completing(_dialect: str) -> sa.Executable:
         is_released(),
         Lesson.id.not_in(done),  # a correlated EXISTS would not do: SQLAlchemy writes column names without their tables here
     )
-    completed_at = sa.bindparam("b_now", type_=Completion.__table__.c.completed_at.type)
+    completed_at = sa.bindparam("b_now", type_=table_of(Completion).c.completed_at.type)
     row = insert_into(Completion).values(user_id=user_id, lesson_id=lesson_id, completed_at=completed_at)
     row = row.on_conflict_do_nothing(index_elements=["user_id", "lesson_id"])
     return row.returning(sa.exists().where(*is_left).label("has_open_lessons"))

@@ -148,7 +148,7 @@ class Reading:
 
 def state_of(user: User, public_id: str, now: datetime) -> LessonState | None:
     """The state in which a learner of its course finds the lesson of an address, in one query; None where there is none for them."""
-    found = db.session.execute(_state, {"user_id": user.id, "public_id": public_id}).one_or_none()
+    found = db.session.connection().execute(_state, {"user_id": user.id, "public_id": public_id}).one_or_none()
     if found is None:
         return None
     return LessonState(
@@ -202,7 +202,7 @@ def lesson_of_learner(user: User, public_id: str, now: datetime) -> OwnLesson | 
 
     The enrolment stays locked until the caller commits: of two last lessons done at once, one must see the other.
     """
-    found = db.session.execute(_own_lesson, {"user_id": user.id, "public_id": public_id}).one_or_none()
+    found = db.session.connection().execute(_own_lesson, {"user_id": user.id, "public_id": public_id}).one_or_none()
     if found is None:
         return None
     outcome = found.outcome if is_current(found.outcome, found.wording, found.decided_at, now) else None

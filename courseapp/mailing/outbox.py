@@ -25,7 +25,7 @@ from courseapp.columns import random_public_id
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
-from courseapp.extensions import db, insert_into, wake
+from courseapp.extensions import db, insert_into, table_of, wake
 from courseapp.journal.events import has_happened
 from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY, make_stream
@@ -157,20 +157,20 @@ def enqueue(
 
 
 @lru_cache
-def _enqueueing(_dialect: str) -> sa.Executable:
+def _enqueueing(_dialect: str) -> Any:
     """The statement behind `enqueue`, built once: the stream found and the row written in one; the row's priority, or nothing."""
-    columns = Message.__table__.c
-    given = ("public_id", "dedupe_key", "contact_id", "template", "letter_id", "fields", "message_id", "due_at", "expires_at")
-    given += ("void_if_type", "void_if_subject", "created_at")
+    columns, streams = table_of(Message).c, table_of(Stream).c
+    texts = ("public_id", "dedupe_key", "template", "message_id", "void_if_type", "void_if_subject")
+    given = (*texts, "contact_id", "letter_id", "fields", "due_at", "expires_at", "created_at")
     values: dict[str, sa.ColumnElement[Any]] = {name: sa.bindparam(f"b_{name}", type_=columns[name].type) for name in given}
     values |= {
-        "stream_id": Stream.__table__.c.id,
-        "priority": sa.case(PRIORITY, value=Stream.__table__.c.purpose),
+        "stream_id": streams.id,
+        "priority": sa.case(PRIORITY, value=streams.purpose),
         "state": sa.literal(State.PENDING, columns.state.type),
         "lease_epoch": sa.literal(0),
         "attempts": sa.literal(0),
     }
-    found = sa.select(*values.values()).where(Stream.__table__.c.key == sa.bindparam("b_stream"))
+    found = sa.select(*values.values()).where(streams.key == sa.bindparam("b_stream"))
     made = insert_into(Message).from_select(list(values), found, include_defaults=False)
     return made.on_conflict_do_nothing(index_elements=["dedupe_key"]).returning(columns.priority)
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from flask import current_app
 
-from courseapp.mailing.message import outgoing
 from courseapp.mailing.models import Message
 from courseapp.mailing.smtp import file_of_mail
 
@@ -31,6 +30,8 @@ class Preview:
 
 def preview_of(message: Message, now: datetime) -> Preview:
     """The file that was written; where there is none, the mail built now (its secrets may be wiped by then)."""
+    from courseapp.mailing.message import outgoing  # what builds mails is large, and a web process in production builds none
+
     kept = file_of_mail(current_app.config["SETTINGS"], message.public_id)
     content = kept.read_bytes() if kept.exists() else outgoing(message, now).content if message.contact.address else b""
     mail = cast(EmailMessage, message_from_bytes(content, policy=cast(Any, policy.default)))

@@ -11,11 +11,13 @@ import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from courseapp.config import Settings
-from courseapp.mailing.message import Outgoing
+
+if TYPE_CHECKING:  # what builds mails is large, and pages that look at sent ones need it not
+    from courseapp.mailing.message import Outgoing
 
 CONNECT_PATIENCE = 10.0  # seconds
 ANSWER_PATIENCE = 40.0  # seconds the server may think about each answer
@@ -44,7 +46,7 @@ class NotSent(Exception):
 class Door(Protocol):
     """What mail leaves by."""
 
-    def send(self, mail: Outgoing) -> None:
+    def send(self, mail: "Outgoing") -> None:
         """Hand one mail over; raises NotSent."""
 
     def close(self) -> None:
@@ -67,7 +69,7 @@ class FileDoor:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def send(self, mail: Outgoing) -> None:
+    def send(self, mail: "Outgoing") -> None:
         """Write the file whole, or not at all."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,7 @@ class SmtpDoor:
         self._sent = 0
         self._opened = self._used = 0.0
 
-    def send(self, mail: Outgoing) -> None:
+    def send(self, mail: "Outgoing") -> None:
         """Hand one mail over; raises NotSent."""
         connection = self._open()
         try:
@@ -168,7 +170,7 @@ class SmtpDoor:
         if self._url.username:
             connection.login(unquote(self._url.username), unquote(self._url.password or ""))
 
-    def _envelope(self, connection: smtplib.SMTP, mail: Outgoing) -> None:
+    def _envelope(self, connection: smtplib.SMTP, mail: "Outgoing") -> None:
         if not mail.recipient.isascii() and not connection.has_extn("smtputf8"):
             raise NotSent(Trouble.PERMANENT, "the mail server takes no address with letters beyond ASCII (RFC 6531)")
         self._check(*connection.mail(mail.sender, [] if mail.recipient.isascii() else ["SMTPUTF8"]))
@@ -178,7 +180,7 @@ class SmtpDoor:
             self._check(code, answer)
             raise NotSent(Trouble.TRANSIENT, f"{code} in answer to DATA")
 
-    def _content(self, connection: smtplib.SMTP, mail: Outgoing) -> None:
+    def _content(self, connection: smtplib.SMTP, mail: "Outgoing") -> None:
         body = mail.content.replace(b"\r\n.", b"\r\n..")  # RFC 5321 4.5.2
         connection.send(b"." + body if body.startswith(b".") else body)
         try:

@@ -8,6 +8,7 @@ import sys
 import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
+from flask_migrate.cli import db as database
 
 from courseapp import clock
 from courseapp.accounts.people import user_of_contact
@@ -118,4 +119,4 @@ def synth_learners(count: int) -> None:
             bar.update(made)
 
 
-COMMANDS = (up, doctor, privacy, synth)
+COMMANDS = (up, doctor, privacy, synth, database)

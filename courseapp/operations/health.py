@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,6 +15,7 @@ from courseapp.extensions import celery, db, insert_into
 from courseapp.mailing.outbox import oldest_due
 from courseapp.operations.models import Heartbeat
 
+HEAD = Path(__file__).parent.parent.parent / "migrations" / "HEAD"  # a test holds it against the migrations
 WORKER_SILENT = timedelta(seconds=90)
 MAIL_LATE = timedelta(minutes=10)
 
@@ -100,9 +100,10 @@ def _worker(now: datetime) -> Check:
 
 def check_migrations() -> Check:
     """Whether the tables are those this version needs."""
-    directory: str = current_app.extensions["migrate"].directory
-    head = ScriptDirectory(directory).get_current_head()
-    current = MigrationContext.configure(db.session.connection()).get_current_revision()  # a second one would wait for SQLite's one writer
+    head = HEAD.read_text().strip()
+    connection = db.session.connection()  # a second one would wait for SQLite's one writer
+    is_there = sa.inspect(connection).has_table("alembic_version")
+    current = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if is_there else None
     ok = head == current
     return Check("tables", ok, f"at {current}, this version needs {head}", "" if ok else "Run: flask --app courseapp db upgrade")
 

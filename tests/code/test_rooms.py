@@ -19,6 +19,8 @@ GIVEN_NAMES = {
     "process_result_value": "as above",
     "process_formdata": "WTForms' Field",
     "process_data": "as above",
+    "get_command": "click's Group",
+    "get_expiry": "the Storage of limits",
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from courseapp import load_parts
 from courseapp.extensions import celery
 from tests.code.source import ROOT, expect
 
@@ -53,6 +54,7 @@ def _is_name(value: object) -> bool:
 
 @pytest.mark.one_database
 def test_every_task_that_is_named_exists(app):
+    load_parts("tasks")
     assert unknown_tasks(ROOT, set(celery.tasks)) == []
 
 
