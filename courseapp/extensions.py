@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
+from babel import Locale
 from celery import Celery, Task
 from flask import Flask, has_request_context, request, session
 from flask_babel import Babel
@@ -103,11 +104,14 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     login_manager.init_app(app)
     login_manager.session_protection = None  # sessions are rows of ours; a changing address must not end them
     languages = settings.language_list
+    default = Locale.parse(languages[0].replace("-", "_"))  # once, not once a page
+
+    def locale_of_reader() -> str | None:
+        return request.accept_languages.best_match(languages) if has_request_context() else None
+
     babel.init_app(
         app,
-        locale_selector=(lambda: request.accept_languages.best_match(languages) if has_request_context() else None)
-        if len(languages) > 1
-        else (lambda: languages[0]),
+        locale_selector=locale_of_reader if len(languages) > 1 else lambda: default,
         timezone_selector=lambda: session.get("zone", settings.default_zone) if has_request_context() else None,
     )
 

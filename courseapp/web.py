@@ -46,11 +46,16 @@ POLICY = "; ".join(
 )
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), interest-cohort=()",
+}
+
+UNLESS_SAID = {
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-store",  # a shared or stolen device must not show what was learnt
 }
 
 
@@ -81,12 +86,10 @@ def init_web(app: Flask, settings: Settings) -> None:
 
     @app.after_request
     def add_headers(answer: Response) -> Response:
-        for name, value in headers.items():
-            answer.headers.setdefault(name, value)
-        if "Content-Security-Policy" not in answer.headers:
-            answer.headers["Content-Security-Policy"] = POLICY
-        if "Cache-Control" not in answer.headers:
-            answer.headers["Cache-Control"] = "no-store"  # a shared or stolen device must not show what was learnt
+        answer.headers.extend(headers)  # no page sets one of these itself
+        for name, value in UNLESS_SAID.items():
+            if name not in answer.headers:
+                answer.headers[name] = value
         return answer
 
     _init_templates(app, settings)

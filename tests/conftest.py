@@ -259,6 +259,7 @@ def _make_current(app: Flask) -> None:
     celery.flask_app = app
     app.extensions["pages"].clear()
     app.extensions.pop("landings", None)
+    app.extensions.pop("letters", None)
     bell.forgive()
     limiter.enabled = app.config["RATELIMIT_ENABLED"]
     if limiter.enabled:

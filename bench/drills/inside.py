@@ -98,7 +98,7 @@ class Race:
                     gate.wait()
                     time.sleep(wait)
                     times["asked"] = time.monotonic()
-                    is_sent = outbox.begin_submitting(message_id, epoch, clock.now()) is not None
+                    is_sent = outbox.begin_submitting(message_id, epoch, clock.now())
                     db.session.commit()
                     times["began"] = time.monotonic()
                     times["is_sent"] = is_sent

@@ -258,7 +258,7 @@ def account_page(**forms: object) -> str:
         address=contact.address if contact else None,
         sessions=rows,
         is_guest=user.is_guest,
-        preferences_url=url_for("mailing.preferences", token=mail_token(contact, "all")) if contact else None,
+        preferences_url=url_for("mailing.preferences", token=mail_token(contact.public_id, "all")) if contact else None,
     )
 
 

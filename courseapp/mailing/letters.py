@@ -8,11 +8,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+import sqlalchemy as sa
+from flask import current_app
+
 from courseapp.extensions import db
 from courseapp.mailing.models import Letter
 
 FIELD = re.compile(r"\{\{\s*([a-z_]+)\s*(?:\|\s*default\(\s*\"([^\"{}]*)\"\s*\)\s*)?\}\}")
+LETTERS_KEPT = 200
 ALLOWED = frozenset({"first_name", "continue_url", "progress_words", "preferences_url", "unsubscribe_url"})
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a letter says."""
+
+    language: str
+    subject: str
+    preheader: str
+    body: str
+
+
+def kept_letter(letter_id: int) -> Text:
+    """What a letter says, read once in each process: a letter never changes."""
+    memory: dict[int, Text] = current_app.extensions.setdefault("letters", {})
+    if letter_id not in memory:
+        if len(memory) >= LETTERS_KEPT:
+            memory.clear()
+        row = db.session.execute(sa.select(Letter.language, Letter.subject, Letter.preheader, Letter.body).where(Letter.id == letter_id))
+        memory[letter_id] = Text(*row.one())
+    return memory[letter_id]
 
 
 @dataclass(frozen=True)

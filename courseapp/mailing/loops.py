@@ -52,6 +52,10 @@ class Stop:
 
 
 stopping = Stop()
+Claimed = list[tuple[int, int]]
+"""Ids and lease epochs of claimed messages."""
+Found = dict[int, outbox.Sendable]
+"""What their mails are made of, by id."""
 
 BATCH = 20
 SENDER_REST = 30.0  # seconds without a try after the mail server itself was in trouble
@@ -64,10 +68,11 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
     ends = time.monotonic() + seconds
     while not stopping.is_set() and time.monotonic() < ends and not is_resting():
         claimed = outbox.claim(clock(), BATCH, service_only)
+        found = outbox.sendables([message_id for message_id, _epoch in claimed]) if claimed else {}
         db.session.commit()
         if not claimed:
             break
-        sums += _send_batch(claimed, clock, ends)
+        sums += _send_batch(claimed, found, clock, ends)
     return sums
 
 
@@ -81,11 +86,11 @@ class _Ready:
     fields_kept: dict[str, Any]
 
 
-def _send_batch(claimed: list[tuple[int, int]], clock: Callable[[], datetime], ends: float) -> Counter[str]:
+def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], ends: float) -> Counter[str]:
     """Send claimed messages in turn. The commit that notes one answer moves the next to `submitting`."""
     sums: Counter[str] = Counter()
     waiting = list(claimed)
-    while (ready := _next_ready(waiting, clock, sums)) is not None:
+    while (ready := _next_ready(waiting, found, clock, sums)) is not None:
         outcome = _send(ready, clock)
         sums[outcome] += 1
         if outcome == Trouble.SENDER.value or stopping.is_set() or time.monotonic() >= ends:
@@ -95,14 +100,14 @@ def _send_batch(claimed: list[tuple[int, int]], clock: Callable[[], datetime], e
     return sums
 
 
-def _next_ready(waiting: list[tuple[int, int]], clock: Callable[[], datetime], sums: Counter[str]) -> _Ready | None:
+def _next_ready(waiting: Claimed, found: Found, clock: Callable[[], datetime], sums: Counter[str]) -> _Ready | None:
     """Move the next message that may go to `submitting`, build its mail, commit."""
     while waiting:
         message_id, epoch = waiting.pop(0)
-        message = outbox.begin_submitting(message_id, epoch, clock())
-        if message is None:
+        if not outbox.begin_submitting(message_id, epoch, clock()):
             sums["held back"] += 1
             continue
+        message = found[message_id]
         try:
             ready = _Ready(message_id, epoch, outgoing(message, clock()), outbox.fields_to_keep(message.fields))
         except SQLAlchemyError:

@@ -24,9 +24,9 @@ from markupsafe import Markup
 
 from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.models import Purpose
-from courseapp.mailing.letters import FIELD, Field
-from courseapp.mailing.links import full_url, mail_token
-from courseapp.mailing.models import Message
+from courseapp.mailing.letters import FIELD, Field, kept_letter
+from courseapp.mailing.links import mail_token, url_with_token
+from courseapp.mailing.outbox import Sendable
 
 OPEN, CLOSE = "\ue000", "\ue001"  # private-use characters around a field's number while Markdown is rendered
 Piece = str | Field
@@ -51,32 +51,28 @@ class Outgoing:
     content: bytes
 
 
-def outgoing(message: Message, now: datetime) -> Outgoing:
+def outgoing(found: Sendable, now: datetime) -> Outgoing:
     """The mail of a message that may go. Raises ValueError where a header value would break its line."""
-    contact, purpose = message.contact, message.stream.purpose
-    assert contact.address is not None
-    language = message.letter.language if message.letter else contact.language
-    skeleton = skeleton_of(message, language)
-    token = mail_token(contact, purpose.value)
+    token = mail_token(found.contact_public_id, found.purpose.value)
     values = {
-        "first_name": contact.first_name or "",
-        "unsubscribe_url": full_url("mailing.unsubscribe", token=token),
-        "preferences_url": full_url("mailing.preferences", token=token),
-        **{name.removeprefix("secret_"): str(value) for name, value in message.fields.items()},
+        "first_name": found.first_name or "",
+        "unsubscribe_url": url_with_token("mailing.unsubscribe", token),
+        "preferences_url": url_with_token("mailing.preferences", token),
+        **{name.removeprefix("secret_"): str(value) for name, value in found.fields.items()},
     }
-    content = _assemble(message, purpose, skeleton, values, now)
-    return Outgoing(message.public_id, return_path(message.public_id), contact.address, content)
+    content = _assemble(found, skeleton_of(found), values, now)
+    return Outgoing(found.public_id, return_path(found.public_id), found.address, content)
 
 
-def skeleton_of(message: Message, language: str) -> Skeleton:
+def skeleton_of(found: Sendable) -> Skeleton:
     """The skeleton of a message's text, from memory where it was built before."""
-    purpose = message.stream.purpose
-    if message.letter is not None:
-        letter = message.letter
-        return _skeleton(current_app.config["PUBLIC_URL"], purpose, language, letter.subject, letter.preheader, letter.body)
-    assert message.template is not None
-    subject, preheader, body = _template(message.template, language)
-    return _skeleton(current_app.config["PUBLIC_URL"], purpose, language, subject, preheader, body)
+    site = current_app.config["PUBLIC_URL"]
+    if found.letter_id is not None:
+        letter = kept_letter(found.letter_id)
+        return _skeleton(site, found.purpose, letter.language, letter.subject, letter.preheader, letter.body)
+    assert found.template is not None
+    subject, preheader, body = _template(found.template, found.language)
+    return _skeleton(site, found.purpose, found.language, subject, preheader, body)
 
 
 @lru_cache(maxsize=64)
@@ -196,22 +192,22 @@ def _inline_text(token: Token) -> str:
     return "".join(parts)
 
 
-def _assemble(message: Message, purpose: Purpose, skeleton: Skeleton, values: Mapping[str, str], now: datetime) -> bytes:
+def _assemble(found: Sendable, skeleton: Skeleton, values: Mapping[str, str], now: datetime) -> bytes:
     settings = current_app.config["SETTINGS"]
     headers = {
         "From": formataddr((settings.sender_name or settings.site_name, settings.sender)),
-        "To": str(message.contact.address),
+        "To": found.address,
         "Subject": _fill(skeleton.subject, values),
         "Date": format_datetime(now),
-        "Message-ID": message.message_id,
-        **_purpose_headers(message, purpose, values),
+        "Message-ID": found.message_id,
+        **_purpose_headers(found, values),
         "MIME-Version": "1.0",
     }
     for name, value in headers.items():
         if "\r" in value or "\n" in value:
             raise ValueError(f"a line break in the header {name}")
     headers["Subject"] = _header_text(headers["Subject"])
-    boundary = f"=_{message.public_id}"
+    boundary = f"=_{found.public_id}"
     lines = [f"{name}: {value}" for name, value in headers.items()]
     lines += [f'Content-Type: multipart/alternative; boundary="{boundary}"', "", ""]
     head = "\r\n".join(lines).encode("utf-8")
@@ -219,9 +215,9 @@ def _assemble(message: Message, purpose: Purpose, skeleton: Skeleton, values: Ma
     return head + b"".join(_part(boundary, kind, text) for kind, text in parts) + f"--{boundary}--\r\n".encode()
 
 
-def _purpose_headers(message: Message, purpose: Purpose, values: Mapping[str, str]) -> dict[str, str]:
-    domain = current_app.config["MAIL_DOMAIN"]
-    headers = {"Feedback-ID": f"{message.stream.key}:{purpose.value}:courseapp"}
+def _purpose_headers(found: Sendable, values: Mapping[str, str]) -> dict[str, str]:
+    domain, purpose = current_app.config["MAIL_DOMAIN"], found.purpose
+    headers = {"Feedback-ID": f"{found.stream}:{purpose.value}:courseapp"}
     if purpose is not Purpose.MARKETING:
         headers["Auto-Submitted"] = "auto-generated"
     if purpose is not Purpose.SERVICE:  # RFC 2369, RFC 8058, RFC 2919; the label never names a topic

@@ -79,11 +79,42 @@ def _submission() -> sa.UpdateBase:
 
 # Built once, for they are asked for every mail.
 _begin_submitting = _submission()
-_message = (
-    sa.select(Message)
-    .where(Message.id == sa.bindparam("b_id"))
-    .options(joinedload(Message.contact), joinedload(Message.stream), joinedload(Message.letter))
+_sendable = (
+    sa.select(
+        Message.id,
+        Message.public_id,
+        Message.message_id,
+        Message.template,
+        Message.letter_id,
+        Message.fields,
+        Stream.key.label("stream"),
+        Stream.purpose,
+        Contact.public_id.label("contact_public_id"),
+        Contact.address,
+        Contact.first_name,
+        Contact.language,
+    )
+    .join(Stream, Stream.id == Message.stream_id)
+    .join(Contact, Contact.id == Message.contact_id)
+    .where(Message.id.in_(sa.bindparam("b_ids", expanding=True)))
 )
+
+
+def _claiming(service_only: bool) -> Any:
+    """The statement behind `claim`."""
+    moment = Message.due_at.type
+    due = sa.select(Message.id).where(Message.state == State.PENDING, Message.due_at <= sa.bindparam("b_now", type_=moment))
+    if service_only:
+        due = due.where(Message.priority == PRIORITY[Purpose.SERVICE])
+    ordered = due.order_by(Message.priority, Message.due_at, Message.id).limit(sa.bindparam("b_limit", type_=sa.Integer))
+    chosen = ordered.with_for_update(skip_locked=True).cte("chosen")
+    leased = {"state": State.LEASED, "lease_epoch": Message.lease_epoch + 1, "attempts": Message.attempts + 1}
+    statement = sa.update(Message).where(Message.id == chosen.c.id)
+    statement = statement.values(**leased, leased_until=sa.bindparam("b_until", type_=moment))
+    return statement.returning(Message.id, Message.lease_epoch, Message.priority, Message.due_at)
+
+
+_claim_all, _claim_service = _claiming(False), _claiming(True)
 _accepted = (
     sa.update(Message)
     .where(Message.id == sa.bindparam("b_id"), Message.lease_epoch == sa.bindparam("b_epoch"))
@@ -99,6 +130,24 @@ _accepted = (
     )
     .execution_options(synchronize_session=False)
 )
+
+
+@dataclass(frozen=True)
+class Sendable:
+    """All that a message's mail is made of; the text is `template`'s or the letter's."""
+
+    id: int
+    public_id: str
+    message_id: str
+    template: str | None
+    letter_id: int | None
+    fields: dict[str, Any]
+    stream: str
+    purpose: Purpose
+    contact_public_id: str
+    address: str
+    first_name: str | None
+    language: str
 
 
 @dataclass(frozen=True)
@@ -181,31 +230,29 @@ def claim(now: datetime, limit: int, service_only: bool = False) -> list[tuple[i
     The locking CTE keeps to its LIMIT on PostgreSQL (inside IN (…) it may lock more rows); SQLite serialises writers.
     A message whose leases are spent is marked `failed` here: it may be what kills workers.
     """
-    due = sa.select(Message.id).where(Message.state == State.PENDING, Message.due_at <= now)
-    if service_only:
-        due = due.where(Message.priority == PRIORITY[Purpose.SERVICE])
-    chosen = due.order_by(Message.priority, Message.due_at, Message.id).limit(limit).with_for_update(skip_locked=True).cte("chosen")
-    statement = (
-        sa.update(Message)
-        .where(Message.id == chosen.c.id)
-        .values(state=State.LEASED, lease_epoch=Message.lease_epoch + 1, attempts=Message.attempts + 1, leased_until=now + LEASE)
-        .returning(Message.id, Message.lease_epoch, Message.priority, Message.due_at)
-        .execution_options(synchronize_session=False)
-    )
-    rows = sorted(db.session.execute(statement), key=lambda row: (row.priority, row.due_at, row.id))
+    facts = {"b_now": now, "b_limit": limit, "b_until": now + LEASE}
+    db.session.flush()
+    found = db.session.connection().execute(_claim_service if service_only else _claim_all, facts)
+    rows = sorted(found, key=lambda row: (row.priority, row.due_at, row.id))
     return [(row.id, row.lease_epoch) for row in rows]
 
 
-def begin_submitting(message_id: int, epoch: int, now: datetime) -> Message | None:
+def begin_submitting(message_id: int, epoch: int, now: datetime) -> bool:
     """Move a leased message to `submitting` if, at this moment, it may still go; the caller commits before sending.
 
     One statement asks everything that can change while a message waits: suppression, consent, a paused stream, expiry,
-    an event that makes it pointless, erasure. What may not go is marked with its reason, and None returned.
+    an event that makes it pointless, erasure. What may not go is marked with its reason; False.
     """
     facts = {"b_id": message_id, "b_epoch": epoch, "b_now": now, "b_later": now + PAUSED_FOR, "b_until": now + LEASE}
-    if db.session.scalar(_begin_submitting, facts) is not State.SUBMITTING:
-        return None
-    return db.session.scalar(_message, {"b_id": message_id}, execution_options={"populate_existing": True})
+    db.session.flush()
+    return db.session.connection().scalar(_begin_submitting, facts) is State.SUBMITTING
+
+
+def sendables(message_ids: Sequence[int]) -> dict[int, Sendable]:
+    """What the mails of messages are made of, whether they may go or not, by id; one query for a whole batch."""
+    db.session.flush()
+    rows = db.session.connection().execute(_sendable, {"b_ids": list(message_ids)})
+    return {row.id: Sendable(**row._mapping) for row in rows}
 
 
 def note_accepted(message_id: int, epoch: int, now: datetime, fields_kept: dict[str, Any]) -> None:
@@ -213,7 +260,7 @@ def note_accepted(message_id: int, epoch: int, now: datetime, fields_kept: dict[
 
     What an erasure emptied while the mail was on its way stays empty.
     """
-    db.session.execute(_accepted, {"b_id": message_id, "b_epoch": epoch, "b_now": now, "b_fields": fields_kept})
+    db.session.connection().execute(_accepted, {"b_id": message_id, "b_epoch": epoch, "b_now": now, "b_fields": fields_kept})
 
 
 def fields_to_keep(fields: dict[str, Any]) -> dict[str, Any]:

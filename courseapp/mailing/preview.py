@@ -9,6 +9,7 @@ from typing import Any, cast
 from flask import current_app
 
 from courseapp.mailing.models import Message
+from courseapp.mailing.outbox import sendables
 from courseapp.mailing.smtp import file_of_mail
 
 
@@ -33,7 +34,9 @@ def preview_of(message: Message, now: datetime) -> Preview:
     from courseapp.mailing.message import outgoing  # what builds mails is large, and a web process in production builds none
 
     kept = file_of_mail(current_app.config["SETTINGS"], message.public_id)
-    content = kept.read_bytes() if kept.exists() else outgoing(message, now).content if message.contact.address else b""
+    content = kept.read_bytes() if kept.exists() else b""
+    if not content and message.contact.address:
+        content = outgoing(sendables([message.id])[message.id], now).content
     mail = cast(EmailMessage, message_from_bytes(content, policy=cast(Any, policy.default)))
     return Preview(
         id=message.public_id,

@@ -99,7 +99,7 @@ def learner(make: Callable[[], User] = make_user, outcome: Outcome | None = None
 
 def test_what_anyone_may_see(page: "Page", app: Flask) -> None:
     contact = make_user().contact
-    token = mail_token(contact, "course")
+    token = mail_token(contact.public_id, "course")
     db.session.commit()
     paths = {
         "/": "A whole lesson to read now",

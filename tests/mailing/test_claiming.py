@@ -153,9 +153,9 @@ def test_a_worker_whose_lease_was_given_to_another_writes_nothing(app: Flask) ->
     later = NOW + outbox.LEASE + timedelta(seconds=1)
     assert outbox.reap(later) == (1, 0)
     [(_, fresh)] = claim(later, 1)
-    assert outbox.begin_submitting(message_id, fresh, later) is not None
+    assert outbox.begin_submitting(message_id, fresh, later)
     before = all_rows()
-    assert outbox.begin_submitting(message_id, stale, later) is None
+    assert not outbox.begin_submitting(message_id, stale, later)
     outbox.note_accepted(message_id, stale, later, {})
     outbox.note_failed(message_id, stale, later, "late")
     outbox.note_transient(message_id, stale, later, "late")

@@ -72,11 +72,11 @@ def test_what_happens_after_the_claim_still_holds_the_mail_back(
     if happens is be_paused:
         bystander.stream_id = make_message(stream="service").stream_id
     db.session.commit()
-    assert outbox.begin_submitting(message.id, claimed[message.id], NOW) is None
+    assert not outbox.begin_submitting(message.id, claimed[message.id], NOW)
     db.session.refresh(message)
     assert (message.state, message.reason) == (state, reason)
     assert (message.settled_at is None) is (state is State.PENDING)
-    assert outbox.begin_submitting(bystander.id, claimed[bystander.id], NOW) is not None
+    assert outbox.begin_submitting(bystander.id, claimed[bystander.id], NOW)
 
 
 @pytest.mark.parametrize(("happens", "state", "reason"), REASONS)
@@ -101,15 +101,15 @@ def test_a_paused_stream_costs_no_attempt_and_goes_on_where_it_stood(app: Flask)
     assert timedelta(0) < message.due_at - NOW <= timedelta(minutes=10)
     message.stream.paused_at = None
     [(message_id, epoch)] = outbox.claim(message.due_at, 1)
-    assert outbox.begin_submitting(message_id, epoch, message.due_at) is not None
+    assert outbox.begin_submitting(message_id, epoch, message.due_at)
 
 
 def test_an_unconfirmed_address_gets_sign_in_mail_but_no_other_service_mail(app: Flask) -> None:
     contact = make_contact(confirmed=False)
     sign_in, welcome = make_sign_in_mail(contact=contact), make_message(contact, stream="service", template="accounts/welcome")
     claimed = dict(outbox.claim(NOW, 5))
-    assert outbox.begin_submitting(sign_in.id, claimed[sign_in.id], NOW) is not None
-    assert outbox.begin_submitting(welcome.id, claimed[welcome.id], NOW) is None
+    assert outbox.begin_submitting(sign_in.id, claimed[sign_in.id], NOW)
+    assert not outbox.begin_submitting(welcome.id, claimed[welcome.id], NOW)
 
 
 def test_service_mail_needs_no_consent_and_the_others_need_their_own(app: Flask) -> None:
@@ -117,7 +117,7 @@ def test_service_mail_needs_no_consent_and_the_others_need_their_own(app: Flask)
     make_consent(contact, Purpose.COURSE)
     rows = {stream: make_message(contact, stream=stream).id for stream in ("service", "course", "marketing")}
     claimed = dict(outbox.claim(NOW, 5))
-    gone = {stream for stream, message_id in rows.items() if outbox.begin_submitting(message_id, claimed[message_id], NOW) is not None}
+    gone = {stream for stream, message_id in rows.items() if outbox.begin_submitting(message_id, claimed[message_id], NOW)}
     assert gone == {"service", "course"}
 
 
@@ -125,7 +125,7 @@ def test_even_sign_in_mail_does_not_go_to_a_suppressed_address(app: Flask) -> No
     message = make_sign_in_mail("ada@example.org")
     be_suppressed(message)
     [(message_id, epoch)] = outbox.claim(NOW, 1)
-    assert outbox.begin_submitting(message_id, epoch, NOW) is None
+    assert not outbox.begin_submitting(message_id, epoch, NOW)
 
 
 def test_a_consent_given_again_after_a_withdrawal_counts(app: Flask) -> None:
@@ -133,4 +133,4 @@ def test_a_consent_given_again_after_a_withdrawal_counts(app: Flask) -> None:
     be_unsubscribed(message)
     set_consent(message.contact, Purpose.COURSE, True, NOW, "preferences")
     [(message_id, epoch)] = outbox.claim(NOW, 1)
-    assert outbox.begin_submitting(message_id, epoch, NOW) is not None
+    assert outbox.begin_submitting(message_id, epoch, NOW)

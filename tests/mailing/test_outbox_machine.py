@@ -76,7 +76,7 @@ class Outbox(RuleBasedStateMachine):
     @rule(data=st.data())
     def begin(self, data: Any) -> None:
         claim = data.draw(st.sampled_from(self.claims))
-        if outbox.begin_submitting(*claim, self.now) is not None:
+        if outbox.begin_submitting(*claim, self.now):
             self.begun.append(claim)
             self.handed[claim[0]] += 1
 
