@@ -162,9 +162,7 @@ class Pages:
     def growth(self) -> list[Row]:
         """The lesson page with 1,000 learners and with many, in the same run: how much dearer it got."""
         many = self.plan.growth
-        if many > self.plan.learners + 1000:
-            self.ground.prepare("large", many - self.plan.learners - 1000, template="bench")
-        large = "large" if many > self.plan.learners + 1000 else "bench"
+        large = "large" if self.plan.is_large else "bench"
         sides = []
         for name, database in (("growth-large", large), ("growth-small", "small")):
             web = self.ground.app(name, database)

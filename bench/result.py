@@ -22,6 +22,11 @@ class Plan:
         return 40 if self.quick else 120
 
     @property
+    def is_large(self) -> bool:
+        """Whether growth is asked for beyond the learners that are there anyway."""
+        return self.growth > self.learners + 1000
+
+    @property
     def rounds(self) -> int:
         """Measured windows of each side for each number of connections."""
         return 2 if self.quick else 4
