@@ -34,6 +34,7 @@ WAKES = {
     "outbox": "mailing.send_due",
     "news.campaigns": "campaigns.read_news",
     "copies": "learning.build_copies",
+    "uploads": "authoring.work_uploads",
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""
 
@@ -53,6 +54,7 @@ def create_app(**overrides: Any) -> Flask:
         HOME_ENDPOINT="learning.my_courses",  # where signing in leads; accounts stands below learning and may not know
         JOIN_ENDPOINT="learning.join",
         WAKES=WAKES,
+        LARGE_POSTS=frozenset({"authoring.receive"}),  # files; only from those who may send them
         FOREIGN_POSTS=frozenset({"mailing.stop"}),  # RFC 8058: one-click unsubscription comes from the mail program
     )
     init_logs(settings)

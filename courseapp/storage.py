@@ -3,7 +3,7 @@
 Keys are relative paths of our own making (`assets/ab/abc….svg`); nothing a person typed becomes a key.
 """
 
-import shutil
+import contextlib
 from typing import IO, cast
 
 import fsspec
@@ -24,12 +24,22 @@ def keep(key: str, content: bytes) -> None:
         file.write(content)
 
 
-def keep_stream(key: str, content: IO[bytes]) -> None:
-    """Store an open file under `key`, a piece at a time, whole or not at all."""
+def keep_stream(key: str, content: IO[bytes]) -> int:
+    """Store an open file under `key`, a piece at a time, whole or not at all; how many bytes it has."""
     system, path = _locate(key)
     system.makedirs(path.rpartition("/")[0], exist_ok=True)
+    size = 0
     with system.transaction, system.open(path, "wb") as file:
-        shutil.copyfileobj(content, file, 1024 * 1024)
+        while piece := content.read(1024 * 1024):
+            size += file.write(piece)
+    return size
+
+
+def remove(key: str) -> None:
+    """Remove what is stored under `key`; nothing there is fine."""
+    system, path = _locate(key)
+    with contextlib.suppress(FileNotFoundError):
+        system.rm_file(path)
 
 
 def has(key: str) -> bool:

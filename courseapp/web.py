@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, current_app, g, make_response, request, send_file, session
+from flask import Flask, Request, Response, abort, current_app, g, make_response, request, send_file, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import format_date, format_time, get_domain, get_locale, ngettext
 from flask_babel import gettext as _
@@ -25,6 +25,7 @@ from courseapp.config import Settings
 from courseapp.extensions import SAFE_METHODS
 
 _keeping = threading.Lock()
+LARGEST_UPLOAD = 1_000_000_000  # bytes
 FORM_MARK = "form-token-goes-here"
 PAGES_KEPT = 256  # of some 20 KB each
 STATIC = Path(__file__).parent / "static"
@@ -66,6 +67,7 @@ def init_web(app: Flask, settings: Settings) -> None:
     cookies.digest_method = hashlib.sha256  # Flask's is SHA-1, and a Python function: with those hmac is slow
     cookies.get_signing_serializer = lru_cache(cookies.get_signing_serializer)  # type: ignore[method-assign]  # one signer, not one a page
     app.session_interface = cookies
+    app.request_class = RoomyRequest
     app.config.update(
         SESSION_COOKIE_NAME="__Host-session" if secure else "session",
         SESSION_COOKIE_SECURE=secure,
@@ -99,6 +101,21 @@ def init_web(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]  # as above
+
+
+class RoomyRequest(Request):
+    """A request whose body may be large where files are sent by somebody who may send them; everywhere else it stays small."""
+
+    @property
+    def max_content_length(self) -> int | None:
+        """Bytes the whole body may have."""
+        if self.endpoint in current_app.config["LARGE_POSTS"] and current_user.is_authenticated and current_user.has_role("instructor"):
+            return LARGEST_UPLOAD
+        return super().max_content_length
+
+    @max_content_length.setter
+    def max_content_length(self, value: int | None) -> None:
+        self._max_content_length = value
 
 
 def _refuse_foreign_posts(app: Flask) -> None:

@@ -19,6 +19,7 @@ from courseapp.authoring.models import Import
 from courseapp.authoring.reading import CourseDraft, LessonDraft, read_course
 from courseapp.authoring.receiving import MEDIA, receive_folder
 from courseapp.authoring.report import Report, Severity
+from courseapp.authoring.undoing import standing_of
 from courseapp.authoring.validation import refuse_unreviewed_touch, validate
 from courseapp.catalog.copies import want_copies
 from courseapp.catalog.markdown import AssetPlace, Rendered, Surroundings, box_titles, render
@@ -69,9 +70,16 @@ def import_course(
     dry_run: bool = False,
     without_review: bool = False,
     by_user_id: int | None = None,
+    source: str | None = None,
+    report: Report | None = None,
 ) -> Result:
-    """Bring a course folder in. The caller commits where `committed` is True, and rolls back otherwise."""
-    report = Report()
+    """Bring a course folder in. The caller commits where `committed` is True, and rolls back otherwise.
+
+    Args:
+        source: what to call the folder in the record of imports; its name, where nothing is said.
+        report: what was found on the way here, to be gone on with.
+    """
+    report = report or Report()
     draft = read_course(receive_folder(folder, report), report)
     if draft is None:
         return Result(report, Difference())
@@ -89,14 +97,16 @@ def import_course(
     is_released = course is not None and (course.is_published or not publish)
     if difference.is_empty and is_released:
         return Result(report, difference, course)
+    before = standing_of(course) if course is not None else None
     course = writer.write(difference)
     db.session.add(
         Import(
             course_id=course.id,
             by_user_id=by_user_id,
-            source=folder.name,
+            source=source or folder.name,
             changes=difference.as_dict(),
             warnings=report.count(Severity.WARNING),
+            before=before,
             at=now,
         )
     )

@@ -1,11 +1,15 @@
-"""Imports: what was brought in, by whom, and what it changed."""
+"""Imports: what was brought in, by whom, and what it changed. Uploads: what is on its way to becoming one."""
 
+import enum
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from courseapp.columns import BigId, Moment, PrimaryKey
+from courseapp.accounts.models import User
+from courseapp.catalog.models import Course
+from courseapp.columns import BigId, Moment, PrimaryKey, PublicId, enum_of
 from courseapp.extensions import Model
 
 
@@ -21,3 +25,64 @@ class Import(Model):
     changes: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
     warnings: Mapped[int]
     at: Mapped[Moment]
+    # how the course stood before, for undoing; None for imports from before this was kept
+    before: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON, deferred=True)
+    undone_at: Mapped[Moment | None]
+
+
+class UploadState(enum.StrEnum):
+    """Where an upload stands.
+
+    waiting → refused | ready           looked through by the worker
+    ready → accepted → committed        brought in by the worker
+    waiting, ready, accepted → cancelled; waiting, accepted → failed
+    """
+
+    WAITING = "waiting"
+    REFUSED = "refused"
+    READY = "ready"
+    ACCEPTED = "accepted"
+    COMMITTED = "committed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Upload(Model):
+    """Files an instructor has sent, until they are a course or are gone. The files are kept under `storage_key`."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    files: Mapped[list[str]] = mapped_column(sa.JSON)  # names as they were sent, in the order of their storage keys
+    size: Mapped[int] = mapped_column(BigId)
+    state: Mapped[UploadState] = mapped_column(enum_of(UploadState), index=True)
+    publish: Mapped[bool] = mapped_column(default=False)
+    without_review: Mapped[bool] = mapped_column(default=False)
+    stage: Mapped[str | None] = mapped_column(sa.String(20))
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    leased_until: Mapped[Moment | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    report: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON, default=list)
+    difference: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
+    course_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[Moment]
+    finished_at: Mapped[Moment | None]
+
+    by: Mapped[User | None] = relationship()
+    course: Mapped[Course | None] = relationship()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the worker has something to do with it."""
+        return self.state in {UploadState.WAITING, UploadState.ACCEPTED}
+
+    def is_late(self, now: datetime) -> bool:
+        """Whether it has waited so long that the worker may not be running."""
+        return self.is_working and self.leased_until is None and now - self.created_at > timedelta(minutes=2)
+
+    def storage_key(self, index: int) -> str:
+        """Where `storage` keeps its file of that index."""
+        return f"uploads/{self.public_id}/{index}"

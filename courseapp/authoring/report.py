@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 class Severity(enum.StrEnum):
@@ -64,3 +65,12 @@ class Report:
     def as_dicts(self) -> list[dict[str, object]]:
         """For JSON."""
         return [{**asdict(row), "severity": row.severity.value} for row in self.sorted()]
+
+
+def by_file(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Findings as they were kept, grouped by file, files with errors first; notes left out, for they ask nothing of anyone."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["severity"] != Severity.NOTE.value:
+            groups.setdefault(row["file"], []).append(row)
+    return dict(sorted(groups.items(), key=lambda item: (all(row["severity"] != Severity.ERROR.value for row in item[1]), item[0])))

@@ -89,3 +89,9 @@ def lesson_standings(course: Course, today: date) -> list[LessonStanding]:
 def recent_imports(course: Course, limit: int = 20) -> list[Import]:
     """The last imports of a course, newest first."""
     return list(db.session.scalars(sa.select(Import).where(Import.course_id == course.id).order_by(Import.id.desc()).limit(limit)))
+
+
+def learners_half_way(course: Course) -> int:
+    """How many learners take the course and have not finished it."""
+    query = sa.select(sa.func.count()).select_from(Enrolment).where(Enrolment.course_id == course.id, Enrolment.finished_at.is_(None))
+    return db.session.scalar(query) or 0

@@ -76,5 +76,5 @@ def refuse_unreviewed_touch(draft: CourseDraft, report: Report) -> None:
                 lesson.file,
                 0,
                 "This lesson teaches touch and no clinician has reviewed it.",
-                "Have it reviewed, or add --without-review.",
+                "Have it reviewed, or say expressly that it may go without (--without-review).",
             )

@@ -109,21 +109,36 @@ def _end(which: sa.ColumnElement[bool], end: RunEnd, now: datetime) -> None:
 
 
 def runs_due(now: datetime, limit: int) -> Rows[SequenceRun]:
-    """Runs with a step due, the longest-waiting first, locked until the caller commits; another scheduler skips them."""
+    """Runs with a step due, the longest-waiting first, locked until the caller commits; another scheduler skips them.
+
+    Looked for by id alone: mostly nothing is due, and then one look into the index is all.
+    """
+    ids = db.session.scalars(_due, {"b_now": now, "b_limit": limit}).all()
+    if not ids:
+        return []
     query = (
         sa.select(SequenceRun)
-        .join(Sequence, Sequence.id == SequenceRun.sequence_id)
         .options(
             joinedload(SequenceRun.contact),
             joinedload(SequenceRun.course),
             joinedload(SequenceRun.version).joinedload(SequenceVersion.sequence),
         )
-        .where(SequenceRun.next_run_at <= now, Sequence.paused_at.is_(None))
+        .where(SequenceRun.id.in_(ids))
         .order_by(SequenceRun.next_run_at, SequenceRun.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=SequenceRun)
     )
     return db.session.scalars(query, execution_options={"populate_existing": True}).all()
+
+
+_due = (
+    sa.select(SequenceRun.id)
+    .where(
+        SequenceRun.next_run_at <= sa.bindparam("b_now", type_=SequenceRun.next_run_at.type),
+        SequenceRun.sequence_id.not_in(sa.select(Sequence.id).where(Sequence.paused_at.is_not(None))),
+    )
+    .order_by(SequenceRun.next_run_at, SequenceRun.id)
+    .limit(sa.bindparam("b_limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
 
 
 def advance(run: SequenceRun, now: datetime) -> None:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
+from courseapp.authoring import uploads
 from courseapp.contacts import privacy as contacts_privacy
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
@@ -25,7 +26,7 @@ def tidy(now: datetime) -> dict[str, int]:
         "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
         "guests": sa.delete(User).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~last_seen),
     }
-    counts = {"addresses": forget_unconfirmed(now)}
+    counts = {"addresses": forget_unconfirmed(now), "uploads": uploads.sweep(now)}
     for name, statement in deletions.items():
         counts[name] = db.session.execute(statement.execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
     return counts

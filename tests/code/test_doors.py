@@ -31,6 +31,8 @@ ENVIRONMENT = {
 # Who else may touch files, and why. Everything else keeps files through storage.py.
 FILES = {
     "courseapp/authoring/receiving.py": "reads the course folder it imports",
+    "courseapp/authoring/unpacking.py": "lays an uploaded archive out in a temporary folder",
+    "courseapp/authoring/loops.py": "makes and sweeps that temporary folder",
     "courseapp/campaigns/publishing.py": "reads the folder of sequences it publishes",
     "courseapp/mailing/smtp.py": "writes mail to files in embedded mode",
     "courseapp/mailing/preview.py": "shows those files at /outbox",

@@ -1,0 +1,148 @@
+"""Working through uploads: unpack → look through → say what is wrong and what would change; and, once accepted, bring in."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from flask import current_app
+
+from courseapp import storage
+from courseapp.authoring import uploads
+from courseapp.authoring.importing import Result, import_course
+from courseapp.authoring.models import Upload, UploadState
+from courseapp.authoring.report import Report
+from courseapp.authoring.unpacking import Refused, is_archive, lift_single_folder, safe_path, unpack
+from courseapp.extensions import db
+
+log = structlog.get_logger()
+NEWS_EVERY = 0.5  # seconds between two words on progress
+FOLDER = "upload-"
+Clock = Callable[[], datetime]
+
+
+class Cancelled(Exception):
+    """Somebody threw the upload away while it was worked on."""
+
+
+def work_uploads(clock: Clock) -> int:
+    """Work through every upload that waits, a commit for each step; how many were worked on."""
+    count = 0
+    while (upload := uploads.claim(clock())) is not None:
+        db.session.commit()
+        if upload.is_working:
+            _work(upload, clock)
+        count += 1
+    db.session.rollback()
+    return count
+
+
+def _work(upload: Upload, clock: Clock) -> None:
+    report = Report()
+    try:
+        with _folder() as folder:
+            course = _laid_out(upload, folder, report, clock)
+            _look_or_commit(upload, course, report, clock)
+    except Cancelled:
+        db.session.rollback()
+        log.info("upload_cancelled", upload=upload.id)
+    except Refused:
+        db.session.rollback()
+        upload.report = report.as_dicts()
+        uploads.settle(upload, UploadState.REFUSED, clock())
+        db.session.commit()
+    except OSError as error:
+        db.session.rollback()
+        log.warning("upload_not_worked", upload=upload.id, why=error.strerror)
+        report.error("no_space", "", 0, f"The server could not write the files ({error.strerror}).", "Tell its owner, then try again.")
+        upload.report = report.as_dicts()
+        uploads.settle(upload, UploadState.FAILED, clock())
+        db.session.commit()
+    except Exception:  # whatever it is, it is a fact about this upload and must not stop the others; it is tried again
+        db.session.rollback()
+        log.exception("upload_broke", upload=upload.id)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A temporary folder, gone afterwards; what a killed worker left is swept when the next begins."""
+    place = current_app.config["SETTINGS"].data_dir / "tmp"
+    place.mkdir(parents=True, exist_ok=True)
+    for left in place.glob(f"{FOLDER}*"):
+        if time.time() - left.stat().st_mtime > 3600:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=FOLDER, dir=place, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> Path:
+    """The upload's files as a course folder."""
+    upload_id, told = upload.id, [0.0]
+
+    def progress(done: int, total: int) -> None:
+        if time.monotonic() - told[0] > NEWS_EVERY:
+            told[0] = time.monotonic()
+            _tell(upload_id, clock, "unpacking", done, total)
+
+    _tell(upload_id, clock, "unpacking")
+    course = folder / "course"
+    course.mkdir()
+    for index, name in enumerate(upload.files):
+        part = folder / f"{index}.part"
+        with storage.open_stored(upload.storage_key(index)) as source, part.open("wb") as file:
+            shutil.copyfileobj(source, file, 1024 * 1024)
+        if is_archive(name):
+            unpack(name, part, course, report, progress)
+            part.unlink()
+        elif (path := safe_path(name, report)) is not None:
+            target = course / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
+    return lift_single_folder(course)
+
+
+def _look_or_commit(upload: Upload, course: Path, report: Report, clock: Clock) -> None:
+    """Look through what was laid out; where it was accepted, bring it in."""
+    is_accepted = upload.state is UploadState.ACCEPTED
+    _tell(upload.id, clock, "importing" if is_accepted else "checking")
+    result = import_course(
+        course,
+        clock(),
+        publish=upload.publish if is_accepted else True,
+        dry_run=not is_accepted,
+        without_review=upload.without_review if is_accepted else True,
+        by_user_id=upload.by_user_id,
+        source=", ".join(upload.files)[:200],
+        report=report,
+    )
+    if not is_accepted:
+        db.session.rollback()
+    db.session.refresh(upload, with_for_update=True)
+    if not upload.is_working:
+        raise Cancelled
+    _note(upload, result, is_accepted, clock())
+    db.session.commit()
+
+
+def _note(upload: Upload, result: Result, is_accepted: bool, now: datetime) -> None:
+    if result.report.has_errors:
+        db.session.rollback()
+        state = UploadState.REFUSED
+    elif is_accepted:
+        state = UploadState.COMMITTED
+        upload.course_id = result.course.id if result.course is not None else None
+    else:
+        state = UploadState.READY
+        upload.course_id = result.course.id if result.course is not None else None
+    upload.report, upload.difference = result.report.as_dicts(), result.difference.as_dict()
+    uploads.settle(upload, state, now)
+
+
+def _tell(upload_id: int, clock: Clock, stage: str, done: int = 0, total: int = 0) -> None:
+    if not uploads.note_progress(upload_id, clock(), stage, done, total):
+        raise Cancelled
+    db.session.commit()

@@ -1,0 +1,97 @@
+"""Undoing an import as a whole: how a course stood is kept beside each import, and can be put back.
+
+Revisions and stored files are never changed, so how a course stood is a matter of which ones count.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from courseapp.authoring.models import Import
+from courseapp.catalog.copies import want_copies
+from courseapp.catalog.models import Asset, Course, Lesson, Module
+from courseapp.extensions import Model, db, table_of
+from courseapp.journal import events
+
+COURSE = ("title", "language", "edition", "summary", "headline", "article_source", "article_html", "front", "content_hash", "published_at")
+MODULE = ("position", "title", "summary", "retired_at")
+LESSON = ("module_id", "position", "title", "minutes", "shows", "needs_check", "rule", "revision_number", "published_at", "retired_at")
+ASSET = ("public_id", "path", "digest", "media_type", "size", "width", "height", "need", "is_public")
+Facts = dict[str, Any]
+
+
+def standing_of(course: Course) -> Facts:
+    """How a course stands, as JSON: its own fields, and those of its modules, lessons and files by id or path."""
+    return {
+        "course": _facts(course, COURSE),
+        "modules": {str(row.id): _facts(row, MODULE) for row in _rows(Module, course.id)},
+        "lessons": {str(row.id): _facts(row, LESSON) for row in _rows(Lesson, course.id)},
+        "assets": [_facts(row, ASSET) for row in _rows(Asset, course.id)],
+    }
+
+
+def last_import(course_id: int) -> Import | None:
+    """The newest import that still counts, the one that can be undone."""
+    query = sa.select(Import).where(Import.course_id == course_id, Import.undone_at.is_(None))
+    return db.session.scalar(query.order_by(Import.id.desc()).limit(1))
+
+
+def undo(found: Import, now: datetime, by_user_id: int | None) -> bool:
+    """Put the course back to how it stood before its last import; the caller commits. False where another import came since.
+
+    Before its first import a course was not there: undoing that one takes it out of learners' sight and keeps it as a draft.
+    """
+    course = db.session.scalars(sa.select(Course).where(Course.id == found.course_id).with_for_update()).one()
+    last = last_import(course.id)
+    if last is None or last.id != found.id:
+        return False
+    if found.before is None:
+        course.published_at = None
+    else:
+        _put_back(course, found.before, now)
+    course.version, course.changed_at, found.undone_at = course.version + 1, now, now
+    db.session.flush()
+    want_copies(course, now)
+    events.record("import_undone", f"course:{course.id}", now, version=course.version, by_user_id=by_user_id)
+    return True
+
+
+def _put_back(course: Course, before: Facts, now: datetime) -> None:
+    _apply(course, before["course"])
+    for kind, facts in ((Module, before["modules"]), (Lesson, before["lessons"])):
+        for row in _rows(kind, course.id):
+            if str(row.id) in facts:
+                _apply(row, facts[str(row.id)])
+            elif row.retired_at is None:
+                row.retired_at = now  # it came with the import; should it come again, its progress is still there
+    kept = {facts["path"]: facts for facts in before["assets"]}
+    for row in _rows(Asset, course.id):
+        if row.path in kept:
+            _apply(row, kept.pop(row.path))
+        else:
+            db.session.delete(row)
+    for facts in kept.values():
+        row = Asset(course_id=course.id)
+        _apply(row, facts)
+        db.session.add(row)
+
+
+def _rows(kind: type[Any], course_id: int) -> list[Any]:
+    return list(db.session.scalars(sa.select(kind).where(kind.course_id == course_id).order_by(kind.id)))
+
+
+def _facts(row: Model, names: tuple[str, ...]) -> Facts:
+    values = {name: getattr(row, name) for name in names}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def _apply(row: Model, facts: Facts) -> None:
+    columns = table_of(type(row)).c
+    for name, value in facts.items():
+        kind = columns[name].type
+        if value is not None and isinstance(kind, sa.types.TypeDecorator):
+            value = datetime.fromisoformat(value)  # noqa: PLW2901  # UtcDateTime is the one type of ours that JSON does not know
+        elif value is not None and isinstance(kind, sa.Enum) and kind.enum_class is not None:
+            value = kind.enum_class(value)  # noqa: PLW2901  # as above
+        setattr(row, name, value)

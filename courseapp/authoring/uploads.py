@@ -1,0 +1,116 @@
+"""Uploads: taken in, looked through, brought in or thrown away. The looking is the worker's; see `loops.py`."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import IO, Any
+
+import sqlalchemy as sa
+from flask_babel import gettext as _
+from sqlalchemy.orm import joinedload
+
+from courseapp import storage
+from courseapp.accounts.models import User
+from courseapp.authoring.models import Upload, UploadState
+from courseapp.columns import random_public_id
+from courseapp.errors import Refusal
+from courseapp.extensions import db, wake
+
+LEASE = timedelta(minutes=2)  # renewed with each sign of progress
+MOST_ATTEMPTS = 3
+KEPT = timedelta(days=14)  # how long the files of an upload wait for somebody
+MOST = 500  # files of one upload; an archive may hold more
+OPEN = (UploadState.WAITING, UploadState.READY, UploadState.ACCEPTED)
+
+
+def receive(user: User, files: Sequence[tuple[str, IO[bytes]]], now: datetime) -> Upload:
+    """Keep what was sent and have it looked through; the caller commits. Raises Refusal (400, 413) in words."""
+    if not files:
+        raise Refusal(_("Please choose a file first: a ZIP archive, or the files of a course."), 400)
+    if len(files) > MOST:
+        raise Refusal(_("These are more than %(count)s files. Please pack them into one ZIP archive.", count=MOST), 413)
+    upload = Upload(public_id=random_public_id(), by_user_id=user.id, files=[], size=0, state=UploadState.WAITING, created_at=now)
+    for index, (name, content) in enumerate(files):
+        upload.files.append(name[:200])
+        size = storage.keep_stream(upload.storage_key(index), content)
+        upload.size += size
+    db.session.add(upload)
+    db.session.flush()
+    wake("uploads")
+    return upload
+
+
+def upload_of(public_id: str) -> Upload | None:
+    """The upload of an address, or None."""
+    return db.session.scalar(
+        sa.select(Upload).where(Upload.public_id == public_id).options(joinedload(Upload.by), joinedload(Upload.course))
+    )
+
+
+def recent_uploads(before_id: int | None, limit: int) -> Sequence[Upload]:
+    """The newest uploads older than `before_id`."""
+    query = sa.select(Upload).options(joinedload(Upload.by), joinedload(Upload.course))
+    if before_id is not None:
+        query = query.where(Upload.id < before_id)
+    return db.session.scalars(query.order_by(Upload.id.desc()).limit(limit)).all()
+
+
+def accept(upload: Upload, publish: bool, without_review: bool = False) -> bool:
+    """Have an upload that was found good brought in; False where it is no longer waiting for that."""
+    changes = {"state": UploadState.ACCEPTED, "publish": publish, "without_review": without_review, "attempts": 0, "stage": None}
+    if not _move(upload, (UploadState.READY,), **changes):
+        return False
+    wake("uploads")
+    return True
+
+
+def cancel(upload: Upload, now: datetime) -> bool:
+    """Throw an upload away; False where it is brought in already. A worker that is at it notices and stops."""
+    return _move(upload, OPEN, state=UploadState.CANCELLED, finished_at=now)
+
+
+def _move(upload: Upload, allowed: Sequence[UploadState], **changes: Any) -> bool:
+    moved = db.session.execute(sa.update(Upload).where(Upload.id == upload.id, Upload.state.in_(allowed)).values(**changes))
+    db.session.refresh(upload)
+    return bool(moved.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+
+
+def claim(now: datetime) -> Upload | None:
+    """The next upload for the worker, leased; None where there is none. One whose worker died is taken again, three times at most."""
+    is_free = sa.or_(Upload.leased_until.is_(None), Upload.leased_until < now)
+    due = sa.select(Upload).where(Upload.state.in_((UploadState.WAITING, UploadState.ACCEPTED)), is_free)
+    upload = db.session.scalar(due.order_by(Upload.id).limit(1).with_for_update(skip_locked=True))
+    if upload is None:
+        return None
+    upload.attempts += 1
+    if upload.attempts > MOST_ATTEMPTS:
+        settle(upload, UploadState.FAILED, now)
+    else:
+        upload.leased_until = now + LEASE
+    return upload
+
+
+def note_progress(upload_id: int, now: datetime, stage: str, done: int = 0, total: int = 0) -> bool:
+    """Say how far the worker is, and renew its lease; False where the upload was cancelled meanwhile."""
+    working = (Upload.id == upload_id, Upload.state.in_((UploadState.WAITING, UploadState.ACCEPTED)))
+    noted = db.session.execute(sa.update(Upload).where(*working).values(stage=stage, done=done, total=total, leased_until=now + LEASE))
+    return bool(noted.rowcount)  # type: ignore[attr-defined]  # as above
+
+
+def settle(upload: Upload, state: UploadState, now: datetime) -> None:
+    """Note how the worker's part ended."""
+    upload.state, upload.leased_until, upload.stage, upload.done, upload.total = state, None, None, 0, 0
+    if state is not UploadState.READY:
+        upload.finished_at = now
+
+
+def sweep(now: datetime) -> int:
+    """Remove the files of uploads nobody will ask for again; uploads left lying are thrown away. How many were swept."""
+    stale = sa.update(Upload).where(Upload.state.in_(OPEN), Upload.created_at < now - KEPT)
+    db.session.execute(stale.values(state=UploadState.CANCELLED, finished_at=now))
+    ended = sa.select(Upload).where(Upload.finished_at.is_not(None), Upload.size > 0).limit(100)
+    swept = db.session.scalars(ended).all()
+    for upload in swept:
+        for index in range(len(upload.files)):
+            storage.remove(upload.storage_key(index))
+        upload.size = 0
+    return len(swept)
