@@ -18,6 +18,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.authoring.folders import lesson, small_course, write
 from tests.browser import ARGUMENTS, NAMES
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +75,7 @@ def walk(browser: Browser, base: str, staff_link: str) -> list[tuple[str, str, l
     staff.click("main form button[type=submit]")
     staff.wait_for_url("**/learn**")
     mail = newest_mail(staff, base)
+    broken, ready = (upload(staff, base, **more) for more in ({"mistakes": True}, {}))
     before, after, office = cookies_of(beginner), cookies_of(passed), cookies_of(owner)
     return [
         ("landing", "/", []),
@@ -92,6 +94,10 @@ def walk(browser: Browser, base: str, staff_link: str) -> list[tuple[str, str, l
         ("forget", "/forget-device", before),
         ("staff-courses", "/staff/courses", office),
         ("staff-course", "/staff/courses/introduction", office),
+        ("uploads", "/staff/uploads", office),
+        ("upload-refused", broken, office),
+        ("upload-ready", ready, office),
+        ("undo", "/staff/courses/introduction/undo", office),
         ("outbox", "/outbox", []),
         ("mail", mail, []),
         ("pieces", "/pieces", []),
@@ -125,6 +131,24 @@ def pass_check(page: Page, base: str) -> str:
         page.check("input[name=choice][value=no]")
         page.click("main form button[type=submit]:not([name=back])")
     return "/safety-check/outcome"
+
+
+def upload(page: Page, base: str, mistakes: bool = False) -> str:
+    """Upload a small course, sound or with three mistakes, and wait until the worker has looked it through; its page."""
+    with tempfile.TemporaryDirectory() as folder:
+        course = small_course(Path(folder) / "course")
+        if mistakes:
+            write(
+                course,
+                {"01-beginning/01-one.md": lesson("one", "![ ](lost.svg)\n"), "02-doing/01-touch.md": lesson("touch", minutes="long")},
+            )
+        packed = shutil.make_archive(f"{folder}/{'module' if mistakes else 'a-small-course'}", "zip", course)
+        page.goto(f"{base}/staff/uploads")
+        page.set_input_files("input[type=file]", packed)
+        page.click("main form[data-upload] button")
+        page.wait_for_selector("main h2", timeout=60_000)
+        page.wait_for_function("!document.querySelector('[data-follow]')", timeout=60_000)
+    return page.url.removeprefix(base)
 
 
 def newest_mail(page: Page, base: str) -> str:
