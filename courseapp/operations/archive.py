@@ -25,6 +25,7 @@ from courseapp.contacts.address import keyed_hash
 FORMAT = 1
 KIND = "courseapp backup"
 FIRST, LAST = "format.json", "manifest.json"
+TOLD = ("tables", "parts", "missing", "settings")
 PIECE = 1024 * 1024
 LONGEST_LIST = 512 * 1024 * 1024  # bytes of manifest: some four million parts
 COMPRESSION = 3  # of 9: media do not shrink, and rows shrink to a fifth even so
@@ -120,8 +121,7 @@ class Writer:
 
     def finish(self) -> None:
         """Write the manifest and close; without this the file is refused."""
-        told = ("tables", "parts", "missing", "settings")
-        body = json.dumps({name: getattr(self.contents, name) for name in told})
+        body = json.dumps({name: getattr(self.contents, name) for name in TOLD})
         content = json.dumps({"seal": keyed_hash("backup", body), "body": body}).encode()
         info = tarfile.TarInfo(LAST)
         info.size, info.mode = len(content), 0o600
@@ -161,13 +161,13 @@ def verified(file: IO[bytes], tell: Tell) -> Contents:
     contents: Contents | None = None
     found: dict[str, list[Any]] = {}
     rows: dict[str, int] = {}
-    body = ""
+    is_ended = False
     with unbroken():
         for name, part in parts_of(file):
-            if body or name in found:
+            if is_ended or name in found:
                 raise BadBackup(f"The backup holds {name!r} twice or behind its end. It is damaged or was changed.")
             if name == LAST:
-                body = _sealed_body(part.read(LONGEST_LIST), contents)
+                is_ended = _read_manifest(part.read(LONGEST_LIST), contents)
                 continue
             contents = contents or _first_facts(name, part.read(PIECE))
             found[name] = part.finish()
@@ -176,10 +176,8 @@ def verified(file: IO[bytes], tell: Tell) -> Contents:
                 table = rest.partition("/")[0]
                 rows[table] = rows.get(table, 0) + part.lines
             tell(f"looked at {len(found)} parts")
-    if contents is None or not body:
+    if contents is None or not is_ended:
         raise BadBackup("The backup is cut off: its end is missing. Nothing was changed; take another copy.")
-    for name, value in json.loads(body).items():
-        setattr(contents, name, value)
     if found != contents.parts or rows != {name: count for name, count in contents.tables.items() if count}:
         wrong = sorted({*found, *contents.parts} - {name for name in found if found[name] == contents.parts.get(name)})
         raise BadBackup(f"The backup is damaged or was changed, at: {', '.join(wrong[:3]) or 'the number of rows'}.")
@@ -189,23 +187,31 @@ def verified(file: IO[bytes], tell: Tell) -> Contents:
 def _first_facts(name: str, content: bytes) -> Contents:
     try:
         facts = json.loads(content) if name == FIRST else {}
-    except ValueError:
-        facts = {}
-    if facts.get("kind") != KIND:
+        kind, number = facts.get("kind"), facts.get("format")
+    except (ValueError, AttributeError):
+        kind = number = None
+    if kind != KIND:
         raise BadBackup("This is no backup of courseapp: it does not begin like one.")
-    if facts.get("format") != FORMAT:
-        raise BadBackup(
-            f"The backup is of format {facts.get('format')}, and this version reads format {FORMAT}. Use the version that made it."
-        )
-    return Contents(made_at=facts["made_at"], migration=facts["migration"], key=facts["key"])
+    if number != FORMAT:
+        raise BadBackup(f"The backup is of format {number}, and this version reads format {FORMAT}. Use the version that made it.")
+    try:
+        return Contents(str(facts["made_at"]), str(facts["migration"]), str(facts["key"]))
+    except KeyError as error:
+        raise BadBackup("The backup's beginning is damaged.") from error
 
 
-def _sealed_body(content: bytes, contents: Contents | None) -> str:
+def _read_manifest(content: bytes, contents: Contents | None) -> bool:
+    """Fill in what the manifest tells, once its seal is found to fit; under another key that cannot be told. Raises BadBackup."""
     try:
         manifest = json.loads(content)
         body, seal = str(manifest["body"]), str(manifest["seal"])
+        told = json.loads(body)
+        tables, parts, missing, settings = (told[name] for name in TOLD)
     except (ValueError, KeyError, TypeError) as error:
         raise BadBackup("The backup's manifest cannot be read. It is damaged or was changed.") from error
-    if contents is not None and contents.has_own_key and not hmac.compare_digest(seal, keyed_hash("backup", body)):
+    if contents is None:
+        raise BadBackup("This is no backup of courseapp: it does not begin like one.")
+    if contents.has_own_key and not hmac.compare_digest(seal, keyed_hash("backup", body)):
         raise BadBackup("The backup's manifest was changed after it was made: its seal does not fit.")
-    return body
+    contents.tables, contents.parts, contents.missing, contents.settings = tables, parts, missing, settings
+    return True

@@ -65,9 +65,10 @@ def _insert(connection: sa.Connection, table: sa.Table, statement: sa.Insert, ba
         return 0
     try:
         connection.execute(statement, batch)
-    except (sa.exc.DataError, sa.exc.IntegrityError, ValueError) as error:
-        # the database's own words quote the row, and so would say in a terminal or log what is in it
-        raise MisfitRow(f"This database does not take rows of the table {table.name} ({type(error).__name__}).") from None
+    except sa.exc.StatementError as error:
+        # Most of the database's own words quote the row, and so would say in a terminal or a log what is in it.
+        why = str(error.orig) if isinstance(error, sa.exc.OperationalError) else type(error).__name__
+        raise MisfitRow(f"This database does not take rows of the table {table.name} ({why}).") from None
     made = len(batch)
     batch.clear()
     return made
@@ -86,7 +87,8 @@ def _insert_into(table: sa.Table) -> sa.Insert:
 def _readers_of(table: sa.Table) -> dict[str, Callable[[Any], Any] | None]:
     found: dict[str, Callable[[Any], Any] | None] = {}
     for column in table.columns:
-        kind = column.type.python_type
+        plain = column.type.impl_instance if isinstance(column.type, sa.types.TypeDecorator) else column.type
+        kind = plain.python_type
         found[column.key] = kind if issubclass(kind, enum.Enum) else READERS.get(kind)
     return found
 
