@@ -52,7 +52,9 @@ def stored_keys(folder: str = "") -> Iterator[str]:
     system.invalidate_cache()
     folders = [top] if system.exists(top) else []
     while folders:  # not system.walk(), which passes over a folder in silence that it may not read
-        listed = system.ls(folders.pop(), detail=True)
+        here = folders.pop()
+        # an object store may list the folder itself among what is in it
+        listed = [entry for entry in system.ls(here, detail=True) if entry["name"].rstrip("/") != here.rstrip("/")]
         folders += sorted((entry["name"] for entry in listed if entry["type"] == "directory"), reverse=True)
         yield from sorted(entry["name"].removeprefix(root).strip("/") for entry in listed if entry["type"] == "file")
 

@@ -73,11 +73,14 @@ def key_mark(made_at: str) -> str:
 class Hashed:
     """A file that is summed up while it is read."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._sum, self.size, self.lines = file, hashlib.sha256(), 0, 0
+    def __init__(self, file: IO[bytes], tell: Tell | None = None) -> None:
+        self._file, self._tell = file, tell
+        self._sum, self.size, self.lines = hashlib.sha256(), 0, 0
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
+        if self._tell is not None and self.size:
+            self._tell(f"{self.size // 1_000_000} MB of one part")  # which may take long by itself
         return self._seen(self._file.read(size))
 
     def __iter__(self) -> Iterator[bytes]:
@@ -100,8 +103,8 @@ class Hashed:
 class Writer:
     """Writes a backup into an open file, part by part."""
 
-    def __init__(self, file: IO[bytes], contents: Contents) -> None:
-        self.contents = contents
+    def __init__(self, file: IO[bytes], contents: Contents, tell: Tell) -> None:
+        self.contents, self._tell = contents, tell
         self._zip = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=COMPRESSION)
         self._tar = tarfile.open(fileobj=self._zip, mode="w|", format=tarfile.PAX_FORMAT, bufsize=PIECE)  # noqa: SIM115  # closed in finish()
         facts = {"kind": KIND, "format": FORMAT, "made_at": contents.made_at, "migration": contents.migration, "key": contents.key}
@@ -113,7 +116,7 @@ class Writer:
 
     def add_file(self, name: str, file: IO[bytes], size: int) -> None:
         """One part, read from an open file; raises OSError where it ends before its size."""
-        info, hashed = tarfile.TarInfo(name), Hashed(file)
+        info, hashed = tarfile.TarInfo(name), Hashed(file, self._tell)
         info.size, info.mode = size, 0o600
         self._tar.addfile(info, cast(IO[bytes], hashed))
         self._tar.members.clear()  # type: ignore[attr-defined]  # else it keeps each for good
@@ -139,7 +142,7 @@ def unbroken() -> Iterator[None]:
         raise BadBackup("The backup is cut off or damaged. Nothing was changed; take another copy.") from error
 
 
-def parts_of(file: IO[bytes]) -> Iterator[tuple[str, Hashed]]:
+def parts_of(file: IO[bytes], tell: Tell) -> Iterator[tuple[str, Hashed]]:
     """Every part's name and content, in order; the content is to be read before the next is asked for. Raises BadBackup."""
     if file.read(2) != b"\x1f\x8b":
         raise BadBackup("This is no backup of courseapp. If it is encrypted, decrypt it first (see docs/operations.md).")
@@ -150,7 +153,7 @@ def parts_of(file: IO[bytes]) -> Iterator[tuple[str, Hashed]]:
                 content = tar.extractfile(info) if info.isreg() else None
                 if content is None:
                     raise BadBackup(f"The backup holds something that is no file: {info.name!r}. It is damaged or was changed.")
-                yield info.name, Hashed(content)
+                yield info.name, Hashed(content, tell)
                 tar.members.clear()  # type: ignore[attr-defined]  # else it keeps each for good
         while unzipped.read(PIECE):  # to the end, where gzip's own sum stands
             pass
@@ -163,7 +166,7 @@ def verified(file: IO[bytes], tell: Tell) -> Contents:
     rows: dict[str, int] = {}
     is_ended = False
     with unbroken():
-        for name, part in parts_of(file):
+        for name, part in parts_of(file, tell):
             if is_ended or name in found:
                 raise BadBackup(f"The backup holds {name!r} twice or behind its end. It is damaged or was changed.")
             if name == LAST:

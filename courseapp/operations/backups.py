@@ -43,7 +43,8 @@ def create(file: IO[bytes], now: datetime, tell: Tell) -> Contents:
         migration = migration_of(connection)
         if migration != _head():
             raise BadBackup("The tables are not those of this version. Run first: flask --app courseapp db upgrade")
-        writer = Writer(file, Contents(made_at=now.isoformat(), migration=migration or "", key=key_mark(now.isoformat())))
+        made_at = now.isoformat()
+        writer = Writer(file, Contents(made_at, migration or "", key_mark(made_at)), tell)
         writer.contents.settings = settings_named()
         for table in db.metadata.sorted_tables:
             writer.contents.tables[table.name] = 0
@@ -203,7 +204,7 @@ def _empty(connection: sa.Connection) -> None:
 def _take_in(file: IO[bytes], contents: Contents, connection: sa.Connection, tell: Tell) -> None:
     rows = files = 0
     with unbroken():
-        for name, part in parts_of(file):
+        for name, part in parts_of(file, tell):
             folder, _, rest = name.partition("/")
             if folder == "tables":
                 rows += load(connection, _table(rest.partition("/")[0]), part)

@@ -478,3 +478,26 @@ def test_no_secret_of_the_environment_is_in_a_backup(app: Flask, tmp_path: Path)
         content = unzipped.read()
     assert app.config["SECRET_KEY"].encode() not in content
     assert b"SECRET_KEY" in content
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_what_is_stored_is_listed_wherever_it_is_kept(make_app: Callable[..., Flask], tmp_path: Path, kind: str) -> None:
+    address = (tmp_path / "kept").as_uri() if kind == "folder" else f"memory://{tmp_path.name}"
+    with make_app(storage_url=address).app_context():
+        assert list(storage.stored_keys()) == list(storage.stored_keys("erasures")) == []
+        keys = ["assets/ab/abc", "assets/ab/abd", "copies/x.pdf", "erasures/1.json"]
+        for key in keys:
+            storage.keep(key, b"content")
+        assert sorted(storage.stored_keys()) == keys
+        assert list(storage.stored_keys("erasures")) == ["erasures/1.json"]
+
+
+@pytest.mark.one_database
+def test_what_takes_long_says_how_far_it_is(app: Flask, tmp_path: Path) -> None:
+    storage.keep("assets/long", bytes(5_000_000))
+    writing, reading = [], []
+    file = back_up(tmp_path / "all.backup", writing.append)
+    backups.verify(file, reading.append)
+    assert "4 MB of one part" in writing
+    assert "4 MB of one part" in reading
