@@ -20,6 +20,7 @@ from courseapp.accounts.models import User
 from courseapp.catalog.models import Asset, Copy
 from courseapp.config import Settings
 from courseapp.contacts.models import Contact
+from courseapp.contacts.people import rekey_addresses
 from courseapp.extensions import db, snapshot
 from courseapp.mailing.pausing import doubt_what_was_leaving, pause_everything
 from courseapp.operations import erasures
@@ -126,18 +127,19 @@ def verify(path: Path, tell: Tell) -> Contents:
         return verified(file, tell)
 
 
-def restore(path: Path, records: Path | None, now: datetime, tell: Tell) -> tuple[Contents, int]:
+def restore(path: Path, records: Path | None, now: datetime, tell: Tell, any_key: bool = False) -> tuple[Contents, int]:
     """Bring a backup back into an empty installation: what it held, and how many people were erased again. The caller commits.
 
     Args:
         path: the backup's file.
         records: a folder with further records of erasures, such as the old installation's `files/erasures`.
+        any_key: also where SECRET_KEY is another; the seal is not asked then, and known addresses get their hash anew.
 
     Raises BadBackup where the file or the database is not fit for it; then nothing is changed.
     """
     with opened(path) as file:
         contents = verified(file, tell)
-        _check_fit(contents)
+        _check_fit(contents, any_key)
         _prepare_tables()
         connection = db.session.connection()
         _empty(connection)
@@ -149,7 +151,10 @@ def restore(path: Path, records: Path | None, now: datetime, tell: Tell) -> tupl
                 erasures.adopt(records)
             pause_everything(WHY_PAUSED, now)
             doubt_what_was_leaving(WHY_UNCERTAIN, now)
-            return contents, erase_again(now)
+            erased = erase_again(now)
+            if not contents.has_own_key:
+                rekey_addresses()  # after the erasures, whose records hold hashes under the old key
+            return contents, erased
         except (MisfitRow, erasures.UnreadableRecord) as error:
             raise BadBackup(f"{error} The database is as it was.") from error
 
@@ -166,7 +171,7 @@ def _head() -> str:
     return HEAD.read_text().strip()
 
 
-def _check_fit(contents: Contents) -> None:
+def _check_fit(contents: Contents, any_key: bool) -> None:
     if contents.migration > _head():
         raise BadBackup(f"The backup is of a newer version (tables {contents.migration}, here {_head()}). Install that version first.")
     if contents.migration < _head():
@@ -174,7 +179,7 @@ def _check_fit(contents: Contents) -> None:
             f"The backup is of an older version (tables {contents.migration}, here {_head()}). Install the version it was made with, "
             "restore there, then install this one and run: flask --app courseapp db upgrade"
         )
-    if not contents.has_own_key:
+    if not (contents.has_own_key or any_key):
         raise BadBackup(OTHER_KEY)
 
 

@@ -147,10 +147,11 @@ def backup_verify(file: Path) -> None:
 @backup.command("restore")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--erasures", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The old installation's files/erasures.")
-def backup_restore(file: Path, erasures: Path | None) -> None:
+@click.option("--other-secret", is_flag=True, help="The old SECRET_KEY is lost. Whether the file was changed cannot be told then.")
+def backup_restore(file: Path, erasures: Path | None, other_secret: bool) -> None:
     """Bring FILE back into an empty installation, all of it or nothing. Web, worker and beat must not run."""
     with _in_words() as tell:
-        contents, erased = backups.restore(file, erasures, clock.now(), tell)
+        contents, erased = backups.restore(file, erasures, clock.now(), tell, other_secret)
         db.session.commit()
     _describe(contents)
     click.echo(f"Restored. {erased} people who were erased since were erased again.", err=True)

@@ -22,7 +22,9 @@ from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import
 from courseapp.catalog.models import Copy, CopyKind, Course
+from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
+from courseapp.contacts.suppression import is_suppressed
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.mailing import loops
@@ -326,6 +328,25 @@ def test_a_file_of_another_version_or_another_secret_is_refused(
         bring_back(file)
     assert untouched(new)
     assert new.test_cli_runner().invoke(args=["backup", "verify", str(file)]).exit_code == 1
+
+
+def test_with_the_secret_lost_a_backup_comes_back_when_told_to_and_suppressions_hold(
+    app: Flask, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    gone, eve = make_user("gone@example.org"), make_contact("eve@example.org")
+    make_suppression("eve@example.org")
+    file = back_up(tmp_path / "all.backup")
+    old_mac = eve.address_mac
+    erase(gone, gone.contact, NOW)
+    db.session.commit()
+    records = app.config["SETTINGS"].data_dir / "files" / "erasures"
+    new = elsewhere(secret_key="another-another-another-another-another")
+    answer = new.test_cli_runner().invoke(args=["backup", "restore", str(file), "--other-secret", "--erasures", str(records)])
+    assert answer.exit_code == 0
+    assert tables_that_hold("gone@example.org") == []
+    found = db.session.scalars(sa.select(Contact).where(Contact.address.is_not(None))).one()
+    assert found.address_mac == address_mac("eve@example.org") != old_mac
+    assert db.session.scalar(sa.select(is_suppressed(found.address_mac)))
 
 
 def test_a_database_with_people_is_not_restored_into_and_stays_as_it_is(app: Flask, tmp_path: Path) -> None:
