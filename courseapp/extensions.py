@@ -116,6 +116,13 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     )
 
 
+def snapshot() -> sa.Connection:
+    """A connection of its own that sees the database as it stands at its first statement, writes nothing and holds up no writer."""
+    if db.engine.dialect.name == "sqlite":  # in WAL a plain BEGIN is just that
+        return db.engine.connect().execution_options(is_snapshot=True)
+    return db.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
 def table_of(model: type[Model]) -> sa.Table:
     """A model's table, for statements that need no entities and so cost less."""
     return cast(sa.Table, model.__table__)
@@ -234,7 +241,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later loses updates or fails at once on SQLite, whatever the
     # busy_timeout; so all that may write takes the write lock first, and only pages that read do not.
-    reading = has_request_context() and request.method in SAFE_METHODS
+    asked = connection.get_execution_options().get("is_snapshot", False)
+    reading = asked or (has_request_context() and request.method in SAFE_METHODS)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 

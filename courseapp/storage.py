@@ -4,6 +4,7 @@ Keys are relative paths of our own making (`assets/ab/abc….svg`); nothing a pe
 """
 
 import contextlib
+from collections.abc import Iterator
 from typing import IO, cast
 
 import fsspec
@@ -52,6 +53,20 @@ def open_stored(key: str) -> IO[bytes]:
     """The stored file, open for reading; raises FileNotFoundError."""
     system, path = _locate(key)
     return cast(IO[bytes], system.open(path, "rb"))
+
+
+def stored_keys(folder: str = "") -> Iterator[str]:
+    """The keys of all that is stored (under `folder`), a folder at a time; raises OSError where one cannot be listed."""
+    system, top = _locate(folder)
+    root: str = system._strip_protocol(_locate("")[1])
+    system.invalidate_cache()
+    folders = [top] if system.exists(top) else []
+    while folders:  # not system.walk(), which passes over a folder in silence that it may not read
+        here = folders.pop()
+        # an object store may list the folder itself among what is in it
+        listed = [entry for entry in system.ls(here, detail=True) if entry["name"].rstrip("/") != here.rstrip("/")]
+        folders += sorted((entry["name"] for entry in listed if entry["type"] == "directory"), reverse=True)
+        yield from sorted(entry["name"].removeprefix(root).strip("/") for entry in listed if entry["type"] == "file")
 
 
 def is_writable() -> bool:

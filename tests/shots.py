@@ -146,8 +146,9 @@ def upload(page: Page, base: str, mistakes: bool = False) -> str:
         page.goto(f"{base}/staff/uploads")
         page.set_input_files("input[type=file]", packed)
         page.click("main form[data-upload] button")
-        page.wait_for_selector("main h2", timeout=60_000)
-        page.wait_for_function("!document.querySelector('[data-follow]')", timeout=60_000)
+        page.wait_for_url("**/staff/uploads/*")
+        while page.locator("[data-follow]").count():
+            page.wait_for_timeout(200)
     return page.url.removeprefix(base)
 
 

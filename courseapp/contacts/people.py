@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from courseapp.columns import random_public_id
 from courseapp.contacts.address import address_key, address_mac, clean_address
-from courseapp.contacts.models import Contact
-from courseapp.extensions import db, insert_or_find
+from courseapp.contacts.models import Contact, Suppression
+from courseapp.extensions import db, insert_or_find, table_of
 
 
 def contact_for(typed: str, now: datetime, zone: str = "UTC", language: str = "en") -> Contact:
@@ -62,3 +62,20 @@ def forget_address(contact: Contact, now: datetime) -> None:
     """Erase who a contact was; the row stays for the sums of what was sent."""
     contact.address = contact.address_key = contact.address_mac = contact.first_name = None
     contact.erased_at = now
+
+
+def rekey_addresses() -> None:
+    """Give every address its hash under the SECRET_KEY that is set now. Suppressions follow where their address is known."""
+    rows = db.session.execute(sa.select(Contact.id, Contact.address, Contact.address_mac).where(Contact.address.is_not(None)))
+    changes = [{"b_id": row.id, "b_old": row.address_mac, "b_new": address_mac(str(row.address))} for row in rows]
+    contacts, suppressions = table_of(Contact), table_of(Suppression)
+    if changes:
+        connection = db.session.connection()
+        connection.execute(
+            sa.update(contacts).where(contacts.c.id == sa.bindparam("b_id")).values(address_mac=sa.bindparam("b_new")), changes
+        )
+        connection.execute(
+            sa.update(suppressions).where(suppressions.c.address_mac == sa.bindparam("b_old")).values(address_mac=sa.bindparam("b_new")),
+            changes,
+        )
+    db.session.expire_all()

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Sequence
 
 import click
 import structlog
@@ -11,7 +12,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from courseapp import clock
 from courseapp.extensions import db
-from courseapp.mailing import loops, outbox
+from courseapp.mailing import loops, outbox, pausing
+from courseapp.mailing.models import Stream
 
 log = structlog.get_logger()
 DATABASE_REST = 2.0  # seconds until a database that was away is asked again
@@ -57,10 +59,44 @@ def status(as_json: bool) -> None:
     states, oldest, now = outbox.states_of_outbox(), outbox.oldest_due(clock.now()), clock.now()
     waits = round((now - oldest).total_seconds()) if oldest else 0
     if as_json:
-        click.echo(json.dumps({"states": states, "oldest_due_seconds": waits}))
+        paused = {stream.key: stream.paused_why for stream in pausing.paused_streams()}
+        click.echo(json.dumps({"states": states, "oldest_due_seconds": waits, "paused": paused}))
         return
     for state, count in sorted(states.items()):
         click.echo(f"{state:12} {count:8}")
     click.echo(f"The oldest due message has waited {waits} s." if oldest else "Nothing is due.")
+    for stream in pausing.paused_streams():
+        click.echo(f"Paused: {stream.key}. {stream.paused_why or ''} To let it run: flask --app courseapp mail resume {stream.key}")
     if current_app.config["EMBEDDED"]:
         click.echo(f"Mail is written to {current_app.config['SETTINGS'].data_dir / 'mail'}.")
+
+
+@mail.command("resume")
+@click.argument("keys", nargs=-1, metavar="[STREAM]...")
+@click.option("--send-waiting", "waiting", flag_value="send", help="What has waited leaves now.")
+@click.option("--drop-waiting", "waiting", flag_value="drop", help="What has waited is never sent.")
+def resume_command(keys: tuple[str, ...], waiting: str | None) -> None:
+    """Let paused streams run again: those named, or all.
+
+    After a restore the mail that waits may have been sent by the old installation. So where any waits you say what is to become of it.
+    """
+    now = clock.now()
+    streams = pausing.paused_streams(keys)
+    if left := set(keys) - {stream.key for stream in streams}:
+        raise click.ClickException(f"Not paused, or not there: {', '.join(sorted(left))}. See: flask --app courseapp mail status")
+    if not streams:
+        click.echo("No stream is paused.")
+        return
+    count = pausing.waiting_in(streams, now)
+    if count and waiting is None:
+        raise click.ClickException(f"{count} mails wait in {_names(streams)}. Say --send-waiting or --drop-waiting.")
+    if waiting == "drop":
+        pausing.drop_waiting(streams, now)
+    names = _names(streams)
+    pausing.resume(streams, now)
+    db.session.commit()
+    click.echo(f"Running again: {names}. {count} mails {'will not be sent' if waiting == 'drop' else 'leave now'}.")
+
+
+def _names(streams: Sequence[Stream]) -> str:
+    return ", ".join(stream.key for stream in streams)

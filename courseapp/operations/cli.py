@@ -1,9 +1,13 @@
-"""`flask up`, `flask doctor`, `flask privacy …`, `flask synth …`."""
+"""`flask up`, `flask doctor`, `flask backup …`, `flask privacy …`, `flask synth …`."""
 
 import json
 import os
 import socket
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
 from flask import current_app
@@ -15,11 +19,13 @@ from courseapp.accounts.people import user_of_contact
 from courseapp.config import Settings
 from courseapp.contacts.people import contact_of_address
 from courseapp.extensions import db
-from courseapp.operations import embedded, synthetic
+from courseapp.operations import backups, embedded, synthetic
+from courseapp.operations.archive import BadBackup, Contents, Tell
 from courseapp.operations.health import diagnosis
 from courseapp.operations.people import erase, export
 
 privacy = AppGroup("privacy", help="What is held about a person, and forgetting it.")
+backup = AppGroup("backup", help="Everything in one file: made, looked at, brought back.")
 synth = AppGroup("synth", help="Synthetic data, for trying and measuring.")
 
 
@@ -107,6 +113,81 @@ def erase_command(email: str, yes: bool) -> None:
     click.echo("Forgotten.")
 
 
+@backup.command("create")
+@click.argument("file")
+@click.option("--replace", is_flag=True, help="Write over a file of this name.")
+def backup_create(file: str, replace: bool) -> None:
+    """Write everything into FILE, while people go on working; `-` writes to standard output, for age or gpg.
+
+    Ends with 1 where the database names files that the storage does not hold; the backup is written all the same.
+    """
+    with _in_words() as tell:
+        if file == "-":
+            contents = backups.create(sys.stdout.buffer, clock.now(), tell)
+        else:
+            with backups.new_file(Path(file), replace) as opened:
+                contents = backups.create(opened, clock.now(), tell)
+    _describe(contents)
+    if contents.missing:
+        sys.exit(1)
+
+
+@backup.command("verify")
+@click.argument("file", type=click.Path(path_type=Path))
+def backup_verify(file: Path) -> None:
+    """Read FILE to its end and say whether it is whole. Changes nothing."""
+    with _in_words() as tell:
+        contents = backups.verify(file, tell)
+    _describe(contents)
+    if not contents.has_own_key:
+        raise click.ClickException(f"Every part is as the file says; but: {backups.OTHER_KEY}")
+    click.echo("The backup is whole.", err=True)
+
+
+@backup.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--erasures", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The old installation's files/erasures.")
+@click.option("--other-secret", is_flag=True, help="The old SECRET_KEY is lost. Whether the file was changed cannot be told then.")
+def backup_restore(file: Path, erasures: Path | None, other_secret: bool) -> None:
+    """Bring FILE back into an empty installation, all of it or nothing. Web, worker and beat must not run."""
+    with _in_words() as tell:
+        contents, erased = backups.restore(file, erasures, clock.now(), tell, other_secret)
+        db.session.commit()
+    _describe(contents)
+    click.echo(f"Restored. {erased} people who were erased since were erased again.", err=True)
+    click.echo("No mail leaves until you say so: flask --app courseapp mail resume --help, and docs/operations.md", err=True)
+
+
+@contextmanager
+def _in_words() -> Iterator[Tell]:
+    """Say how far it is, once a second; what is wrong with a backup ends the command in words."""
+    told = time.monotonic()
+
+    def tell(words: str) -> None:
+        nonlocal told
+        if time.monotonic() - told >= 1:
+            told = time.monotonic()
+            click.echo(f"… {words}", err=True)
+
+    try:
+        yield tell
+    except BadBackup as error:
+        db.session.rollback()
+        raise click.ClickException(str(error)) from error
+
+
+def _describe(contents: Contents) -> None:
+    """What a backup holds and what it does not; on standard error, for the backup may go to standard output."""
+    click.echo(f"Of {contents.made_at}, tables {contents.migration}: {contents.rows} rows, {contents.files} files.", err=True)
+    click.echo(
+        f"Settings are not in it. Set where it is restored: {', '.join(contents.settings)} (SECRET_KEY exactly as it was; "
+        "in embedded mode it stands in DATA_DIR/secret_key).",
+        err=True,
+    )
+    if contents.missing:
+        click.echo(f"{len(contents.missing)} files are missing from the storage, such as {contents.missing[0]}", err=True)
+
+
 @synth.command("learners")
 @click.argument("count", type=click.IntRange(1, 5_000_000))
 def synth_learners(count: int) -> None:
@@ -119,4 +200,4 @@ def synth_learners(count: int) -> None:
             bar.update(made)
 
 
-COMMANDS = (up, doctor, privacy, synth, database)
+COMMANDS = (up, doctor, backup, privacy, synth, database)

@@ -8,10 +8,12 @@ from courseapp.accounts.models import User
 from courseapp.campaigns import privacy as campaigns
 from courseapp.contacts import privacy as contacts
 from courseapp.contacts.models import Contact
+from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.journal import privacy as journal
 from courseapp.learning import privacy as learning
 from courseapp.mailing import privacy as mailing
+from courseapp.operations import erasures
 
 
 def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
@@ -29,7 +31,26 @@ def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
 
 
 def erase(user: User | None, contact: Contact | None, now: datetime) -> None:
-    """Forget a person everywhere; only sums and the hash of a suppressed address stay. The caller commits."""
+    """Forget a person everywhere; only sums and the hash of a suppressed address stay. The caller commits.
+
+    A record that tells nobody who it was is kept, so that a restored backup does not bring them back.
+    """
+    erasures.note(user, contact, now)
+    _forget(user, contact, now)
+
+
+def erase_again(now: datetime) -> int:
+    """Forget all those of whose erasure a record is stored and whom the database holds nevertheless; how many."""
+    count = 0
+    for erasure in erasures.known():
+        for user, contact in erasures.still_here(erasure):
+            _forget(user, contact, now)
+            db.session.flush()
+            count += 1
+    return count
+
+
+def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
     journal.erase(subjects_of(user, contact))
     if contact is not None:
         campaigns.erase(contact.id)

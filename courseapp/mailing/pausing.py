@@ -1,0 +1,86 @@
+"""Holding mail back as a whole, and letting it go again. A paused stream keeps its mail; nothing is lost by pausing."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from courseapp.extensions import db
+from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.outbox import MOST_ATTEMPTS, PAUSED_FOR
+from courseapp.mailing.streams import STANDARD, make_stream
+
+
+def pause_everything(why: str, now: datetime) -> None:
+    """Pause every stream, also those that would be made on first use. What was paused already keeps its own reason."""
+    for key in STANDARD:
+        make_stream(key)
+    db.session.execute(
+        sa.update(Stream)
+        .where(Stream.paused_at.is_(None))
+        .values(paused_at=now, paused_why=why)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def doubt_what_was_leaving(why: str, now: datetime) -> int:
+    """Mark what somebody held or was sending as uncertain for good; how many.
+
+    The attempts count as spent: what `reap` finds uncertain of service mail with attempts left, it would send once more.
+    """
+    spent = {"attempts": MOST_ATTEMPTS, "leased_until": None, "lease_epoch": Message.lease_epoch + 1}
+    held = Message.state.in_((State.LEASED, State.SUBMITTING))
+    doubted = db.session.execute(
+        sa.update(Message)
+        .where(held)
+        .values(state=State.UNCERTAIN, reason=why, settled_at=now, **spent)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.execute(
+        sa.update(Message)
+        .where(Message.state == State.UNCERTAIN, Message.attempts < MOST_ATTEMPTS)
+        .values(attempts=MOST_ATTEMPTS)
+        .execution_options(synchronize_session=False)
+    )
+    return int(doubted.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+
+
+def paused_streams(keys: Sequence[str] = ()) -> Sequence[Stream]:
+    """The paused ones among the streams of these keys, or among all."""
+    query = sa.select(Stream).where(Stream.paused_at.is_not(None)).order_by(Stream.id)
+    return db.session.scalars(query.where(Stream.key.in_(keys)) if keys else query).all()
+
+
+def waiting_in(streams: Sequence[Stream], now: datetime) -> int:
+    """How many mails would leave at once if these streams ran again."""
+    return db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(_waits_in(streams, now))) or 0
+
+
+def drop_waiting(streams: Sequence[Stream], now: datetime) -> int:
+    """Skip what waits in these streams, for good; how many. What is due later stays."""
+    dropped = db.session.execute(
+        sa.update(Message)
+        .where(_waits_in(streams, now))
+        .values(state=State.SKIPPED, reason="dropped when the stream was resumed", settled_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    return int(dropped.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+
+
+def resume(streams: Sequence[Stream], now: datetime) -> None:
+    """Let these streams run; what waits in them is due now. The caller commits."""
+    for stream in streams:
+        stream.paused_at = stream.paused_why = None
+    db.session.execute(
+        sa.update(Message)
+        .where(_waits_in(streams, now), Message.due_at > now)
+        .values(due_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool]:
+    # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once.
+    was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + PAUSED_FOR)
+    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off))
+    return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)

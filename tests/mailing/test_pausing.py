@@ -1,0 +1,66 @@
+"""A paused stream keeps its mail; resuming it says what becomes of what has waited."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from courseapp import clock
+from courseapp.extensions import db
+from courseapp.mailing import outbox, pausing
+from courseapp.mailing.models import Message, State, Stream
+from tests.conftest import NOW
+from tests.factories import make_message
+from tests.mailing.conftest import make_course_mail, make_sign_in_mail
+
+
+def paused(*streams: str) -> list[str]:
+    """The keys of the paused streams among these, or all."""
+    return [stream.key for stream in pausing.paused_streams(streams)]
+
+
+def test_everything_is_paused_also_what_would_be_made_on_first_use(app: Flask, drain: Callable[..., object]) -> None:
+    message = make_course_mail()
+    message.stream.paused_at, message.stream.paused_why = NOW, "The list is being checked."
+    pausing.pause_everything("Restored.", NOW)
+    assert set(paused()) == {"sign-in", "service", "course", "marketing"}
+    assert {row.key: row.paused_why for row in db.session.query(Stream)}["course"] == "The list is being checked."
+    drain()
+    assert db.session.get_one(Message, message.id).state is State.PENDING
+
+
+@pytest.mark.parametrize("state", [State.LEASED, State.SUBMITTING, State.UNCERTAIN])
+def test_what_is_in_doubt_after_a_restore_is_not_sent_by_the_reaper_either(app: Flask, state: State) -> None:
+    message = make_sign_in_mail(state=state, attempts=1)
+    pausing.doubt_what_was_leaving("Restored.", NOW)
+    outbox.reap(clock.now())
+    db.session.commit()
+    assert db.session.get_one(Message, message.id).state is State.UNCERTAIN
+
+
+@pytest.mark.parametrize(("option", "state"), [("--send-waiting", State.ACCEPTED), ("--drop-waiting", State.SKIPPED)])
+def test_what_has_waited_is_sent_or_dropped_as_is_said(app: Flask, drain: Callable[..., object], option: str, state: State) -> None:
+    message, later = make_course_mail(), make_message(due_at=NOW.replace(year=2027))
+    pausing.pause_everything("Restored.", NOW)
+    drain()  # a worker meets it, and puts it off
+    runner = app.test_cli_runner()
+    refused = runner.invoke(args=["mail", "resume"])
+    assert refused.exit_code == 1
+    assert "1 mails wait in course, sign-in, service, marketing" in refused.output
+    assert "Paused: course. Restored." in runner.invoke(args=["mail", "status"]).output
+    assert runner.invoke(args=["mail", "resume", option]).exit_code == 0
+    drain()
+    db.session.expire_all()
+    assert [db.session.get_one(Message, row.id).state for row in (message, later)] == [state, State.PENDING]
+    assert paused() == []
+
+
+def test_one_stream_runs_again_and_the_others_wait(app: Flask) -> None:
+    pausing.pause_everything("Restored.", NOW)
+    db.session.commit()
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["mail", "resume", "sign-in"]).exit_code == 0
+    assert set(paused()) == {"service", "course", "marketing"}
+    again = runner.invoke(args=["mail", "resume", "sign-in", "nonsense"])
+    assert again.exit_code == 1
+    assert "nonsense, sign-in" in again.output
