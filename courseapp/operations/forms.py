@@ -3,6 +3,7 @@
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, EmailField, SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Length, Optional, Regexp
 
 from courseapp.operations.models import QuestionKind
@@ -36,7 +37,7 @@ class AskForm(FlaskForm):
 
     kind = SelectField(
         _l("What is it about?"),
-        choices=[(kind.value, words) for kind, words in KIND_WORDS.items() if kind is not QuestionKind.LESSON],
+        choices=[SelectChoice(kind.value, words) for kind, words in KIND_WORDS.items() if kind is not QuestionKind.LESSON],
         default=QuestionKind.OTHER.value,
     )
     text = TextAreaField(

@@ -118,9 +118,7 @@ def forget_questions(user: User | None, contact: Contact | None, now: datetime) 
 
 def forget_answered(now: datetime) -> int:
     """Delete questions whose answer is long past; how many."""
-    done = db.session.execute(
-        sa.delete(Question).where(Question.answered_at < now - KEPT).execution_options(synchronize_session=False)
-    )
+    done = db.session.execute(sa.delete(Question).where(Question.answered_at < now - KEPT).execution_options(synchronize_session=False))
     return int(done.rowcount)  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
 
 

@@ -179,7 +179,7 @@ def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, An
     """What is held about a person, without what staff may not see; the person alone can take all of it away."""
     _note(person, "staff_exported", staff, now)
     whole = export(person.user, person.contact)
-    given = {name: whole[name] for name in ("account", "contact", "mails", "sequences") if name in whole}
+    given: dict[str, Any] = {name: whole[name] for name in ("account", "contact", "mails", "sequences") if name in whole}
     if person.user is not None:
         given["courses"] = [
             {"title": row.title, "started_at": row.started_at.isoformat(), "standing": row.standing.value}
