@@ -21,10 +21,12 @@ from courseapp.mailing.outbox import enqueue
 LIFETIME = timedelta(hours=24)
 
 
-def ask_to_move(user: User, typed: str, now: datetime) -> None:
+def ask_to_move(user: User, typed: str, now: datetime, *, old_is_lost: bool = False) -> None:
     """Mail a link to the present and to the wished address. Raises Refusal (400).
 
     Whether the wished address has an account shows only to its own reader, so that nobody learns who is a member.
+    With `old_is_lost` the new address alone is asked: staff were told that nobody reads the old one any more, and whoever
+    says so here tells the old one too.
     """
     address = clean_address(typed)
     contact = user.contact
@@ -41,11 +43,12 @@ def ask_to_move(user: User, typed: str, now: datetime) -> None:
             new_contact_id=wished.id,
             old_token_hash=hash_of_token(tokens["old"]),
             new_token_hash=hash_of_token(tokens["new"]),
+            old_confirmed_at=now if old_is_lost else None,
             created_at=now,
             expires_at=now + LIFETIME,
         )
     )
-    for side, receiver in (("old", contact), ("new", wished)):
+    for side, receiver in (("old", contact), ("new", wished))[old_is_lost:]:
         enqueue(
             dedupe_key=f"service:address-{side}:{hash_of_token(tokens[side])[:40]}",
             stream="sign-in",

@@ -130,3 +130,8 @@ class AddressChange(Model):
 
     user: Mapped[User] = relationship()
     new_contact: Mapped[Contact] = relationship()
+
+    @property
+    def is_old_lost(self) -> bool:
+        """Whether staff answered for the old address, because nobody can read it any more."""
+        return self.old_confirmed_at == self.created_at

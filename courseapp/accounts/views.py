@@ -352,6 +352,7 @@ def address_change_page(token: str, finished: bool = False) -> Response | str:
         old_hint=address_hint(change.user.contact.address if change.user.contact else None),
         new_hint=address_hint(change.new_contact.address),
         side=side,
+        old_is_lost=change.is_old_lost,
         own_confirmed=(change.old_confirmed_at if side == "old" else change.new_confirmed_at) is not None,
         other_confirmed=(change.new_confirmed_at if side == "old" else change.old_confirmed_at) is not None,
         finished=finished or change.finished_at is not None,

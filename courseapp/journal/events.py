@@ -1,6 +1,6 @@
 """Recording what happened, and reading it later."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +45,11 @@ def unread(reader: str, limit: int) -> Sequence[tuple[Receipt, Event]]:
         .with_for_update(skip_locked=True, of=Receipt)
     )
     return [(receipt, event) for receipt, event in rows]
+
+
+def history_of(subjects: Sequence[str], types: Collection[str]) -> Sequence[Event]:
+    """What happened of some types about some subjects, newest first."""
+    return db.session.scalars(sa.select(Event).where(Event.subject.in_(subjects), Event.type.in_(types)).order_by(Event.id.desc())).all()
 
 
 def has_happened(type: Any, subject: Any) -> sa.Exists:

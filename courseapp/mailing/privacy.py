@@ -1,5 +1,6 @@
 """What mailing holds about a person."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,12 +25,21 @@ def export(contact_id: int) -> list[dict[str, Any]]:
 
 def erase(contact_id: int, now: datetime) -> None:
     """Wipe what fills the mails in, and files they were written to; what has not left is skipped. The rows stay, for the sums."""
-    for name in db.session.scalars(sa.select(Message.public_id).where(Message.contact_id == contact_id)):
+    _wipe(Message.contact_id == contact_id, now)
+
+
+def erase_named(dedupe_keys: Sequence[str], now: datetime) -> None:
+    """Wipe mails that speak of somebody but went to others, as `erase` does."""
+    _wipe(Message.dedupe_key.in_(dedupe_keys), now)
+
+
+def _wipe(theirs: sa.ColumnElement[bool], now: datetime) -> None:
+    for name in db.session.scalars(sa.select(Message.public_id).where(theirs)):
         file_of_mail(current_app.config["SETTINGS"], name).unlink(missing_ok=True)
     waiting = Message.state.in_((State.PENDING, State.LEASED))
     db.session.execute(
         sa.update(Message)
-        .where(Message.contact_id == contact_id)
+        .where(theirs)
         .values(
             fields={},
             settled_at=sa.case((waiting, now), else_=Message.settled_at),

@@ -1,10 +1,13 @@
 """A person as a whole: what every room holds about them, and forgetting it. Each room is called by name."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
+
 from courseapp.accounts import privacy as accounts
-from courseapp.accounts.models import User
+from courseapp.accounts.models import AddressChange, User
 from courseapp.campaigns import privacy as campaigns
 from courseapp.contacts import privacy as contacts
 from courseapp.contacts.models import Contact
@@ -14,6 +17,7 @@ from courseapp.journal import privacy as journal
 from courseapp.learning import privacy as learning
 from courseapp.mailing import privacy as mailing
 from courseapp.operations import erasures
+from courseapp.operations.questions import export_questions, forget_questions
 
 
 def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
@@ -26,6 +30,7 @@ def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)
         held["sequences"] = campaigns.export(contact.id)
+    held["questions"] = export_questions(user, contact)
     held["events"] = journal.export(subjects_of(user, contact))
     return held
 
@@ -52,6 +57,11 @@ def erase_again(now: datetime) -> int:
 
 def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
     journal.erase(subjects_of(user, contact))
+    forget_questions(user, contact, now)
+    for wished in wished_addresses(user):
+        mailing.erase(wished.id, now)
+        accounts.erase(None, wished.id)
+        contacts.erase(wished, now)
     if contact is not None:
         campaigns.erase(contact.id)
         mailing.erase(contact.id, now)
@@ -61,6 +71,16 @@ def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
     if contact is not None:
         contacts.erase(contact, now)
     events.record("person_erased", "erased", now)
+
+
+def wished_addresses(user: User | None) -> Sequence[Contact]:
+    """Addresses a person asked to move to and nobody has confirmed: theirs too, where no account stands behind them."""
+    if user is None:
+        return []
+    theirs = sa.select(AddressChange.new_contact_id).where(AddressChange.user_id == user.id, AddressChange.finished_at.is_(None))
+    has_account = sa.select(User.id).where(User.contact_id == Contact.id).exists()
+    is_free = (Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), ~has_account)
+    return db.session.scalars(sa.select(Contact).where(Contact.id.in_(theirs), *is_free)).all()
 
 
 def subjects_of(user: User | None, contact: Contact | None) -> list[str]:

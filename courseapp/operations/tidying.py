@@ -11,6 +11,7 @@ from courseapp.contacts import privacy as contacts_privacy
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.mailing import privacy as mailing
+from courseapp.operations.questions import forget_answered
 
 REQUESTS = timedelta(days=2)
 IDLE_GUESTS = timedelta(days=120)
@@ -18,7 +19,7 @@ UNCONFIRMED = timedelta(days=14)
 
 
 def tidy(now: datetime) -> dict[str, int]:
-    """Delete spent sign-in requests, ended sessions, and guests nobody can come back to; how many of each."""
+    """Delete spent sign-in requests, ended sessions, long answered questions, and guests nobody can come back to; how many of each."""
     last_seen = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
     deletions = {
         "requests": sa.delete(SignInRequest).where(SignInRequest.created_at < now - REQUESTS),
@@ -26,7 +27,7 @@ def tidy(now: datetime) -> dict[str, int]:
         "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
         "guests": sa.delete(User).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~last_seen),
     }
-    counts = {"addresses": forget_unconfirmed(now), "uploads": uploads.sweep(now)}
+    counts = {"addresses": forget_unconfirmed(now), "questions": forget_answered(now), "uploads": uploads.sweep(now)}
     for name, statement in deletions.items():
         counts[name] = db.session.execute(statement.execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
     return counts

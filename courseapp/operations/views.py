@@ -1,27 +1,45 @@
-"""Health for machines; export and forgetting for people; the pieces of the design in development."""
+"""Health for machines; export and forgetting for people; asking, and support by staff; the pieces of the design in development."""
 
 import hmac
 import json
+from collections.abc import Callable
+from typing import Any
 
-from flask import Blueprint, abort, current_app, jsonify, make_response, redirect, render_template, request, session
+import structlog
+from flask import Blueprint, abort, current_app, flash, jsonify, make_response, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
 from flask_login import current_user, logout_user
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.wrappers import Response
 
 from courseapp import clock
-from courseapp.accounts.access import need_session
+from courseapp.accounts.access import need_role, need_session
+from courseapp.accounts.models import Role, User
 from courseapp.accounts.sessions import end_session
+from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.learning.joining import titles_done
+from courseapp.learning.reading import Reading, reading_of, state_of
+from courseapp.operations import questions as asked
+from courseapp.operations import support as supporting
+from courseapp.operations.forms import AskForm, EraseForm, FindForm, MoveForm, ReportForm
 from courseapp.operations.health import readiness
 from courseapp.operations.metrics import exposition
+from courseapp.operations.models import QuestionKind
 from courseapp.operations.people import erase, export
 
 machines = Blueprint("health", __name__)
 pages = Blueprint("operations", __name__)
-BLUEPRINTS = (machines, pages)
+asking = Blueprint("asking", __name__)
+support = Blueprint("support", __name__)
+BLUEPRINTS = (machines, pages, asking, support)
 limiter.exempt(machines)
 pages.before_request(need_session)
+support.before_request(need_role(Role.OWNER))
+PAGE = 30
+log = structlog.get_logger()
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+few_questions: Decorator = limiter.shared_limit("6 per hour; 20 per day", scope="ask", methods=["POST"])
 
 
 @machines.get("/healthz")
@@ -79,10 +97,245 @@ def forget() -> Response:
 def export_data() -> Response:
     """Everything that is held about this person, as a file."""
     user = current_user._get_current_object()
-    answer = make_response(json.dumps(export(user, user.contact), ensure_ascii=False, indent=1))
+    return json_file(export(user, user.contact), "your-data.json")
+
+
+@pages.get("/account/staff")
+def staff_actions() -> str:
+    """What staff did with one's account."""
+    user = current_user._get_current_object()
+    return render_template("operations/staff_actions.html", actions=supporting.actions_on(user, user.contact))
+
+
+# Asking
+
+
+@asking.get("/ask")
+def ask() -> str:
+    """A short form, for whoever comes."""
+    return ask_page(AskForm(formdata=None))
+
+
+def ask_page(form: AskForm) -> str:
+    """The form, with what was wrong in it."""
+    known = current_user.contact.address if current_user.is_authenticated and not current_user.is_guest else None
+    return render_template("operations/ask.html", form=form, known_address=known)
+
+
+@asking.post("/ask")
+@few_questions
+def send_question() -> Response | str:
+    """Keep the question, and have it mailed."""
+    form = AskForm()
+    if not form.validate():
+        return ask_page(form)
+    user = current_user._get_current_object() if current_user.is_authenticated else None
+    try:
+        asked.ask(QuestionKind(form.kind.data), form.text.data, clock.now(), user=user, typed_address=form.address.data or "")
+    except Refusal as refusal:
+        form.address.errors = [refusal.words]
+        return ask_page(form)
+    db.session.commit()
+    flash(_("Thank you. Your question is with us."), "good")
+    return redirect(url_for("asking.ask"), 303)
+
+
+def open_lesson(public_id: str) -> Reading:
+    """A lesson that is open to the person of this request; else they are asked to sign in, or there is nothing (404)."""
+    if (refused := need_session()) is not None:
+        abort(refused)
+    state = state_of(current_user._get_current_object(), public_id, clock.now()) or abort(404)
+    reading = reading_of(state)
+    if reading.is_locked:
+        abort(404)
+    return reading
+
+
+@asking.get("/lessons/<id>/report")
+def report_lesson(id: str) -> str:
+    """What is wrong in a lesson, asked of whoever can open it."""
+    return report_page(open_lesson(id), ReportForm(formdata=None))
+
+
+def report_page(reading: Reading, form: ReportForm) -> str:
+    """The form, with what was wrong in it."""
+    return render_template("operations/report.html", form=form, lesson=reading.row)
+
+
+@asking.post("/lessons/<id>/report")
+@few_questions
+def send_report(id: str) -> Response | str:
+    """Keep the report, and have it mailed without a name."""
+    reading, form = open_lesson(id), ReportForm()
+    if not form.validate():
+        return report_page(reading, form)
+    asked.report_error(reading.row.lesson_id, reading.row.title, form.text.data, clock.now(), current_user._get_current_object())
+    db.session.commit()
+    flash(_("Thank you. We will look at it."), "good")
+    return redirect(url_for("learning.lesson", id=id), 303)
+
+
+# Support, for the owner
+
+
+@support.get("/staff/people")
+def people() -> str:
+    """The one way in: a whole address."""
+    return render_template("operations/people.html", form=FindForm(formdata=None))
+
+
+@support.post("/staff/people")
+@limiter.limit("60 per hour", methods=["POST"])
+def find_person() -> Response | str:
+    """Find by exact address. A POST, so that no address stands in a log or a browser's history."""
+    form = FindForm()
+    if form.validate():
+        found = supporting.person_of_address(form.address.data, staff(), clock.now())
+        if found is not None:
+            db.session.commit()
+            return redirect(url_for("support.person", id=found.contact.public_id), 303)
+        form.address.errors = [_("Nobody is known by exactly this address.")]
+    return render_template("operations/people.html", form=form)
+
+
+def staff() -> User:
+    """Who supports, in this request."""
+    user: User = current_user._get_current_object()
+    return user
+
+
+def supported(public_id: str) -> supporting.Person:
+    """The person of an address; 404 where there is none."""
+    return supporting.person_of(public_id) or abort(404)
+
+
+@support.get("/staff/people/<id>")
+def person(id: str) -> str:
+    """What staff may see of a person, and what they may do."""
+    return person_page(supported(id), MoveForm(formdata=None))
+
+
+def person_page(found: supporting.Person, form: MoveForm) -> str:
+    """The page of a person, with what was wrong in its form."""
+    return render_template("operations/person.html", person=found, sight=supporting.sight_of(found), form=form)
+
+
+def done(found: supporting.Person, act: str, words: str) -> Response:
+    """Commit, say in the log who did what, and back to the person."""
+    db.session.commit()
+    log.info("staff_acted", act=act, staff=staff().id)
+    flash(words, "good")
+    return redirect(url_for("support.person", id=found.contact.public_id), 303)
+
+
+@support.post("/staff/people/<id>/link")
+@limiter.limit("5 per 15 minutes; 20 per day", key_func=lambda: f"link:{request.view_args}", methods=["POST"])
+def send_link(id: str) -> Response:
+    """Mail them a link to sign in."""
+    found = supported(id)
+    supporting.send_link(found, staff(), clock.now())
+    return done(found, "link", _("A link is on its way. It works once, for 15 minutes."))
+
+
+@support.post("/staff/people/<id>/address")
+@limiter.limit("10 per hour", key_func=lambda: f"address:{request.view_args}", methods=["POST"])
+def change_address(id: str) -> Response | str:
+    """Ask both addresses, or for a reason the new one alone."""
+    found, form = supported(id), MoveForm()
+    if not form.validate():
+        return person_page(found, form)
+    is_lost, reason = form.old_is_lost.data, form.reason.data or ""
+    try:
+        supporting.change_address(found, staff(), form.new_address.data, clock.now(), old_is_lost=is_lost, reason=reason)
+    except Refusal as refusal:
+        db.session.rollback()
+        (form.reason if is_lost and not reason.strip() else form.new_address).errors = [refusal.words]
+        return person_page(supported(id), form)
+    words = _("The new address has been asked, and the old one told.") if is_lost else _("Both addresses have been asked.")
+    return done(found, "address", words)
+
+
+@support.post("/staff/people/<id>/sessions/end")
+def end_sessions(id: str) -> Response:
+    """Sign them out everywhere."""
+    found = supported(id)
+    supporting.end_all_sessions(found, staff(), clock.now())
+    return done(found, "sessions", _("They are signed out on every device."))
+
+
+@support.post("/staff/people/<id>/data.json")
+@limiter.limit("20 per hour", methods=["POST"])
+def export_person(id: str) -> Response:
+    """What staff may see of what is held, as a file."""
+    given = supporting.export_for_staff(supported(id), staff(), clock.now())
+    db.session.commit()
+    log.info("staff_acted", act="export", staff=staff().id)
+    return json_file(given, "data.json")
+
+
+def json_file(held: dict[str, Any], name: str) -> Response:
+    """Facts as a file to keep."""
+    answer = make_response(json.dumps(held, ensure_ascii=False, indent=1))
     answer.headers["Content-Type"] = "application/json; charset=utf-8"
-    answer.headers["Content-Disposition"] = 'attachment; filename="your-data.json"'
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
+
+
+@support.get("/staff/people/<id>/erase")
+def erasure(id: str) -> str:
+    """What goes, before anything does."""
+    return render_template("operations/erase_person.html", person=supported(id), form=EraseForm(formdata=None))
+
+
+@support.post("/staff/people/<id>/erase")
+@limiter.limit("20 per hour", methods=["POST"])
+def erase_person(id: str) -> Response | str:
+    """Forget them everywhere, once the address was typed again."""
+    found, form = supported(id), EraseForm()
+    if form.validate():
+        try:
+            supporting.erase_person(found, staff(), form.address.data, clock.now())
+        except Refusal as refusal:
+            form.address.errors = [refusal.words]
+        else:
+            db.session.commit()
+            log.info("staff_acted", act="erase", staff=staff().id)
+            flash(_("Everything about this person is erased."), "good")
+            return redirect(url_for("support.people"), 303)
+    return render_template("operations/erase_person.html", person=found, form=form)
+
+
+@support.get("/staff/questions")
+def questions() -> str:
+    """What people asked, open or answered, newest first."""
+    is_answered = request.args.get("show") == "answered"
+    rows = asked.questions_before(request.args.get("before", type=int), PAGE + 1, is_answered=is_answered)
+    show = "answered" if is_answered else None
+    shown = [
+        {
+            "id": row.public_id,
+            "kind": asked.KIND_WORDS[row.kind],
+            "text": row.text,
+            "lesson": row.lesson.title if row.lesson else None,
+            "answer_to": asked.address_to_answer(row),
+            "is_report": row.kind is QuestionKind.LESSON,
+            "at": row.asked_at,
+            "answered_at": row.answered_at,
+        }
+        for row in rows[:PAGE]
+    ]
+    older = url_for("support.questions", show=show, before=rows[PAGE - 1].id) if len(rows) > PAGE else None
+    return render_template("operations/questions.html", questions=shown, is_answered=is_answered, older_url=older)
+
+
+@support.post("/staff/questions/<id>/answered")
+def answer_question(id: str) -> Response:
+    """Note that it is answered."""
+    if not asked.mark_answered(id, clock.now()):
+        abort(404)
+    db.session.commit()
+    flash(_("Marked as answered."), "good")
+    return redirect(url_for("support.questions"), 303)
 
 
 @machines.get("/pieces")

@@ -19,8 +19,10 @@ from courseapp.extensions import db
 from courseapp.learning.models import Outcome
 from courseapp.mailing.links import mail_token
 from courseapp.mailing.models import Message
+from courseapp.operations.models import QuestionKind
+from courseapp.operations.questions import ask
 from tests.client import Client
-from tests.factories import make_completion, make_course, make_enrolment, make_guest, make_outcome, make_user
+from tests.factories import NOW, make_completion, make_course, make_enrolment, make_guest, make_outcome, make_user
 from tests.learning.checking import TO
 
 if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
@@ -106,6 +108,7 @@ def test_what_anyone_may_see(page: "Page", app: Flask) -> None:
         "/start": "Start the course",
         "/help-now": "Get help now",
         "/sign-in": "Sign in",
+        "/ask": "Ask us",
         "/sign-in/code": "Look at your mail",
         "/sign-in/link/nothing": "This link has been used, or is too old",
         f"/unsubscribe/{token}": "Stop these mails",
@@ -206,9 +209,17 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
     page.wait_for_url("**/sign-in/code")
     work()
     mail = db.session.scalars(sa.select(Message.public_id)).one()
+    person = learner(done=1).contact.public_id
+    ask(QuestionKind.MAIL, "Where is my mail?", NOW, user=None, typed_address="somebody@example.org")
+    db.session.commit()
     paths = {
         "/staff/courses": "An introduction to pelvic massage therapy",
         "/staff/courses/introduction": "15 new, 0 changed, 0 removed lessons",
+        "/staff/people": "Find a learner",
+        f"/staff/people/{person}": "What they take, and roughly how far they are",
+        f"/staff/people/{person}/erase": "Erase for good",
+        "/staff/questions": "Where is my mail?",
+        "/staff/questions?show=answered": "Nothing answered yet",
         "/outbox": "Newest first",
         f"/outbox/{mail}": "As a letter",
         "/learn": "No course yet",

@@ -30,6 +30,22 @@ TEMPLATES = {
     "accounts/welcome": {"continue_url": "https://learn.example/learn", "account_url": "https://learn.example/account"},
     "accounts/address_new": {"secret_url": "https://learn.example/account/address/TOKEN"},
     "accounts/address_old": {"secret_url": "https://learn.example/account/address/TOKEN"},
+    "operations/sign_in_link": {
+        "secret_url": "https://learn.example/sign-in/link/TOKEN",
+        "sign_in_url": "https://learn.example/sign-in",
+    },
+    "operations/address_told": {"ask_url": "https://learn.example/ask", "account_url": "https://learn.example/account"},
+    "operations/question": {
+        "secret_kind": "Mails",
+        "secret_text": "The first line.",
+        "secret_answer_to": "ada@example.org",
+        "list_url": "https://learn.example/staff/questions",
+    },
+    "operations/report": {
+        "secret_about": "Lesson number 1",
+        "secret_text": "A word is missing.",
+        "list_url": "https://learn.example/staff/questions",
+    },
 }
 
 

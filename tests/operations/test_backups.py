@@ -32,7 +32,7 @@ from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.streams import STANDARD, make_stream
 from courseapp.operations import backups, erasures, table_rows
 from courseapp.operations.archive import BadBackup
-from courseapp.operations.models import Heartbeat
+from courseapp.operations.models import Heartbeat, Question, QuestionKind
 from courseapp.operations.people import erase
 from tests.conftest import NOW, Workbench
 from tests.factories import (
@@ -87,6 +87,7 @@ def fill() -> None:
             Copy(course_id=course.id, version=1, kind=CopyKind.OPEN, asked_at=NOW),
             Import(course_id=course.id, by_user_id=user.id, source="a folder", changes={}, warnings=0, at=NOW),
             Heartbeat(name="worker", at=NOW),
+            Question(kind=QuestionKind.LESSON, text="Ü?", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),
             Upload(by_user_id=user.id, files=["a.zip"], size=1, state=UploadState.READY, created_at=NOW),
         ]
     )

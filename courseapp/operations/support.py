@@ -1,0 +1,205 @@
+"""Supporting a learner: what staff may see, what they may do, and the learner's own list of what they did.
+
+Closed by default: what is shown and given out is named here one by one. Notes, answers, the outcome of the safety check,
+single lessons and errors reported in lessons are not among it, so what a room comes to keep later is not shown either.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+from sqlalchemy.orm import joinedload
+
+from courseapp.accounts.addresses import ask_to_move
+from courseapp.accounts.models import LoginSession, Role, RoleGrant, User
+from courseapp.accounts.people import user_of_contact
+from courseapp.accounts.sessions import end_sessions, hash_of_token, sessions_of
+from courseapp.accounts.sign_in import LIFETIME, new_request
+from courseapp.contacts.address import address_key
+from courseapp.contacts.consent import consent_history
+from courseapp.contacts.models import Consent, Contact
+from courseapp.contacts.people import contact_of_address
+from courseapp.errors import Refusal
+from courseapp.extensions import db
+from courseapp.journal import events
+from courseapp.learning.enrolment import CoarseEnrolment, coarse_enrolments_of
+from courseapp.mailing.links import full_url
+from courseapp.mailing.models import Message
+from courseapp.mailing.outbox import enqueue
+from courseapp.operations.people import erase, export, subjects_of
+
+MAILS_SHOWN = 20
+ACTIONS: dict[str, LazyString] = {
+    "staff_found": _l("Looked up your account by its e-mail address."),
+    "staff_sent_link": _l("Sent you a link to sign in."),
+    "staff_asked_address": _l("Asked the old and the new address whether your account may move."),
+    "staff_replaced_address": _l("Asked the new address alone whether your account may move, because the old one is no longer read."),
+    "staff_ended_sessions": _l("Signed you out on every device."),
+    "staff_exported": _l("Downloaded what staff may see of your data."),
+}
+ROLE_WORDS = {Role.OWNER.value: _l("an owner of this site")}
+# What staff may read of the journal: nothing of single lessons.
+EVENTS_SHOWN = {"enrolled", "course_completed", "account_claimed", "address_changed", "consent_given", "consent_withdrawn", *ACTIONS}
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with an address, and the account behind it where there is one."""
+
+    contact: Contact
+    user: User | None
+
+    @property
+    def subject(self) -> str:
+        """What the journal calls them."""
+        return f"user:{self.user.id}" if self.user is not None else f"contact:{self.contact.id}"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """All that a staff page shows of a person."""
+
+    roles: Sequence[Role]
+    enrolments: Sequence[CoarseEnrolment]
+    mails: Sequence[Message]
+    consents: Sequence[Consent]
+    sessions: Sequence[LoginSession]
+    actions: Sequence["Action"]
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something staff did with an account, in words; `by` is a role, never a person."""
+
+    at: datetime
+    words: LazyString
+    by: LazyString
+    reason: str
+
+
+def person_of_address(typed: str, staff: User, now: datetime) -> Person | None:
+    """Whoever has exactly this address, in whatever case. That they were looked up is written down for them."""
+    contact = contact_of_address(typed)
+    if contact is None:
+        return None
+    person = Person(contact, user_of_contact(contact))
+    _note(person, "staff_found", staff, now)
+    return person
+
+
+def person_of(public_id: str) -> Person | None:
+    """The person of a staff page's address; None where there is none, or no more."""
+    contact = db.session.scalar(sa.select(Contact).where(Contact.public_id == public_id, Contact.erased_at.is_(None)))
+    return Person(contact, user_of_contact(contact)) if contact is not None else None
+
+
+def sight_of(person: Person) -> Sight:
+    """What staff may see."""
+    user, contact = person.user, person.contact
+    mails = sa.select(Message).options(joinedload(Message.stream)).where(Message.contact_id == contact.id)
+    return Sight(
+        roles=roles_of(user),
+        enrolments=coarse_enrolments_of(user) if user is not None else [],
+        mails=db.session.scalars(mails.order_by(Message.id.desc()).limit(MAILS_SHOWN)).all(),
+        consents=consent_history(contact),
+        sessions=sessions_of(user) if user is not None else [],
+        actions=actions_on(user, contact),
+    )
+
+
+def roles_of(user: User | None) -> Sequence[Role]:
+    """The staff roles a person holds."""
+    if user is None:
+        return []
+    return db.session.scalars(sa.select(RoleGrant.role).where(RoleGrant.user_id == user.id).order_by(RoleGrant.role)).all()
+
+
+def actions_on(user: User | None, contact: Contact | None) -> list[Action]:
+    """What staff did with an account, newest first."""
+    found = events.history_of(subjects_of(user, contact), ACTIONS)
+    somebody = _l("somebody who runs this site")
+    return [
+        Action(row.at, ACTIONS[row.type], ROLE_WORDS.get(row.facts.get("role", ""), somebody), row.facts.get("reason", "")) for row in found
+    ]
+
+
+def send_link(person: Person, staff: User, now: datetime) -> None:
+    """Mail a link to sign in. It has no code: that would count only in a browser that asked."""
+    token, _code = new_request(person.contact.id, secrets.token_urlsafe(24), now)
+    enqueue(
+        dedupe_key=f"service:sign-in:{hash_of_token(token)[:40]}",
+        stream="sign-in",
+        contact_id=person.contact.id,
+        template="operations/sign_in_link",
+        fields={"secret_url": full_url("accounts.sign_in_link", token=token), "sign_in_url": full_url("accounts.sign_in")},
+        now=now,
+        expires_at=now + LIFETIME,
+    )
+    _note(person, "staff_sent_link", staff, now)
+
+
+def change_address(person: Person, staff: User, typed: str, now: datetime, *, old_is_lost: bool, reason: str = "") -> None:
+    """Ask both addresses; or, for a reason, the new one alone, and tell the old one. Raises Refusal (400)."""
+    if person.user is None:
+        raise Refusal(_("There is no account behind this address yet."), 400)
+    if not old_is_lost:
+        ask_to_move(person.user, typed, now)
+        _note(person, "staff_asked_address", staff, now)
+        return
+    if not reason.strip():
+        raise Refusal(_("Please write down why the old address is not asked. The learner will read it."), 400)
+    if roles_of(person.user):
+        raise Refusal(_("This account has a staff role: its address changes only with the old address's consent."), 400)
+    enqueue(  # before the question to the new address, so that it leaves first
+        dedupe_key=f"service:address-told:{person.user.id}:{now.isoformat()}",
+        stream="service",
+        contact_id=person.contact.id,
+        template="operations/address_told",
+        fields={"ask_url": full_url("asking.ask"), "account_url": full_url("accounts.settings")},
+        now=now,
+    )
+    ask_to_move(person.user, typed, now, old_is_lost=True)
+    _note(person, "staff_replaced_address", staff, now, reason=reason.strip())
+
+
+def end_all_sessions(person: Person, staff: User, now: datetime) -> None:
+    """Sign a person out everywhere."""
+    if person.user is not None:
+        end_sessions(person.user)
+    _note(person, "staff_ended_sessions", staff, now)
+
+
+def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, Any]:
+    """What is held about a person, without what staff may not see; the person alone can take all of it away."""
+    _note(person, "staff_exported", staff, now)
+    whole = export(person.user, person.contact)
+    given: dict[str, Any] = {name: whole[name] for name in ("account", "contact", "mails", "sequences") if name in whole}
+    if person.user is not None:
+        given["courses"] = [
+            {"title": row.title, "started_at": row.started_at.isoformat(), "standing": row.standing.value}
+            for row in coarse_enrolments_of(person.user)
+        ]
+    given["questions"] = [row for row in whole["questions"] if row["kind"] != "lesson"]
+    given["events"] = [row for row in whole["events"] if row["type"] in EVENTS_SHOWN]
+    given["left_out"] = _("Lessons, the safety check and the like are for the person alone, who finds everything under Account.")
+    return given
+
+
+def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None:
+    """Forget a person everywhere, once the address was typed again. Raises Refusal (400)."""
+    if address_key(typed.strip()) != person.contact.address_key:
+        raise Refusal(_("That is not the address of this account. Nothing was erased."), 400)
+    if roles_of(person.user):
+        raise Refusal(_("This account has a staff role. Whoever runs the server can erase it by the command line."), 400)
+    erase(person.user, person.contact, now)
+    events.record("staff_erased", "erased", now, by=staff.id, role=Role.OWNER.value)
+
+
+def _note(person: Person, type: str, staff: User, now: datetime, **facts: str) -> None:
+    events.record(type, person.subject, now, by=staff.id, role=Role.OWNER.value, **facts)
