@@ -107,12 +107,13 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     default = Locale.parse(languages[0].replace("-", "_"))  # once, not once a page
 
     def locale_of_reader() -> str | None:
-        return request.accept_languages.best_match(languages) if has_request_context() else None
+        preferred: str = app.extensions["default_language"]()  # what the owner set; `site.py` hands it over
+        return request.accept_languages.best_match(languages, preferred) if has_request_context() else preferred
 
     babel.init_app(
         app,
         locale_selector=locale_of_reader if len(languages) > 1 else lambda: default,
-        timezone_selector=lambda: session.get("zone", settings.default_zone) if has_request_context() else None,
+        timezone_selector=lambda: session.get("zone") or app.extensions["default_zone"]() if has_request_context() else None,
     )
 
 
@@ -235,6 +236,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later loses updates or fails at once on SQLite, whatever the
     # busy_timeout; so all that may write takes the write lock first, and only pages that read do not.
     reading = has_request_context() and request.method in SAFE_METHODS
+    reading = reading or connection.get_execution_options().get("only_reads", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 

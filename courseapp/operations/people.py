@@ -12,6 +12,7 @@ from courseapp.journal import events
 from courseapp.journal import privacy as journal
 from courseapp.learning import privacy as learning
 from courseapp.mailing import privacy as mailing
+from courseapp.organisation import privacy as organisation
 
 
 def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)
         held["sequences"] = campaigns.export(contact.id)
+        held["invitations"] = organisation.export(contact.id)
     held["events"] = journal.export(subjects_of(user, contact))
     return held
 
@@ -32,6 +34,7 @@ def erase(user: User | None, contact: Contact | None, now: datetime) -> None:
     """Forget a person everywhere; only sums and the hash of a suppressed address stay. The caller commits."""
     journal.erase(subjects_of(user, contact))
     if contact is not None:
+        organisation.erase(contact.id)
         campaigns.erase(contact.id)
         mailing.erase(contact.id, now)
     if user is not None:
