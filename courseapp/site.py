@@ -159,7 +159,8 @@ def change_site(values: Mapping[str, str], now: datetime) -> list[str]:
     if unknown := set(values) - FIELDS:
         raise KeyError(f"not a setting of the site: {', '.join(sorted(unknown))}")
     settings = current_app.config["SETTINGS"]
-    present = dict(db.session.execute(sa.select(SiteSetting.name, SiteSetting.value).with_for_update()).tuples().all())
+    rows = db.session.execute(sa.select(SiteSetting.name, SiteSetting.value).with_for_update())
+    present = {row.name: row.value for row in rows}
     changed = []
     for name, value in values.items():
         wanted = "" if name in FROM_ENVIRONMENT and value == getattr(settings, name) else value
