@@ -208,6 +208,9 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
     mail = db.session.scalars(sa.select(Message.public_id)).one()
     paths = {
         "/staff/courses": "An introduction to pelvic massage therapy",
+        "/staff/settings": "What this site is called",
+        "/staff/settings/pages/privacy": "This is a draft",
+        "/staff/people": "Invite somebody",
         "/staff/courses/introduction": "15 new, 0 changed, 0 removed lessons",
         "/outbox": "Newest first",
         f"/outbox/{mail}": "As a letter",

@@ -14,6 +14,7 @@ from courseapp.journal.models import Event
 from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State
 from courseapp.operations.people import erase, export
+from courseapp.operations.tidying import tidy
 from courseapp.organisation.invitations import invite
 from courseapp.organisation.models import Invitation
 from courseapp.organisation.staff import take_role
@@ -220,6 +221,14 @@ def test_an_erased_persons_invitations_are_gone(app: Flask, client: Client, owne
     db.session.commit()
     assert db.session.query(Invitation).count() == 0
     assert tables_that_hold("ada@example.org") == []
+
+
+@pytest.mark.parametrize(("days", "left"), [(8, 1), (9.1, 0)])
+def test_what_can_no_longer_be_accepted_is_tidied_away(app: Flask, client: Client, owner: User, pass_time, days: float, left: int) -> None:
+    ask(client)
+    tidy(pass_time(days=days))
+    db.session.commit()
+    assert db.session.query(Invitation).count() == left
 
 
 def test_the_journal_and_the_subject_name_nobody(client: Client, owner: User) -> None:
