@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import html5lib
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -242,11 +243,21 @@ def test_with_the_database_away_pages_keep_the_name_known_last(app: Flask, monke
 
 
 def test_reading_the_settings_does_not_wait_for_a_page_that_writes(app: Flask) -> None:
-    """On SQLite a second connection that began to write would wait for ever for the first."""
+    """On SQLite a second connection that began to write would wait until it gives up, and the page would lose its name."""
+    change_site({"site_name": "Course House"}, NOW)
+    db.session.commit()
     db.session.execute(sa.text("UPDATE users SET name = name"))
     forget_site()
-    assert present_site().name == "Your course"
+    assert present_site().name == "Course House"
     db.session.rollback()
+
+
+def test_the_pages_are_valid_html_with_no_id_twice(client: Client, owner: User) -> None:
+    save_page(client, "terms", "## What it is\n\nA course.")
+    for path in ("/staff/settings", "/staff/people", "/staff/settings/pages/privacy", "/terms"):
+        root = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(client.get(path).text)
+        ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+        assert len(ids) == len(set(ids)), (path, ids)
 
 
 # Legal pages
