@@ -18,6 +18,7 @@ from courseapp.extensions import db, limiter
 from courseapp.journal import events
 from courseapp.organisation import forms, invitations, legal, logo, owner_link, staff
 from courseapp.organisation.contrast import style_sheet
+from courseapp.organisation.history import CHANGED, SUBJECT, recent_changes
 from courseapp.site import change_site, forget_site, present_site
 from courseapp.web import kept_page, send_stored
 
@@ -118,7 +119,13 @@ def settings_page(section: str = "", refused: FlaskForm | None = None) -> str:
     if refused is not None:
         filled[section] = refused
     shown = [{"name": page, "title": legal.title_of(page), "is_shown": bool(data[page])} for page in legal.PAGES]
-    return render_template("organisation/settings.html", forms=filled, legal_pages=shown)
+    words = {field.short_name: field.label.text for form in filled.values() for field in form}
+    words |= {page["name"]: page["title"] for page in shown} | {"logo": _("Logo")}
+    changes = [
+        {"at": change.at, "by": change.by, "fields": [words[name] for name in change.fields if name in words]}
+        for change in recent_changes()
+    ]
+    return render_template("organisation/settings.html", forms=filled, legal_pages=shown, changes=changes)
 
 
 def sectioned(form: FlaskForm) -> FlaskForm:
@@ -148,7 +155,7 @@ def keep_settings(values: dict[str, str]) -> None:
     now = clock.now()
     changed = change_site(values, now)
     if changed:
-        events.record("site_settings_changed", "site", now, fields=changed, by=current_user.id)
+        events.record(CHANGED, SUBJECT, now, fields=changed, by=current_user.id)
     db.session.commit()
     forget_site()
     flash(_("Saved. Every page shows it within ten seconds.") if changed else _("Nothing was different."))

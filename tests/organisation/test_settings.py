@@ -94,6 +94,16 @@ def test_the_journal_has_the_names_of_fields_and_who_and_no_value(client: Client
     assert (event.subject, event.data) == ("site", {"fields": ["postal_address", "site_name"], "by": owner.id})
 
 
+def test_the_page_says_who_changed_what_last(client: Client, owner: User) -> None:
+    save(client, "help", crisis_words="Call 116 123.")
+    page = save(client, "names", site_name="Course House", support_address="help@example.org")
+    last = page.partition("Last changes")[2]
+    assert "Neutral name, Help address" in last
+    assert "(boss@example.org)" in last
+    assert last.index("Neutral name") < last.index("In a crisis")
+    assert "Call 116 123." not in last
+
+
 def test_saving_what_is_there_changes_nothing(client: Client, owner: User) -> None:
     assert "Nothing was different." in save(client, "names")
     assert stored() == {}
