@@ -22,7 +22,7 @@ from courseapp.logs import init_logs
 from courseapp.storage import init_storage
 from courseapp.web import init_web
 
-ROOMS = ("operations", "campaigns", "authoring", "learning", "catalog", "accounts", "mailing", "contacts", "journal")
+ROOMS = ("operations", "organisation", "campaigns", "authoring", "learning", "catalog", "accounts", "mailing", "contacts", "journal")
 
 READERS = {
     "campaigns": frozenset({"enrolled", "account_claimed", "consent_given", "consent_withdrawn", "course_completed"}),
@@ -49,7 +49,6 @@ def create_app(**overrides: Any) -> Flask:
         SETTINGS=settings,
         EMBEDDED=settings.is_embedded,
         PUBLIC_URL=settings.public_url,
-        DEFAULT_ZONE=settings.default_zone,
         MAIL_DOMAIN=settings.sender.rpartition("@")[2],
         HOME_ENDPOINT="learning.my_courses",  # where signing in leads; accounts stands below learning and may not know
         JOIN_ENDPOINT="learning.join",

@@ -107,19 +107,20 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     default = Locale.parse(languages[0].replace("-", "_"))  # once, not once a page
 
     def locale_of_reader() -> str | None:
-        return request.accept_languages.best_match(languages) if has_request_context() else None
+        preferred: str = app.extensions["default_language"]()  # what the owner set; `site.py` hands it over
+        return request.accept_languages.best_match(languages, preferred) if has_request_context() else preferred
 
     babel.init_app(
         app,
         locale_selector=locale_of_reader if len(languages) > 1 else lambda: default,
-        timezone_selector=lambda: session.get("zone", settings.default_zone) if has_request_context() else None,
+        timezone_selector=lambda: session.get("zone") or app.extensions["default_zone"]() if has_request_context() else None,
     )
 
 
 def snapshot() -> sa.Connection:
     """A connection of its own that sees the database as it stands at its first statement, writes nothing and holds up no writer."""
     if db.engine.dialect.name == "sqlite":  # in WAL a plain BEGIN is just that
-        return db.engine.connect().execution_options(is_snapshot=True)
+        return db.engine.connect().execution_options(only_reads=True)
     return db.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
@@ -241,8 +242,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later loses updates or fails at once on SQLite, whatever the
     # busy_timeout; so all that may write takes the write lock first, and only pages that read do not.
-    asked = connection.get_execution_options().get("is_snapshot", False)
-    reading = asked or (has_request_context() and request.method in SAFE_METHODS)
+    reading = has_request_context() and request.method in SAFE_METHODS
+    reading = reading or connection.get_execution_options().get("only_reads", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +22,7 @@ from whitenoise import WhiteNoise
 from courseapp import clock, storage
 from courseapp.config import Settings
 from courseapp.extensions import SAFE_METHODS
+from courseapp.site import init_site, present_site
 
 _keeping = threading.Lock()
 LARGEST_UPLOAD = 1_000_000_000  # bytes
@@ -94,7 +94,8 @@ def init_web(app: Flask, settings: Settings) -> None:
                 answer.headers[name] = value
         return answer
 
-    _init_templates(app, settings)
+    _init_templates(app)
+    init_site(app)
     app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]  # Flask documents wrapping wsgi_app
         app.wsgi_app, root=STATIC, prefix="static/", max_age=365 * 24 * 3600, add_headers_function=_static_headers
     )
@@ -145,17 +146,9 @@ def _static_headers(headers: dict[str, str], _path: str, _url: str) -> None:
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
 
 
-def _init_templates(app: Flask, settings: Settings) -> None:
+def _init_templates(app: Flask) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.globals.update(
-        site=SimpleNamespace(
-            name=settings.site_name,
-            support_address=settings.support_address or None,
-            postal_address=settings.postal_address,
-            embedded=settings.is_embedded,
-            leave_url=settings.leave_url,
-            url=settings.public_url,
-        ),
         static_url=static_url,
         csrf_field=csrf_field,
         form_token=form_token,  # not csrf_token: flask-wtf puts its own under that name
@@ -259,15 +252,16 @@ def kept_page(key: tuple[object, ...], render: Callable[[], str]) -> Response:
     """A page rendered once and then kept in memory, but for its form token, which is each session's own.
 
     Args:
-        key: everything that `render` shows. The language and what the frame of every page depends on (is this a guest, which
-            roles) are added here. What tells two people's pages apart must be in it, or one would see the other's.
+        key: everything that `render` shows. The language, the version of the site's settings and what else the frame of every
+            page depends on (is this a guest, which roles) are added here. What tells two people's pages apart must be in it, or
+            one would see the other's.
         render: makes the page of the key; asked once, and again after `PAGES_KEPT` other pages.
     """
     if "_flashes" in session:  # it is to say something once, to this person
         return make_response(render())
     who = (current_user.is_guest, current_user.roles) if current_user.is_authenticated else None
     pages: dict[tuple[object, ...], list[str]] = current_app.extensions["pages"]
-    whole = (*key, str(get_locale()), who)
+    whole = (*key, str(get_locale()), present_site().version, who)
     kept = pages.get(whole)
     if kept is None:
         g.pop("csrf_token", None)  # where flask-wtf notes the token it has made

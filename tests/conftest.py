@@ -260,6 +260,7 @@ def _make_current(app: Flask) -> None:
     app.extensions["pages"].clear()
     app.extensions.pop("landings", None)
     app.extensions.pop("letters", None)
+    app.extensions.pop("site", None)
     bell.forgive()
     limiter.enabled = app.config["RATELIMIT_ENABLED"]
     if limiter.enabled:

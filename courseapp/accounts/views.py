@@ -32,6 +32,7 @@ from courseapp.contacts.people import contact_of_address
 from courseapp.errors import Refusal, error_page
 from courseapp.extensions import db, limiter, login_manager
 from courseapp.mailing.links import mail_token
+from courseapp.site import present_site
 
 log = structlog.get_logger()
 doors = Blueprint("accounts", __name__)
@@ -108,7 +109,7 @@ def mail_link(address: str) -> None:
         now=clock.now(),
         guest=guest,
         network=network_of(request.remote_addr),
-        zone=current_app.config["DEFAULT_ZONE"],
+        zone=present_site().default_zone,
         language=str(get_locale() or "en"),
     )
     db.session.commit()

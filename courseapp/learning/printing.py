@@ -12,6 +12,7 @@ from courseapp.catalog.models import CopyKind, Course, Lesson, Module, Revision
 from courseapp.catalog.typeset import PrintedCourse, PrintedLesson, PrintedModule, PrintedScreen
 from courseapp.learning.models import Outcome
 from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, Question
+from courseapp.site import present_site
 
 
 def printed_course(course: Course, kind: CopyKind) -> PrintedCourse:
@@ -24,7 +25,7 @@ def printed_course(course: Course, kind: CopyKind) -> PrintedCourse:
             version=course.version,
             language=course.language,
             day=course.changed_at.date(),
-            site_name=current_app.config["SETTINGS"].site_name,
+            site_name=present_site().name,
             site_url=current_app.config["PUBLIC_URL"],
             notice=_(
                 "This is education, not medical advice. It does not replace a doctor, a physiotherapist or anyone who can see and hear you."

@@ -28,6 +28,7 @@ from courseapp.learning.models import Enrolment, Outcome
 from courseapp.learning.progress import LearnerOutline, complete_lesson, next_lesson, note_opening, outline_for, undo_completion
 from courseapp.learning.reading import LessonState, lesson_of_learner, reading_of, state_of
 from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, WHAT_NOW
+from courseapp.site import Site, present_site
 from courseapp.web import kept_page, send_stored
 
 pages = Blueprint("learning", __name__)
@@ -89,7 +90,7 @@ def begin() -> Response | str:
                 guest=user,
                 purposes=form.purposes(),
                 network=network_of(request.remote_addr),
-                zone=current_app.config["DEFAULT_ZONE"],
+                zone=present_site().default_zone,
                 language=str(get_locale() or "en"),
             )
         except Refusal as refusal:
@@ -108,16 +109,14 @@ def begin() -> Response | str:
 @pages.get("/help-now")
 def help_now() -> str:
     """Where to get help at once; reachable from everywhere, without signing in."""
-    settings = current_app.config["SETTINGS"]
-    return render_template("learning/help_now.html", signs=QUESTIONS[0].signs, **help_words(settings))
+    return render_template("learning/help_now.html", signs=QUESTIONS[0].signs, **help_words(present_site()))
 
 
-def help_words(settings: Any) -> dict[str, Any]:
+def help_words(site: Site) -> dict[str, Any]:
     """The owner's emergency words, or ones that hold everywhere."""
     return {
-        "emergency_words": settings.emergency_words
-        or _("Call your country's emergency number, or go to the nearest emergency department."),
-        "crisis_words": settings.crisis_words
+        "emergency_words": site.emergency_words or _("Call your country's emergency number, or go to the nearest emergency department."),
+        "crisis_words": site.crisis_words
         or _("Call a crisis line in your country, the emergency number, or someone you trust, and do not stay alone."),
     }
 
@@ -320,7 +319,7 @@ def safety_outcome() -> Response | str:
         decided_on=kept.decided_at,
         due_on=kept.decided_at + safety.GOOD_FOR,
         course_url=url_for("learning.course", slug=taken[0][1].slug) if taken else url_for("learning.my_courses"),
-        **help_words(current_app.config["SETTINGS"]),
+        **help_words(present_site()),
     )
 
 

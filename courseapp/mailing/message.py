@@ -27,6 +27,7 @@ from courseapp.contacts.models import Purpose
 from courseapp.mailing.letters import FIELD, Field, kept_letter
 from courseapp.mailing.links import mail_token, url_with_token
 from courseapp.mailing.outbox import Sendable
+from courseapp.site import present_site
 
 OPEN, CLOSE = "\ue000", "\ue001"  # private-use characters around a field's number while Markdown is rendered
 Piece = str | Field
@@ -66,7 +67,7 @@ def outgoing(found: Sendable, now: datetime) -> Outgoing:
 
 def skeleton_of(found: Sendable) -> Skeleton:
     """The skeleton of a message's text, from memory where it was built before."""
-    site = current_app.config["PUBLIC_URL"]
+    site = present_site().version
     if found.letter_id is not None:
         letter = kept_letter(found.letter_id)
         return _skeleton(site, found.purpose, letter.language, letter.subject, letter.preheader, letter.body)
@@ -195,7 +196,7 @@ def _inline_text(token: Token) -> str:
 def _assemble(found: Sendable, skeleton: Skeleton, values: Mapping[str, str], now: datetime) -> bytes:
     settings = current_app.config["SETTINGS"]
     headers = {
-        "From": formataddr((settings.sender_name or settings.site_name, settings.sender)),
+        "From": formataddr((present_site().sender_name, settings.sender)),
         "To": found.address,
         "Subject": _fill(skeleton.subject, values),
         "Date": format_datetime(now),

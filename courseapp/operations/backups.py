@@ -28,6 +28,7 @@ from courseapp.operations.archive import FIRST, LAST, BadBackup, Contents, Hashe
 from courseapp.operations.health import HEAD
 from courseapp.operations.people import erase_again
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
+from courseapp.site import SiteSetting
 
 PASSING = ("health/", "uploads/")  # what is kept for a moment only, and is no part of anything
 WHY_PAUSED = "Restored from a backup: what waits here may have been sent since it was made."
@@ -72,6 +73,8 @@ def _files_named(connection: sa.Connection) -> Iterator[str]:
         yield Asset(digest=of_asset).storage_key
     for of_copy in connection.scalars(sa.select(Copy.digest).where(Copy.built_at.is_not(None)).distinct()):
         yield Copy(digest=of_copy).storage_key
+    if logo := connection.scalar(sa.select(SiteSetting.value).where(SiteSetting.name == "logo")):
+        yield logo
 
 
 def _add_files(writer: Writer, tell: Tell) -> None:

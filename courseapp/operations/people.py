@@ -18,6 +18,7 @@ from courseapp.learning import privacy as learning
 from courseapp.mailing import privacy as mailing
 from courseapp.operations import erasures
 from courseapp.operations.questions import export_questions, forget_questions
+from courseapp.organisation import privacy as organisation
 
 
 def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)
         held["sequences"] = campaigns.export(contact.id)
+        held["invitations"] = organisation.export(contact.id)
     held["questions"] = export_questions(user, contact)
     held["events"] = journal.export(subjects_of(user, contact))
     return held
@@ -63,6 +65,7 @@ def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
         accounts.erase(None, wished.id)
         contacts.erase(wished, now)
     if contact is not None:
+        organisation.erase(contact.id)
         campaigns.erase(contact.id)
         mailing.erase(contact.id, now)
     if user is not None:

@@ -12,6 +12,7 @@ from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.mailing import privacy as mailing
 from courseapp.operations.questions import forget_answered
+from courseapp.organisation.models import Invitation, OwnerLink
 
 REQUESTS = timedelta(days=2)
 IDLE_GUESTS = timedelta(days=120)
@@ -23,6 +24,8 @@ def tidy(now: datetime) -> dict[str, int]:
     last_seen = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
     deletions = {
         "requests": sa.delete(SignInRequest).where(SignInRequest.created_at < now - REQUESTS),
+        "invitations": sa.delete(Invitation).where(Invitation.expires_at < now - REQUESTS),
+        "owner links": sa.delete(OwnerLink).where(OwnerLink.expires_at < now - REQUESTS),
         "changes": sa.delete(AddressChange).where(AddressChange.expires_at < now - REQUESTS),
         "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
         "guests": sa.delete(User).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~last_seen),

@@ -214,6 +214,9 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
     db.session.commit()
     paths = {
         "/staff/courses": "An introduction to pelvic massage therapy",
+        "/staff/settings": "What this site is called",
+        "/staff/settings/pages/privacy": "This is a draft",
+        "/staff/team": "Invite somebody",
         "/staff/courses/introduction": "15 new, 0 changed, 0 removed lessons",
         "/staff/people": "Find a learner",
         f"/staff/people/{person}": "What they take, and roughly how far they are",

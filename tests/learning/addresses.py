@@ -23,6 +23,7 @@ def addresses(app: Flask, *, with_ids: bool = True) -> list[str]:
         "public_id": [*[row.public_id for row in assets], *lessons],
         "suffix": ["svg"],
         "token": ["nothing"],
+        "name": ["privacy"],
         "filename": ["css/courseapp.css"],
     }
     found = []

@@ -34,6 +34,8 @@ from courseapp.operations import backups, erasures, table_rows
 from courseapp.operations.archive import BadBackup
 from courseapp.operations.models import Heartbeat, Question, QuestionKind
 from courseapp.operations.people import erase
+from courseapp.organisation.models import Invitation, OwnerLink
+from courseapp.site import SiteSetting
 from tests.conftest import NOW, Workbench
 from tests.factories import (
     lessons_of,
@@ -87,6 +89,9 @@ def fill() -> None:
             Copy(course_id=course.id, version=1, kind=CopyKind.OPEN, asked_at=NOW),
             Import(course_id=course.id, by_user_id=user.id, source="a folder", changes={}, warnings=0, at=NOW),
             Heartbeat(name="worker", at=NOW),
+            OwnerLink(token_hash="g" * 64, created_at=NOW, expires_at=NOW),
+            Invitation(contact_id=contact.id, invited_by_id=user.id, roles="owner", token_hash="h" * 64, **times),
+            SiteSetting(name="postal_address", value="Ü 1", changed_at=NOW),
             Question(kind=QuestionKind.LESSON, text="Ü?", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),
             Upload(by_user_id=user.id, files=["a.zip"], size=1, state=UploadState.READY, created_at=NOW),
         ]

@@ -107,7 +107,7 @@ def test_everything_that_is_held_is_given_out_and_no_secret_with_it(client: Clie
     answer = client.visit("operations.export_data")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="your-data.json"'
     data = json.loads(answer.text)
-    assert set(data) == {"account", "learning", "contact", "mails", "sequences", "questions", "events"}
+    assert set(data) == {"account", "learning", "contact", "mails", "sequences", "questions", "invitations", "events"}
     assert data["contact"]["address"] == "canary.ada@example.org"
     assert data["account"]["name"] == "Canarina"
     assert data["learning"]["safety_check"]["outcome"] == "ahead"
@@ -198,4 +198,11 @@ def test_a_guest_who_came_yesterday_is_not_tidied_away_however_long_ago_they_beg
 
 def test_nobody_is_kept_for_having_only_a_contact(app: Flask) -> None:
     make_contact("ada@example.org")
-    assert set(export(None, db.session.scalars(sa.select(Contact)).one())) == {"contact", "mails", "sequences", "questions", "events"}
+    assert set(export(None, db.session.scalars(sa.select(Contact)).one())) == {
+        "contact",
+        "mails",
+        "sequences",
+        "questions",
+        "invitations",
+        "events",
+    }

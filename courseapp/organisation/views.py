@@ -1,0 +1,331 @@
+"""Setting up, the site's settings, people with roles; and the pages and files those settings make."""
+
+import structlog
+from flask import Blueprint, abort, current_app, flash, make_response, redirect, render_template, request, session, url_for
+from flask_babel import get_locale
+from flask_babel import gettext as _
+from flask_login import current_user
+from flask_wtf import FlaskForm
+from werkzeug.wrappers import Response
+
+from courseapp import clock
+from courseapp.accounts.access import need_role
+from courseapp.accounts.browser import begin_session, per_address, per_network
+from courseapp.accounts.models import Role, User
+from courseapp.contacts.address import address_hint
+from courseapp.errors import Refusal, error_page
+from courseapp.extensions import db, limiter
+from courseapp.journal import events
+from courseapp.organisation import forms, invitations, legal, logo, owner_link, staff
+from courseapp.organisation.contrast import style_sheet
+from courseapp.organisation.history import CHANGED, SUBJECT, recent_changes
+from courseapp.site import change_site, forget_site, present_site
+from courseapp.web import kept_page, send_stored
+
+log = structlog.get_logger()
+doors = Blueprint("entrance", __name__)
+pages = Blueprint("organisation", __name__)
+public = Blueprint("site", __name__)
+BLUEPRINTS = (doors, pages, public)
+pages.before_request(need_role(Role.OWNER))
+
+SECTIONS: dict[str, type[FlaskForm]] = {
+    "names": forms.NamesForm,
+    "help": forms.HelpForm,
+    "people": forms.PeopleForm,
+    "colours": forms.ColourForm,
+}
+FOR_A_YEAR = "public, max-age=31536000, immutable"  # the address carries a hash of what it gives
+
+
+# The first owner, and whoever is invited
+
+
+@doors.get("/setup/<token>")
+@limiter.limit("60 per hour")
+def set_up(token: str) -> str:
+    """What the link in the log opens. There is nothing here once somebody is the owner."""
+    if not owner_link.is_open(token, clock.now()):
+        abort(404)
+    return render_template("organisation/set_up.html", form=forms.SetUpForm())
+
+
+@doors.post("/setup/<token>")
+@limiter.limit("20 per hour")
+@per_network
+@per_address
+def begin(token: str) -> Response | str:
+    """Use the link up, and mail the address its owner's invitation."""
+    now = clock.now()
+    if not owner_link.is_open(token, now):
+        abort(404)
+    form = forms.SetUpForm()
+    if not form.validate():
+        return render_template("organisation/set_up.html", form=form)
+    if not owner_link.use_owner_link(token, now):
+        abort(404)
+    invitations.invite(form.address.data, form.roles(), None, now, present_site().default_zone, str(get_locale() or "en"))
+    db.session.commit()
+    log.info("owner_link_used")
+    return render_template("organisation/set_up_mailed.html", address_hint=address_hint(form.address.data))
+
+
+@doors.get("/invitation/<token>")
+@limiter.limit("60 per hour")
+def invitation(token: str) -> Response | str:
+    """What a mailed invitation opens: a page with a button, so that scanners that follow links accept nothing."""
+    found = invitations.invitation_of_link(token, clock.now())
+    if found is None:
+        return error_page(410)
+    roles = [forms.ROLE_WORDS[role] for role in found.role_list]
+    return render_template("organisation/invitation.html", address_hint=address_hint(found.contact.address), roles=roles)
+
+
+@doors.post("/invitation/<token>")
+@limiter.limit("60 per hour")
+def accept_invitation(token: str) -> Response | str:
+    """Accept, and sign in; a guest of this browser is asked about afterwards."""
+    now = clock.now()
+    found = invitations.invitation_of_link(token, now)
+    user = invitations.accept(found, now) if found is not None else None
+    if user is None or found is None:
+        db.session.rollback()
+        return error_page(410)
+    guest = current_user.public_id if current_user.is_authenticated and current_user.is_guest else None
+    begin_session(user)
+    db.session.commit()
+    log.info("invitation_accepted", user=user.id)
+    if guest is not None:
+        session["join"] = guest
+        return redirect(url_for(current_app.config["JOIN_ENDPOINT"]), 303)
+    home = "organisation.settings" if Role.OWNER in found.role_list else current_app.config["HOME_ENDPOINT"]
+    return redirect(url_for(home), 303)
+
+
+# The settings
+
+
+@pages.get("/staff/settings")
+def settings() -> str:
+    """Every setting of the site, in sections."""
+    return settings_page()
+
+
+def settings_page(section: str = "", refused: FlaskForm | None = None) -> str:
+    """The settings, with the form that was refused in place of a fresh one."""
+    data = present_site().fields
+    filled = {name: sectioned(kind(formdata=None, data=data, prefix=name)) for name, kind in SECTIONS.items()}
+    filled["logo"] = forms.LogoForm(formdata=None, prefix="logo")
+    if refused is not None:
+        filled[section] = refused
+    shown = [{"name": page, "title": legal.title_of(page), "is_shown": bool(data[page])} for page in legal.PAGES]
+    words = {field.short_name: field.label.text for form in filled.values() for field in form}
+    words |= {page["name"]: page["title"] for page in shown} | {"logo": _("Logo")}
+    changes = [
+        {"at": change.at, "by": change.by, "fields": [words[name] for name in change.fields if name in words]}
+        for change in recent_changes()
+    ]
+    return render_template("organisation/settings.html", forms=filled, legal_pages=shown, changes=changes)
+
+
+def sectioned(form: FlaskForm) -> FlaskForm:
+    """A section's form, with the languages this installation offers where it asks for one."""
+    if "default_language" in form:
+        offered = current_app.config["SETTINGS"].language_list
+        form["default_language"].choices = offered
+        if len(offered) == 1:
+            del form["default_language"]
+    return form
+
+
+@pages.post("/staff/settings/<section>")
+def change_settings(section: str) -> Response | str:
+    """Change one section."""
+    if section not in SECTIONS:
+        abort(404)
+    form = sectioned(SECTIONS[section](prefix=section))
+    if not form.validate():
+        return settings_page(section, form)
+    keep_settings({field.short_name: str(field.data or "").strip() for field in form if field.type != "CSRFTokenField"})
+    return redirect(url_for("organisation.settings", _anchor=section), 303)
+
+
+def keep_settings(values: dict[str, str]) -> None:
+    """Change, journal by whom (the fields' names alone), commit, say so."""
+    now = clock.now()
+    changed = change_site(values, now)
+    if changed:
+        events.record(CHANGED, SUBJECT, now, fields=changed, by=current_user.id)
+    db.session.commit()
+    forget_site()
+    flash(_("Saved. Every page shows it within ten seconds.") if changed else _("Nothing was different."))
+
+
+@pages.post("/staff/settings/logo")
+def change_logo() -> Response | str:
+    """Another logo, or none."""
+    if request.form.get("remove"):
+        keep_settings({"logo": "", "logo_size": ""})
+        return redirect(url_for("organisation.settings", _anchor="logo"), 303)
+    form = forms.LogoForm(prefix="logo")
+    if not form.validate():
+        return settings_page("logo", form)
+    try:
+        values = logo.keep_logo(form.picture.data.read(logo.LARGEST + 1))
+    except Refusal as refusal:
+        form.picture.errors = [refusal.words]
+        return settings_page("logo", form)
+    keep_settings(values)
+    return redirect(url_for("organisation.settings", _anchor="logo"), 303)
+
+
+@pages.get("/staff/settings/pages/<name>")
+def edit_page(name: str) -> str:
+    """Write one of the legal pages; where there is none yet, from a draft."""
+    if name not in legal.PAGES:
+        abort(404)
+    text = present_site().legal.get(name)
+    form = forms.LegalForm(formdata=None, text=text or legal.draft_of(name))
+    return render_template("organisation/legal_edit.html", form=form, name=name, title=legal.title_of(name), is_draft=text is None)
+
+
+@pages.post("/staff/settings/pages/<name>")
+def change_page(name: str) -> Response | str:
+    """Show what was written; an empty text takes the page away."""
+    if name not in legal.PAGES:
+        abort(404)
+    form = forms.LegalForm()
+    if not form.validate():
+        return render_template("organisation/legal_edit.html", form=form, name=name, title=legal.title_of(name), is_draft=False)
+    keep_settings({name: (form.text.data or "").strip()})
+    return redirect(url_for("organisation.settings", _anchor="pages"), 303)
+
+
+# People with roles
+
+
+@pages.get("/staff/team")
+def people() -> str:
+    """Who holds which role, and who is invited."""
+    return people_page(forms.InvitationForm(formdata=None))
+
+
+def people_page(form: forms.InvitationForm) -> str:
+    """The page, with what was wrong in its form."""
+    waiting = [
+        {
+            "id": row.public_id,
+            "address": row.contact.address,
+            "roles": [forms.ROLE_WORDS[role] for role in row.role_list],
+            "expires_at": row.expires_at,
+        }
+        for row in invitations.open_invitations(clock.now())
+    ]
+    return render_template(
+        "organisation/people.html", form=form, members=staff.staff_members(), invitations=waiting, role_words=forms.ROLE_WORDS
+    )
+
+
+@pages.post("/staff/team")
+@limiter.limit("60 per hour")
+@per_address
+def invite() -> Response | str:
+    """Mail an invitation."""
+    form = forms.InvitationForm()
+    if not form.validate():
+        return people_page(form)
+    try:
+        invitations.invite(form.address.data, form.roles(), owner(), clock.now(), present_site().default_zone, str(get_locale() or "en"))
+    except Refusal as refusal:
+        form.owner.errors = [refusal.words]
+        return people_page(form)
+    db.session.commit()
+    flash(_("The invitation is on its way. It can be accepted for seven days."))
+    return redirect(url_for("organisation.people"), 303)
+
+
+@pages.post("/staff/team/invitations/<public_id>/withdrawal")
+def withdraw_invitation(public_id: str) -> Response:
+    """Take an invitation back."""
+    now = clock.now()
+    found = invitations.invitation_of(public_id, now) or abort(404)
+    invitations.withdraw(found, owner(), now)
+    db.session.commit()
+    flash(_("The invitation is withdrawn; its link opens nothing any more."))
+    return redirect(url_for("organisation.people"), 303)
+
+
+@pages.post("/staff/team/<public_id>/roles/<role>/withdrawal")
+def take_role(public_id: str, role: str) -> Response:
+    """Take one role from one person."""
+    found = staff.member_of(public_id)
+    if found is None or role not in list(Role):
+        abort(404)
+    staff.take_role(found, Role(role), owner(), clock.now())
+    db.session.commit()
+    flash(_("The role is taken away."))
+    return redirect(url_for("organisation.people"), 303)
+
+
+def owner() -> User:
+    """The person of this request, whom the guard has let pass."""
+    user: User = current_user._get_current_object()
+    return user
+
+
+# What the settings make
+
+
+@public.get("/privacy")
+def privacy() -> Response:
+    """The privacy notice."""
+    return legal_page("privacy")
+
+
+@public.get("/terms")
+def terms() -> Response:
+    """The terms."""
+    return legal_page("terms")
+
+
+@public.get("/imprint")
+def imprint() -> Response:
+    """The imprint."""
+    return legal_page("imprint")
+
+
+def legal_page(name: str) -> Response:
+    """One of the legal pages, from memory; 404 until it is written."""
+    source = present_site().legal.get(name)
+    if source is None:
+        abort(404)
+
+    def rendered() -> str:
+        facts = {"title": legal.title_of(name), "text_html": legal.html_of(source), "changed_on": legal.changed_on(name)}
+        return render_template("organisation/legal.html", **facts)
+
+    return kept_page(("legal", name), rendered)
+
+
+@public.get("/site.css")
+def colours() -> Response:
+    """The owner's colours, as a style sheet of its own: no page carries a style inside."""
+    site = present_site()
+    if not site.accent_light and not site.accent_dark:
+        abort(404)
+    answer = make_response(style_sheet(site.accent_light, site.accent_dark))
+    answer.mimetype = "text/css"
+    answer.headers["Cache-Control"] = FOR_A_YEAR if request.args.get("v") == site.version else "no-cache"
+    return answer
+
+
+@public.get("/site-logo")
+def logo_picture() -> Response:
+    """The owner's logo."""
+    key = present_site().logo
+    if key is None:
+        abort(404)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG may style itself, and do nothing else
+    current = request.args.get("v") == present_site().version
+    headers = {"Content-Security-Policy": policy, "Cache-Control": FOR_A_YEAR if current else "no-cache"}
+    return send_stored(key, logo.media_type_of(key), f"logo.{key.rpartition('.')[2]}", inline=True, **headers)

@@ -1,0 +1,387 @@
+"""The settings page: who may, what changes where, and that it shows on kept pages and in mails."""
+
+import io
+import struct
+import zlib
+
+import html5lib
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from courseapp import site as site_words
+from courseapp import storage
+from courseapp.accounts.models import User
+from courseapp.extensions import db
+from courseapp.journal.models import Event
+from courseapp.mailing import outbox
+from courseapp.mailing.message import outgoing
+from courseapp.mailing.models import Message
+from courseapp.organisation.logo import LARGEST
+from courseapp.site import SiteSetting, change_site, forget_site, present_site
+from tests.accounts.mailbox import last_mail_to
+from tests.client import Client
+from tests.factories import NOW, lessons_of, make_course, make_enrolment, make_user
+from tests.query_counts import statements
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 80 40"><path d="M0 0h80v40z"/></svg>'
+
+
+@pytest.fixture
+def owner(client: Client) -> User:
+    """The owner, signed in."""
+    return client.sign_in(make_user("boss@example.org", roles=["owner"]))
+
+
+def save(client: Client, section: str, **values: str) -> str:
+    """Save one section; the page that follows."""
+    data = {f"{section}-{name}": value for name, value in values.items()}
+    return client.submit("organisation.settings", data, to="organisation.change_settings", section=section, follow=True).text
+
+
+def stored() -> dict[str, str]:
+    """What the database holds."""
+    return {row.name: row.value for row in db.session.scalars(sa.select(SiteSetting))}
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """One chunk of a PNG."""
+    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int = 60, height: int = 30, *more: bytes) -> bytes:
+    """A small grey PNG; `more` are further chunks."""
+    lines = zlib.compress(b"".join(b"\0" + b"\x80" * width for _ in range(height)))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+
+
+def upload(client: Client, content: bytes, name: str = "logo.svg") -> str:
+    """Upload a logo; the page that follows."""
+    data = {"logo-picture": (io.BytesIO(content), name)}
+    return client.submit("organisation.settings", data, to="organisation.change_logo", follow=True).text
+
+
+# Names and words
+
+
+def test_names_and_addresses_show_where_they_belong(client: Client, owner: User) -> None:
+    make_course()
+    page = save(
+        client,
+        "names",
+        public_name="Pelvic Health School",
+        site_name="Course House",
+        sender_name="The house",
+        postal_address="1 Road, Town",
+        support_address="help@example.org",
+    )
+    assert "Saved." in page
+    stranger = client.application.test_client()
+    landing, sign_in = stranger.visit("catalog.landing").text, stranger.visit("accounts.sign_in").text
+    assert "Pelvic Health School</a>" in landing
+    assert "Course House</a>" in sign_in
+    assert "Pelvic Health School" not in sign_in
+    assert "<title>Sign in · Course House</title>" in sign_in
+    for page in (landing, sign_in):
+        assert "1 Road, Town" in page
+        assert "mailto:help@example.org" in page
+
+
+def test_the_journal_has_the_names_of_fields_and_who_and_no_value(client: Client, owner: User) -> None:
+    save(client, "names", postal_address="7 Secret Lane", site_name="Course House")
+    event = db.session.scalars(sa.select(Event).where(Event.type == "site_settings_changed")).one()
+    assert (event.subject, event.data) == ("site", {"fields": ["postal_address", "site_name"], "by": owner.id})
+
+
+def test_the_page_says_who_changed_what_last(client: Client, owner: User) -> None:
+    save(client, "help", crisis_words="Call 116 123.")
+    page = save(client, "names", site_name="Course House", support_address="help@example.org")
+    last = page.partition("Last changes")[2]
+    assert "Neutral name, Help address" in last
+    assert "(boss@example.org)" in last
+    assert last.index("Neutral name") < last.index("In a crisis")
+    assert "Call 116 123." not in last
+
+
+def test_saving_what_is_there_changes_nothing(client: Client, owner: User) -> None:
+    assert "Nothing was different." in save(client, "names")
+    assert stored() == {}
+    assert db.session.query(Event).filter_by(type="site_settings_changed").count() == 0
+
+
+@pytest.mark.settings(site_name="From the environment", sender_name="Env sender")
+def test_an_emptied_field_goes_back_to_the_environment(client: Client, owner: User) -> None:
+    save(client, "names", site_name="Mine")
+    assert present_site().name == "Mine"
+    save(client, "names", site_name="")
+    assert present_site().name == "From the environment"
+    assert stored() == {}
+
+
+def test_a_name_follows_the_neutral_one_until_it_is_set_itself(client: Client, owner: User) -> None:
+    save(client, "names", site_name="Course House")
+    assert (present_site().public_name, present_site().sender_name) == ("Course House", "Course House")
+    assert stored() == {"site_name": "Course House"}
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "words"),
+    [
+        ("names", "sender_name", "Me\r\nBcc: thief@evil.test", "line breaks"),
+        ("names", "site_name", "x" * 81, "80"),
+        ("names", "support_address", "nonsense", "e-mail address"),
+        ("people", "minimum_age", "0", "1 to 99"),
+        ("people", "minimum_age", "16 years", "1 to 99"),
+        ("people", "default_zone", "Mars/Olympus", "valid choice"),
+        ("colours", "accent_light", "#ffd54a", "darker"),
+        ("colours", "accent_dark", "#202060", "lighter"),
+        ("colours", "accent_light", "teal", "six digits"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(client: Client, owner: User, section: str, field: str, value: str, words: str) -> None:
+    assert words in save(client, section, **{field: value})
+    assert stored() == {}
+
+
+def test_an_unknown_section_and_an_unknown_field_are_not_there(client: Client, owner: User) -> None:
+    token = client.csrf_token("organisation.settings")
+    assert client.post("/staff/settings/secrets", data={"csrf_token": token}).status_code == 404
+    data = {"names-secret_key": "mine", "secret_key": "mine", "names-sender_address": "x@evil.test", "names-site_name": "Course House"}
+    client.submit("organisation.settings", data, to="organisation.change_settings", section="names")
+    assert stored() == {"site_name": "Course House"}
+    with pytest.raises(KeyError):
+        change_site({"secret_key": "mine"}, NOW)
+
+
+def test_help_words_show_a_line_for_each_country(client: Client, owner: User) -> None:
+    save(client, "help", emergency_words="Germany: call 112.\nUK: call 999.", crisis_words="Call 116 123.")
+    page = client.application.test_client().visit("learning.help_now").text
+    assert "Germany: call 112." in page
+    assert "UK: call 999." in page
+    assert "Call 116 123." in page
+
+
+def test_the_minimum_age_stands_beside_the_start(client: Client, owner: User) -> None:
+    make_course()
+    stranger = client.application.test_client()
+    sentence = "You must be at least 16 years old"
+    assert sentence not in stranger.visit("learning.start").text + stranger.visit("catalog.landing").text
+    save(client, "people", minimum_age="16")
+    assert sentence in stranger.visit("learning.start").text
+    assert sentence in stranger.visit("catalog.landing").text
+
+
+def test_whoever_has_chosen_no_zone_gets_the_sites(client: Client, owner: User) -> None:
+    save(client, "people", default_zone="Asia/Tokyo")
+    client.application.test_client().submit("accounts.sign_in", {"address": "new@example.org"})
+    message = db.session.scalars(sa.select(Message).order_by(Message.id.desc())).first()
+    assert message.contact.zone == "Asia/Tokyo"
+
+
+@pytest.mark.settings(languages="en, de, fr")
+def test_whoever_asks_for_no_language_of_ours_gets_the_sites(client: Client, owner: User, app: Flask) -> None:
+    save(client, "people", default_language="de")
+    asked = {"Accept-Language": "ja"}
+    assert 'lang="de"' in app.test_client().get("/sign-in", headers=asked).text
+    assert 'lang="fr"' in app.test_client().get("/sign-in", headers={"Accept-Language": "fr"}).text
+
+
+# Kept pages, mails, memory
+
+
+def test_a_changed_name_shows_on_a_kept_lesson_at_once(client: Client, owner: User) -> None:
+    course = make_course()
+    learner = client.application.test_client()
+    make_enrolment(learner.sign_in(make_user()), course)
+    lesson = lessons_of(course)[0].public_id
+    assert "Course House" not in learner.visit("learning.lesson", id=lesson).text
+    save(client, "names", site_name="Course House")
+    assert "Course House" in learner.visit("learning.lesson", id=lesson).text
+
+
+def test_a_changed_name_shows_in_the_next_mail(client: Client, owner: User, app: Flask) -> None:
+    stranger = app.test_client()
+
+    def mail_to(address: str) -> str:
+        stranger.submit("accounts.sign_in", {"address": address})
+        assert last_mail_to(address).link
+        newest = db.session.scalar(sa.select(sa.func.max(Message.id)))
+        return outgoing(outbox.sendables([newest])[newest], NOW).content.decode()
+
+    before = mail_to("one@example.org")
+    save(client, "names", site_name="Course House", sender_name="The house", postal_address="1 Road, Town")
+    after = mail_to("two@example.org")
+    for words in ("From: The house <", "Course House", "1 Road, Town"):
+        assert words not in before
+        assert words in after
+
+
+def test_a_warm_page_asks_the_database_for_no_setting(client: Client, owner: User) -> None:
+    make_course()
+    save(client, "names", site_name="Course House")
+    stranger = client.application.test_client()
+    stranger.visit("catalog.landing")
+    with statements() as sent:
+        assert "Course House" in stranger.visit("catalog.landing").text
+    assert sent == []
+
+
+def test_another_process_notices_within_ten_seconds(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert present_site().name == "Your course"
+    change_site({"site_name": "Course House"}, NOW)
+    db.session.commit()
+    assert present_site().name == "Your course"
+    monkeypatch.setattr(site_words, "FRESH_FOR", 0.0)
+    assert present_site().name == "Course House"
+
+
+def test_with_the_database_away_pages_keep_the_name_known_last(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_site({"site_name": "Course House"}, NOW)
+    db.session.commit()
+    forget_site()
+    assert present_site().name == "Course House"
+
+    def away() -> dict[str, str]:
+        raise sa.exc.OperationalError("", {}, Exception())
+
+    monkeypatch.setattr(site_words, "FRESH_FOR", 0.0)
+    monkeypatch.setattr(site_words, "_read", away)
+    assert present_site().name == "Course House"
+    forget_site()
+    assert present_site().name == "Your course"
+
+
+def test_reading_the_settings_does_not_wait_for_a_page_that_writes(app: Flask) -> None:
+    """On SQLite a second connection that began to write would wait until it gives up, and the page would lose its name."""
+    change_site({"site_name": "Course House"}, NOW)
+    db.session.commit()
+    db.session.execute(sa.text("UPDATE users SET name = name"))
+    forget_site()
+    assert present_site().name == "Course House"
+    db.session.rollback()
+
+
+def test_the_pages_are_valid_html_with_no_id_twice(client: Client, owner: User) -> None:
+    save_page(client, "terms", "## What it is\n\nA course.")
+    for path in ("/staff/settings", "/staff/team", "/staff/settings/pages/privacy", "/terms"):
+        root = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(client.get(path).text)
+        ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+        assert len(ids) == len(set(ids)), (path, ids)
+
+
+# Legal pages
+
+
+def test_a_legal_page_begins_as_a_draft_that_nobody_sees(client: Client, owner: User) -> None:
+    for name in ("privacy", "terms", "imprint"):
+        page = client.visit("organisation.edit_page", name=name)
+        assert "[[" in page.text
+        assert client.visit(f"site.{name}").status_code == 404
+    assert 'href="/privacy"' not in client.visit("accounts.sign_in").text
+
+
+def test_gaps_keep_it_from_being_shown(client: Client, owner: User) -> None:
+    page = client.submit("organisation.edit_page", name="privacy")
+    assert "still gaps" in page.text
+    assert client.visit("site.privacy").status_code == 404
+
+
+def test_a_written_page_is_shown_linked_and_changed(client: Client, owner: User) -> None:
+    stranger = client.application.test_client()
+    save_page(client, "privacy", "## What we hold\n\nAlmost **nothing**.")
+    page = stranger.visit("site.privacy").text
+    assert "<h2>What we hold</h2>" in page
+    assert "<strong>nothing</strong>" in page
+    assert "2 November 2026" in page or "November 2, 2026" in page
+    assert 'href="/privacy"' in stranger.visit("accounts.sign_in").text
+    save_page(client, "privacy", "Other words.")
+    assert "Other words." in stranger.visit("site.privacy").text
+    save_page(client, "privacy", "")
+    assert stranger.visit("site.privacy").status_code == 404
+
+
+def save_page(client: Client, name: str, text: str) -> None:
+    """Write a legal page."""
+    assert client.submit("organisation.edit_page", {"text": text}, name=name).status_code == 303
+
+
+def test_what_could_do_harm_is_shown_as_it_was_typed(client: Client, owner: User) -> None:
+    save_page(client, "terms", "[x](javascript:alert(1)) <script>alert(1)</script> <b onclick=x>bold</b>")
+    shown = client.visit("site.terms").text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    assert "<script>alert" not in shown
+    assert 'href="javascript' not in shown
+    assert "<b onclick" not in shown
+
+
+def test_a_link_that_would_not_work_is_refused(client: Client, owner: User) -> None:
+    page = client.submit("organisation.edit_page", {"text": "[x](ftp://example.org/x)"}, name="imprint")
+    assert "would not work" in page.text
+    assert client.visit("site.imprint").status_code == 404
+    assert client.visit("organisation.edit_page", name="secrets").status_code == 404
+
+
+# Colours and logo
+
+
+def test_colours_come_as_a_style_sheet_of_their_own(client: Client, owner: User) -> None:
+    stranger = client.application.test_client()
+    assert "/site.css" not in stranger.visit("accounts.sign_in").text
+    assert stranger.visit("site.colours").status_code == 404
+    save(client, "colours", accent_light="7A1F5C")
+    version = present_site().version
+    assert f'href="/site.css?v={version}"' in stranger.visit("accounts.sign_in").text
+    answer = stranger.visit("site.colours", v=version)
+    assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert "--accent: #7a1f5c;" in answer.text
+    assert "immutable" not in stranger.visit("site.colours", v="old").headers["Cache-Control"]
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(("content", "media_type"), [(SVG, "image/svg+xml"), (png(), "image/png")], ids=["svg", "png"])
+def test_a_logo_is_kept_and_shown_and_taken_away(client: Client, owner: User, content: bytes, media_type: str) -> None:
+    assert "Saved." in upload(client, content)
+    stranger = client.application.test_client()
+    assert '<img class="logo"' in stranger.visit("accounts.sign_in").text
+    answer = stranger.visit("site.logo_picture", v=present_site().version)
+    assert answer.data == content
+    assert answer.headers["Content-Type"].partition(";")[0] == media_type
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert present_site().logo_size == (56, 28)
+    data = {"remove": "1", "csrf_token": client.csrf_token("organisation.settings")}
+    client.post(client.path("organisation.change_logo"), data=data)
+    assert stranger.visit("site.logo_picture").status_code == 404
+    assert '<img class="logo"' not in stranger.visit("accounts.sign_in").text
+
+
+def test_a_png_keeps_its_picture_alone(client: Client, owner: User) -> None:
+    upload(client, png(60, 30, chunk(b"tEXt", b"Author\0Canary"), chunk(b"eXIf", b"Canary")) + b"<script>Canary</script>")
+    with storage.open_stored(present_site().logo) as file:
+        assert file.read() == png()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><script>alert(1)</script></svg>', "neither a PNG nor a plain SVG"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1" onload="alert(1)"/>', "neither a PNG nor a plain SVG"),
+        (b'<!DOCTYPE svg [<!ENTITY x "y">]><svg xmlns="http://www.w3.org/2000/svg"/>', "neither a PNG nor a plain SVG"),
+        (b"<html><body>hello</body></html>", "neither a PNG nor a plain SVG"),
+        (b"GIF89a", "neither a PNG nor a plain SVG"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "how large"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 -5 1"/>', "how large"),
+        (png()[:-20], "damaged"),
+        (png()[:45] + b"xx" + png()[47:], "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), "damaged"),
+        (png(1, 1)[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 5000, 1, 8, 0, 0, 0, 0)) + chunk(b"IEND", b""), "4000 pixels"),
+        (b"x" * (LARGEST + 1), "larger than 300 KB"),
+        (b"", "neither a PNG nor a plain SVG"),
+    ],
+    ids=["script", "handler", "entity", "html", "gif", "no size", "odd size", "cut off", "altered", "no head", "wide", "large", "empty"],
+)
+def test_what_is_no_harmless_picture_is_refused_in_words(client: Client, owner: User, content: bytes, words: str) -> None:
+    assert words in upload(client, content)
+    assert stored() == {}
