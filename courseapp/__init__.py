@@ -18,7 +18,7 @@ from courseapp.config import load_settings
 from courseapp.errors import init_errors
 from courseapp.extensions import init_extensions
 from courseapp.journal.events import init_journal
-from courseapp.logs import init_logs
+from courseapp.logs import init_logs, init_request_ids
 from courseapp.storage import init_storage
 from courseapp.web import init_web
 
@@ -56,6 +56,7 @@ def create_app(**overrides: Any) -> Flask:
         FOREIGN_POSTS=frozenset({"mailing.stop"}),  # RFC 8058: one-click unsubscription comes from the mail program
     )
     init_logs(settings)
+    init_request_ids(app, settings)  # first, so that what refuses a request has its number
     init_extensions(app, settings)
     init_storage(app, settings.storage)
     init_journal(app, READERS)
