@@ -37,6 +37,9 @@ WAKES = {
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""
 
+UNNOTED = ("learning.",)
+"""How endpoints begin whose requests leave a line in the log only where we failed: what is answered to whom can tell an outcome."""
+
 
 def create_app(**overrides: Any) -> Flask:
     """The application. `overrides` are settings by field name; raises MissingSettings (a SystemExit) in words."""
@@ -53,6 +56,7 @@ def create_app(**overrides: Any) -> Flask:
         HOME_ENDPOINT="learning.my_courses",  # where signing in leads; accounts stands below learning and may not know
         JOIN_ENDPOINT="learning.join",
         WAKES=WAKES,
+        UNNOTED=UNNOTED,
         FOREIGN_POSTS=frozenset({"mailing.stop"}),  # RFC 8058: one-click unsubscription comes from the mail program
     )
     init_logs(settings)

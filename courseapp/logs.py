@@ -82,10 +82,13 @@ def init_request_ids(app: Flask, settings: Settings) -> None:
         _began.set(perf_counter())
 
     if settings.access_log and settings.log_level in {"DEBUG", "INFO"}:
+        unnoted: tuple[str, ...] = app.config["UNNOTED"]
 
         @app.after_request
         def note(answer: Response) -> Response:
-            sys.stderr.write(access_line(request.method, request.endpoint, answer.status_code, perf_counter() - _began.get()))
+            endpoint = request.endpoint
+            if endpoint is None or not endpoint.startswith(unnoted) or answer.status_code >= 500:
+                sys.stderr.write(access_line(request.method, endpoint, answer.status_code, perf_counter() - _began.get()))
             return answer
 
 

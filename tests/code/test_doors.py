@@ -37,7 +37,7 @@ FILES = {
     "courseapp/mailing/privacy.py": "removes a person's mails from that folder",
     "courseapp/catalog/typeset.py": "reads its own Typst template, a file of the package",
     "courseapp/operations/embedded.py": "watches over the processes it starts, by files in DATA_DIR",
-    "courseapp/operations/health.py": "reads which migration this version needs, a file of the program",
+    "courseapp/operations/diagnosis.py": "reads which migration this version needs, a file of the program",
 }
 TOUCHES = {
     "read_text",

@@ -49,16 +49,30 @@ def broken(make_app, **settings) -> Client:
 
 
 def test_an_answered_request_is_one_line_with_its_endpoint_and_nothing_of_whom(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
-    course = make_course(title="Canary course")
-    user = client.sign_in(make_user("canary.ada@example.org"))
-    make_enrolment(user, course)
-    lines(capfd)
-    answer = client.visit("learning.lesson", id=lessons_of(course)[0].public_id)
+    client.sign_in(make_user("canary.ada@example.org"))
+    answer = client.visit("accounts.settings")
     [line] = lines(capfd)
     assert set(line) == {"event", "method", "endpoint", "status", "ms", "request_id", "level", "timestamp"}
-    assert (line["event"], line["method"], line["endpoint"], line["status"]) == ("request", "GET", "learning.lesson", answer.status_code)
+    assert (line["event"], line["method"], line["endpoint"], line["status"]) == ("request", "GET", "accounts.settings", answer.status_code)
     assert OWN.fullmatch(line["request_id"])
     assert 0 < line["ms"] < 60_000
+
+
+def test_what_is_done_in_the_course_leaves_no_line_unless_we_failed(make_app, app: Flask, capfd: pytest.CaptureFixture[str]) -> None:
+    course = make_course()
+    user = make_user()
+    make_enrolment(user, course)
+    made = make_app()
+    made.config.update(PROPAGATE_EXCEPTIONS=False, TESTING=False)
+    client = made.test_client()
+    client.sign_in(user)
+    path = client.path("learning.lesson", id=lessons_of(course)[0].public_id)
+    assert client.get(path).status_code == 200
+    assert client.get("/safety-check").status_code == 200
+    assert lines(capfd) == []
+    made.view_functions["learning.lesson"] = lambda **_: 1 // 0
+    assert client.get(path).status_code == 500
+    assert [(line["event"], line.get("status")) for line in lines(capfd)] == [("request_failed", None), ("request", 500)]
 
 
 def test_what_is_nowhere_or_of_an_odd_kind_is_noted_without_its_path(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
