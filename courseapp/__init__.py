@@ -18,7 +18,7 @@ from courseapp.config import load_settings
 from courseapp.errors import init_errors
 from courseapp.extensions import init_extensions
 from courseapp.journal.events import init_journal
-from courseapp.logs import init_logs
+from courseapp.logs import init_logs, init_request_ids
 from courseapp.storage import init_storage
 from courseapp.web import init_web
 
@@ -38,6 +38,9 @@ WAKES = {
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""
 
+UNNOTED = ("learning.",)
+"""How endpoints begin whose requests leave a line in the log only where we failed: what is answered to whom can tell an outcome."""
+
 
 def create_app(**overrides: Any) -> Flask:
     """The application. `overrides` are settings by field name; raises MissingSettings (a SystemExit) in words."""
@@ -54,9 +57,11 @@ def create_app(**overrides: Any) -> Flask:
         JOIN_ENDPOINT="learning.join",
         WAKES=WAKES,
         LARGE_POSTS=frozenset({"authoring.receive"}),  # files; only from those who may send them
+        UNNOTED=UNNOTED,
         FOREIGN_POSTS=frozenset({"mailing.stop"}),  # RFC 8058: one-click unsubscription comes from the mail program
     )
     init_logs(settings)
+    init_request_ids(app, settings)  # first, so that what refuses a request has its number
     init_extensions(app, settings)
     init_storage(app, settings.storage)
     init_journal(app, READERS)

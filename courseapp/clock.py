@@ -17,6 +17,11 @@ def now() -> datetime:
         return moment
 
 
+def of_this_machine() -> datetime:
+    """What this machine's clock says, whatever tests shift: for comparing it with another machine's."""
+    return datetime.now(UTC)
+
+
 def follow_shift(file: Path | None) -> None:
     """Let a file of seconds shift the clock of every process that follows it (tests and drills alone)."""
     global _shift_file  # noqa: PLW0603  # one clock for the whole process is the point

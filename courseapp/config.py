@@ -57,6 +57,7 @@ class Settings(BaseSettings):
 
     metrics_token: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    access_log: bool = True
     clock_file: Path | None = None
     rate_limits: bool = True
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from courseapp.extensions import login_manager
+from courseapp.logs import request_id
 
 log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ def error_page(status: int, words: str | None = None, retry_after: int | None = 
         title=title,
         words=words or standard,
         retry_after=retry_after,
+        number=request_id(),
     )
     answer = make_response(body, status)
     answer.headers["Cache-Control"] = "no-store"

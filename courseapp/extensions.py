@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
+import structlog
 from babel import Locale
 from celery import Celery, Task
 from flask import Flask, has_request_context, request, session
@@ -25,11 +26,15 @@ from werkzeug.local import LocalProxy
 
 from courseapp import counting
 from courseapp.config import Settings
+from courseapp.logs import known_as, request_id
 from courseapp.waking import Bell
 from courseapp.whole_files import SCHEME
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 BROKER_PATIENCE = 1.0  # seconds that publishing a wake-up may take
+REQUEST_HEADER = "request_id"  # of a wake-up: which requests asked for it
+
+log = structlog.get_logger()
 
 
 class Model(DeclarativeBase):
@@ -53,12 +58,17 @@ def flask_app_of(worker: Any) -> Flask:
 
 
 class AppTask(Task):  # type: ignore[type-arg]  # celery's Task is generic in its stubs alone
-    """A task runs inside the application's context, on a session of its own."""
+    """A task runs inside the application's context, on a session of its own; its lines carry the number of the request that woke it."""
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
         app = flask_app_of(self.app)
-        with app.app_context():
-            return super().__call__(*args, **kwargs)
+        woken_by = (self.request.headers or {}).get(REQUEST_HEADER, "")
+        with app.app_context(), known_as(woken_by):
+            try:
+                return super().__call__(*args, **kwargs)
+            except Exception:
+                log.exception("task_failed", task=self.name)
+                raise
 
 
 db = SQLAlchemy(model_class=Model)
@@ -283,6 +293,7 @@ def _init_broker(app: Flask, settings: Settings) -> None:
         worker_soft_shutdown_timeout=10,
         worker_enable_soft_shutdown_on_idle=True,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,  # our lines are whole already, and would be wrapped into a library's
         worker_send_task_events=False,
         timezone="UTC",
     )
@@ -290,8 +301,9 @@ def _init_broker(app: Flask, settings: Settings) -> None:
     celery.set_default()
 
 
-def _publish(topic: str) -> None:
-    celery.send_task(flask_app_of(celery).config["WAKES"][topic], retry=False, ignore_result=True)
+def _publish(topic: str, asked_by: str) -> None:
+    task = flask_app_of(celery).config["WAKES"][topic]
+    celery.send_task(task, retry=False, ignore_result=True, headers={REQUEST_HEADER: asked_by} if asked_by else None)
 
 
 bell = Bell(_publish)
@@ -301,7 +313,7 @@ bell = Bell(_publish)
 def _ring(database_session: Session) -> None:
     """Ring for what `wake` collected. Runs after the commit: a broker that is away must not undo it."""
     if topics := database_session.info.pop("wakes", None):
-        bell.ring(topics)
+        bell.ring(topics, request_id())
 
 
 @sa.event.listens_for(db.session, "after_rollback")

@@ -10,6 +10,7 @@ import structlog
 log = structlog.get_logger()
 
 PAUSE = 0.03  # seconds between two rounds: what is rung meanwhile is published once
+NUMBERS = 8  # requests that one wake-up names, of those that rang for it in one round
 REST = 15.0  # seconds during which a broker that failed is not asked again by this process
 
 
@@ -17,12 +18,13 @@ class Bell:
     """Publishes topics soon after they were rung; one that gets lost costs a tick of the timetable, never a message.
 
     Args:
-        publish: hands one topic to the broker; may block for its own time-out, may raise whatever it likes.
+        publish: hands one topic to the broker, with the numbers of the requests that rang for it; may block for its own
+            time-out, may raise whatever it likes.
     """
 
-    def __init__(self, publish: Callable[[str], None]) -> None:
+    def __init__(self, publish: Callable[[str, str], None]) -> None:
         self._publish = publish
-        self._rung: set[str] = set()
+        self._rung: dict[str, list[str]] = {}  # topic → numbers of the requests
         self._lock = threading.Lock()
         self._busy = threading.Lock()
         self._news = threading.Event()
@@ -30,10 +32,13 @@ class Bell:
         self._broken_until = 0.0
         atexit.register(self.settle)
 
-    def ring(self, topics: Iterable[str]) -> None:
+    def ring(self, topics: Iterable[str], request_id: str = "") -> None:
         """Have the topics published; returns at once."""
         with self._lock:
-            self._rung.update(topics)
+            for topic in topics:
+                numbers = self._rung.setdefault(topic, [])
+                fresh = (number for number in request_id.split(",") if number and number not in numbers)
+                numbers += list(fresh)[: NUMBERS - len(numbers)]  # a task may ring in turn, for all who woke it
             if self._thread is None or not self._thread.is_alive():  # not begun yet, or left behind by a fork
                 self._thread = threading.Thread(target=self._work, name="bell", daemon=True)
                 self._thread.start()
@@ -43,15 +48,16 @@ class Bell:
         """Publish what was rung, now and here: before a short-lived process ends, and in tests."""
         with self._busy:  # so that whoever comes second waits until the first has published
             with self._lock:
-                topics, self._rung = sorted(self._rung), set()
+                rung, self._rung = sorted(self._rung.items()), {}
             if time.monotonic() < self._broken_until:
                 return
-            for topic in topics:
+            for topic, numbers in rung:
+                asked_by = ",".join(numbers)
                 try:
-                    self._publish(topic)
+                    self._publish(topic, asked_by)
                 except Exception as error:  # whatever the transport raises: the row is committed and the tick will find it
                     self._broken_until = time.monotonic() + REST
-                    log.warning("wake_lost", topic=topic, kind=type(error).__name__)
+                    log.warning("wake_lost", topic=topic, kind=type(error).__name__, **{"request_id": asked_by} if asked_by else {})
                     return
 
     def forgive(self) -> None:

@@ -3,6 +3,7 @@
 Every failure is sorted once. Before the final dot nothing was sent; after it nobody knows (RFC 5321 4.5.3.2, RFC 1047).
 """
 
+import contextlib
 import enum
 import os
 import re
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # what builds mails is large, and pages that look at sent one
     from courseapp.mailing.message import Outgoing
 
 CONNECT_PATIENCE = 10.0  # seconds
+PROBE_PATIENCE = 4.0  # seconds a look at the server may wait for each answer
 ANSWER_PATIENCE = 40.0  # seconds the server may think about each answer
 CONNECTION_MESSAGES = 200
 CONNECTION_SECONDS = 300.0
@@ -62,6 +64,22 @@ def door_for(settings: Settings) -> Door:
 def file_of_mail(settings: Settings, name: str) -> Path:
     """Where the file door writes the mail of this name."""
     return settings.data_dir / "mail" / f"{name}.eml"
+
+
+def trouble_at(address: str, patience: float = PROBE_PATIENCE) -> str:
+    """Connect and say EHLO, no more: what is wrong with the mail server of this SMTP_URL, or "" where nothing is."""
+    url = urlsplit(address)
+    host = url.hostname or "localhost"
+    try:
+        if url.scheme == "smtps":
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=patience, context=_trust())
+        else:
+            connection = smtplib.SMTP(host, url.port or 25, timeout=patience)
+        with contextlib.closing(connection):
+            code, _answer = connection.ehlo()
+            return "" if code == 250 else f"the mail server refuses to speak with us ({code})"
+    except (smtplib.SMTPException, OSError) as error:
+        return f"no connection to the mail server: {_words(error)}"
 
 
 class FileDoor:

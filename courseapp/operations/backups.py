@@ -25,7 +25,7 @@ from courseapp.extensions import db, snapshot
 from courseapp.mailing.pausing import doubt_what_was_leaving, pause_everything
 from courseapp.operations import erasures
 from courseapp.operations.archive import FIRST, LAST, BadBackup, Contents, Hashed, Tell, Writer, key_mark, parts_of, unbroken, verified
-from courseapp.operations.health import HEAD
+from courseapp.operations.diagnosis import HEAD
 from courseapp.operations.people import erase_again
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
 from courseapp.site import SiteSetting

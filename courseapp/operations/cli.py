@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ from courseapp.contacts.people import contact_of_address
 from courseapp.extensions import db
 from courseapp.operations import backups, embedded, synthetic
 from courseapp.operations.archive import BadBackup, Contents, Tell
-from courseapp.operations.health import diagnosis
+from courseapp.operations.diagnosis import diagnosis
 from courseapp.operations.people import erase, export
 
 privacy = AppGroup("privacy", help="What is held about a person, and forgetting it.")
@@ -77,13 +78,13 @@ def is_taken(host: str, port: int) -> bool:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
 def doctor(as_json: bool) -> None:
-    """Is this installation healthy? Ends with 1 where something is not."""
+    """Is this installation healthy? Each part is ok, warn or fail, with how to mend it; ends with 1 where one fails."""
     checks = diagnosis(clock.now())
     if as_json:
-        click.echo(json.dumps([{"name": check.name, "ok": check.ok, "words": check.words, "mend": check.mend} for check in checks]))
+        click.echo(json.dumps([{**asdict(check), "ok": check.ok} for check in checks]))
     else:
         for check in checks:
-            click.echo(f"{'well' if check.ok else 'NOT WELL':10}{check.name:10}{check.words}" + (f"  → {check.mend}" if check.mend else ""))
+            click.echo(f"{check.level.value:6}{check.name:15}{check.words}" + (f"\n{'':21}→ {check.mend}" if check.mend else ""))
     if not all(check.ok for check in checks):
         sys.exit(1)
 

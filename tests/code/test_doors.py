@@ -41,7 +41,7 @@ FILES = {
     "courseapp/operations/embedded.py": "watches over the processes it starts, by files in DATA_DIR",
     "courseapp/operations/backups.py": "writes and reads the one file of a backup, which lies outside the storage on purpose",
     "courseapp/operations/erasures.py": "reads the records of erasures in a folder of the old installation",
-    "courseapp/operations/health.py": "reads which migration this version needs, a file of the program",
+    "courseapp/operations/diagnosis.py": "reads which migration this version needs, a file of the program",
 }
 TOUCHES = {
     "read_text",

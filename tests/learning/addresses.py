@@ -61,7 +61,9 @@ def crawl(client: Client, starts: list[str]) -> dict[str, str]:
 
 
 def same_in_all(text: str) -> str:
-    """A text without form tokens, moments and durations."""
+    """A text without form tokens, moments, durations and numbers of requests."""
     text = re.sub(r'(name="csrf[_-]token" (?:value|content)=")[^"]+', r"\1TOKEN", text)
     text = re.sub(r"\d{1,2}:\d{2}:\d{2}(\u202f|\s)?([AP]M)?|\d+ s ago|T\d\d:\d\d:\d\d\.\d+|(?<=seconds )\d[\d.e+]*", "MOMENT", text)
+    text = re.sub(r'"ms": [\d.]+|"request_id": "[0-9a-f]{12}"|(?<=number:) <span translate="no">[0-9a-f]{12}', "NUMBER", text)
+    text = re.sub(r"\d[\d.]* GB|[\d.]+ ms apart", "SIZE", text)  # what the doctor sees of the machine
     return re.sub(r"/mail/[\w.~-]+", "/mail/TOKEN", text)
