@@ -233,6 +233,8 @@ def bytes_words(size: int) -> str:
     """A file size in words."""
     if size < 1_000_000:
         return f"{max(1, round(size / 1000))} KB"
+    if size >= 1_000_000_000:
+        return f"{size / 1_000_000_000:g} GB"
     return f"{size / 1_000_000:.1f} MB"
 
 

@@ -147,6 +147,7 @@ def upload(page: Page, base: str, mistakes: bool = False) -> str:
         page.set_input_files("input[type=file]", packed)
         page.click("main form[data-upload] button")
         page.wait_for_url("**/staff/uploads/*")
+        page.wait_for_load_state()
         while page.locator("[data-follow]").count():
             page.wait_for_timeout(200)
     return page.url.removeprefix(base)

@@ -1,15 +1,18 @@
 """The privacy notice, the terms and the imprint: Markdown by the owner, from a draft of ours."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from flask import render_template
 from flask_babel import gettext as _
 
-from courseapp.catalog.markdown import Rendered, Surroundings, box_titles, render
 from courseapp.extensions import db
 from courseapp.site import SiteSetting
 from courseapp.web import page_language
+
+if TYPE_CHECKING:
+    from courseapp.catalog.markdown import Rendered
 
 PAGES = ("privacy", "terms", "imprint")
 GAP = "[["
@@ -43,6 +46,8 @@ def changed_on(page: str) -> datetime | None:
     return db.session.scalar(sa.select(SiteSetting.changed_at).where(SiteSetting.name == page))
 
 
-def _rendered(source: str) -> Rendered:
+def _rendered(source: str) -> "Rendered":
+    from courseapp.catalog.markdown import Surroundings, box_titles, render  # large, and few web processes ever render
+
     around = Surroundings(folder="", assets={}, lessons={}, language=page_language(), box_titles=box_titles())
     return render(source, around)

@@ -7,8 +7,6 @@ import zlib
 from flask_babel import gettext as _
 
 from courseapp import storage
-from courseapp.authoring.receiving import check_svg
-from courseapp.authoring.report import Report
 from courseapp.errors import Refusal
 
 LARGEST = 300_000  # bytes
@@ -37,8 +35,10 @@ def media_type_of(key: str) -> str:
 
 
 def _svg(content: bytes) -> tuple[bytes, int, int]:
-    report = Report()
-    size = check_svg(content, "logo.svg", report)
+    from courseapp.authoring.receiving import check_svg  # what knows files is large, and a logo is sent once
+    from courseapp.authoring.report import Report
+
+    size = check_svg(content, "logo.svg", Report())
     if size is None:
         raise Refusal(
             _("This is neither a PNG nor a plain SVG drawing. An SVG may hold no scripts, links, embedded pictures or document type."), 400

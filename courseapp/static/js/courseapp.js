@@ -89,8 +89,7 @@ function follow(part) {
   setTimeout(() => {
     fetch(location.href, { credentials: "same-origin" }).then((answer) => (answer.ok ? answer.text() : Promise.reject(answer))).then((text) => {
       const fresh = new DOMParser().parseFromString(text, "text/html").getElementById(part.id);
-      if (!fresh) return;
-      if (!("follow" in fresh.dataset)) { location.reload(); return; }
+      if (!fresh) { location.reload(); return; } // it is over, and the page says how it ended
       part.replaceWith(fresh);
       follow(fresh);
     }).catch(() => follow(part));
