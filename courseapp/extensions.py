@@ -20,12 +20,12 @@ from flask_limiter import Limiter
 from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
 from werkzeug.local import LocalProxy
 
 from courseapp import counting
 from courseapp.config import Settings
+from courseapp.held import HeldRow, HoldingSession, Telling, insert_of, insertion, table_of
 from courseapp.logs import known_as, request_id
 from courseapp.waking import Bell
 from courseapp.whole_files import SCHEME
@@ -71,7 +71,7 @@ class AppTask(Task):  # type: ignore[type-arg]  # celery's Task is generic in it
                 raise
 
 
-db = SQLAlchemy(model_class=Model)
+db = SQLAlchemy(model_class=Model, session_options={"class_": HoldingSession})
 login_manager = LoginManager()
 csrf = CSRFProtect()
 babel = Babel()
@@ -134,58 +134,41 @@ def snapshot() -> sa.Connection:
     return db.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-def table_of(model: type[Model]) -> sa.Table:
-    """A model's table, for statements that need no entities and so cost less."""
-    return cast(sa.Table, model.__table__)
-
-
 def insert_into(model: type[Model]) -> Any:
     """An INSERT that knows ON CONFLICT, for whichever of the two databases this is."""
-    return _insert_into(db.engine.dialect.name, model)
-
-
-def _insert_into(dialect: str, model: type[Model]) -> Any:
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table_of(model))
+    return insert_of(db.engine.dialect.name, table_of(model))
 
 
 def insert(model: type[Model], **values: Any) -> int:
     """Insert a row now; its id. One statement, built once: what hot pages write does not wait for the unit of work."""
     db.session.flush()  # what the row points at must be there, and a plain INSERT does not see to that by itself
-    made: int = db.session.connection().scalar(_insert(model), values)
+    made: int = db.session.connection().scalar(insertion(db.engine.dialect.name, model), values)
     return made
 
 
-def insert_once(model: type[Model], keys: tuple[str, ...], **values: Any) -> int | None:
-    """Insert a row unless one with the same `keys` (a unique constraint) is there; its id, or None. One statement, built once."""
+def insert_later(
+    model: type[Model],
+    *,
+    once: tuple[str, ...] = (),
+    or_find: str = "",
+    given: HeldRow | None = None,
+    telling: Telling | None = None,
+    **values: Any,
+) -> HeldRow:
+    """Insert a row together with others: before anything is next asked of the database, or with the commit.
+
+    For rows whose id nobody needs at once; as a value of a later one, what is returned stands for the id. Every column must be
+    given, defaults are not filled in. What the other arguments mean stands at `HeldRow`.
+    """
     db.session.flush()  # as above
-    found: int | None = db.session.connection().scalar(_insert_once(db.engine.dialect.name, model, keys), values)
-    return found
+    row = HeldRow(model, values, once=once, or_find=or_find, given=given, telling=telling)
+    cast(HoldingSession, db.session()).hold(row)
+    return row
 
 
-def insert_or_find(model: type[Model], key: str, **values: Any) -> int:
-    """Insert a row unless one with the same `key` (a unique column) is there; the id of the row that is there now."""
-    db.session.flush()  # as above
-    found: int = db.session.connection().scalar(_insert_or_find(db.engine.dialect.name, model, key), values)
-    return found
-
-
-@lru_cache
-def _insert_or_find(dialect: str, model: type[Model], key: str) -> Any:
-    statement = _insert_into(dialect, model)
-    found = statement.on_conflict_do_update(index_elements=[key], set_={key: statement.excluded[key]})
-    return found.returning(statement.table.c.id)
-
-
-@lru_cache
-def _insert(model: type[Model]) -> Any:
-    table = table_of(model)
-    return sa.insert(table).returning(table.c.id)
-
-
-@lru_cache
-def _insert_once(dialect: str, model: type[Model], keys: tuple[str, ...]) -> Any:
-    statement = _insert_into(dialect, model)
-    return statement.on_conflict_do_nothing(index_elements=keys).returning(statement.table.c.id)
+def write_held() -> None:
+    """Write what `insert_later` was given, now: whoever needs an id at once."""
+    cast(HoldingSession, db.session()).write_held()
 
 
 def wake(topic: str) -> None:

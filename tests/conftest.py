@@ -258,6 +258,7 @@ def _make_current(app: Flask) -> None:
     """Point what is global to a process at this application: the broker, the limiter, the clock."""
     celery.flask_app = app
     app.extensions["pages"].clear()
+    app.extensions.pop("streams", None)
     app.extensions.pop("landings", None)
     app.extensions.pop("letters", None)
     app.extensions.pop("site", None)

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from courseapp.accounts.models import LoginSession, RoleGrant, User
-from courseapp.extensions import db, insert
+from courseapp.columns import random_public_id
+from courseapp.extensions import db, insert_later
 
 IDLE = timedelta(days=90)
 ABSOLUTE = timedelta(days=365)
@@ -33,8 +34,9 @@ def open_session(user: User, now: datetime, device: str) -> None:
     """Begin a session for this browser; `user.session_token` is what the cookie is to carry."""
     token = secrets.token_urlsafe(32)
     is_staff = not user.is_guest and bool(db.session.scalar(sa.select(sa.exists().where(RoleGrant.user_id == user.id))))
-    insert(
+    insert_later(
         LoginSession,
+        public_id=random_public_id(),
         token_hash=hash_of_token(token),
         user_id=user.id,
         device=device,

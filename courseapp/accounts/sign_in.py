@@ -18,8 +18,9 @@ from courseapp.accounts.sessions import end_sessions, hash_of_token
 from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.consent import log_consent, set_consent
 from courseapp.contacts.models import ConsentAction, Contact, Purpose
-from courseapp.contacts.people import confirm, contact_id_for
-from courseapp.extensions import db, insert
+from courseapp.contacts.people import confirm, hold_contact
+from courseapp.extensions import db, insert_later
+from courseapp.held import HeldRow
 from courseapp.journal import events
 from courseapp.mailing.links import full_url
 from courseapp.mailing.outbox import enqueue
@@ -56,14 +57,14 @@ def ask_to_sign_in(
         purposes: consents ticked beside the address; they count once it is confirmed.
     Raises Refusal (400) where `typed` is no address.
     """
-    contact_id = contact_id_for(typed, now, zone, language)
-    token, code = new_request(contact_id, browser, now, guest, purposes)
+    contact = hold_contact(typed, now, zone, language)
+    token, code = new_request(contact, browser, now, guest, purposes)
     for purpose in purposes:
-        log_consent(contact_id, purpose, ConsentAction.ASKED, now, "start", network)
+        log_consent(contact, purpose, ConsentAction.ASKED, now, "start", network)
     enqueue(
         dedupe_key=f"service:sign-in:{hash_of_token(token)[:40]}",
         stream="sign-in",
-        contact_id=contact_id,
+        contact_id=contact,
         template="accounts/sign_in",
         fields={"secret_url": full_url("accounts.sign_in_link", token=token), "secret_code": code},
         now=now,
@@ -72,12 +73,12 @@ def ask_to_sign_in(
 
 
 def new_request(
-    contact_id: int, browser: str, now: datetime, guest: User | None = None, purposes: tuple[Purpose, ...] = ()
+    contact_id: int | HeldRow, browser: str, now: datetime, guest: User | None = None, purposes: tuple[Purpose, ...] = ()
 ) -> tuple[str, str]:
     """A fresh link token and code for a contact; a row keeps only their hashes."""
     token, code = secrets.token_urlsafe(32), f"{secrets.randbelow(10**6):06d}"
     token_hash = hash_of_token(token)
-    insert(
+    insert_later(
         SignInRequest,
         contact_id=contact_id,
         guest_id=guest.id if guest is not None else None,
@@ -85,6 +86,7 @@ def new_request(
         code_mac=keyed_hash("code", f"{token_hash}:{code}"),
         browser_mac=keyed_hash("browser", browser),
         purposes=" ".join(purposes),
+        tries=0,
         created_at=now,
         expires_at=now + LIFETIME,
     )

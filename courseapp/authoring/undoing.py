@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from courseapp.authoring.models import Import
 from courseapp.catalog.copies import want_copies
 from courseapp.catalog.models import Asset, Course, Lesson, Module
-from courseapp.extensions import Model, db, table_of
+from courseapp.extensions import Model, db
+from courseapp.held import table_of
 from courseapp.journal import events
 
 COURSE = ("title", "language", "edition", "summary", "headline", "article_source", "article_html", "front", "content_hash", "published_at")

@@ -16,7 +16,7 @@ from courseapp.campaigns.publishing import latest_version
 from courseapp.catalog.models import Course
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
-from courseapp.extensions import db, insert_once
+from courseapp.extensions import db, insert_later
 from courseapp.journal.models import Event
 from courseapp.learning.enrolment import enrolment_of
 from courseapp.learning.models import Enrolment
@@ -71,9 +71,9 @@ def _begin(sequence: Sequence, version: SequenceVersion, contact: Contact, cours
     first = _step(version.id, 0)
     if first is None:
         return
-    insert_once(
+    insert_later(
         SequenceRun,
-        ("sequence_id", "contact_id", "course_id"),
+        once=("sequence_id", "contact_id", "course_id"),
         sequence_id=sequence.id,
         version_id=version.id,
         contact_id=contact.id,

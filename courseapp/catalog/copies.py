@@ -9,13 +9,13 @@ import sqlalchemy as sa
 
 from courseapp.catalog.models import Asset, Copy, CopyKind, Course, Lesson, Module, Need, Revision
 from courseapp.catalog.outline import is_released
-from courseapp.extensions import db, insert_once, wake
+from courseapp.extensions import db, insert_later, wake
 
 
 def want_copies(course: Course, now: datetime) -> None:
     """Ask the worker for every kind of copy of the course's present version; asking twice changes nothing."""
     for kind in CopyKind:
-        insert_once(Copy, ("course_id", "version", "kind"), course_id=course.id, version=course.version, kind=kind, asked_at=now)
+        insert_later(Copy, once=("course_id", "version", "kind"), course_id=course.id, version=course.version, kind=kind, asked_at=now)
     wake("copies")
 
 

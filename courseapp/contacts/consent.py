@@ -8,7 +8,8 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose
-from courseapp.extensions import db, insert
+from courseapp.extensions import db, insert_later
+from courseapp.held import HeldRow
 from courseapp.journal import events
 
 # The wording a person agrees to, by purpose. A changed sentence needs a new version beside it: a test compares them.
@@ -21,10 +22,12 @@ WORDING: dict[Purpose, tuple[str, LazyString]] = {
 }
 
 
-def log_consent(contact_id: int, purpose: Purpose, action: ConsentAction, now: datetime, source: str, network: str | None = None) -> None:
+def log_consent(
+    contact_id: int | HeldRow, purpose: Purpose, action: ConsentAction, now: datetime, source: str, network: str | None = None
+) -> None:
     """Append what was said. `asked` waits for the address to be confirmed; `given` and `withdrawn` count at once."""
     version, _words = WORDING[purpose]
-    insert(Consent, contact_id=contact_id, purpose=purpose, action=action, wording=version, source=source, network=network, at=now)
+    insert_later(Consent, contact_id=contact_id, purpose=purpose, action=action, wording=version, source=source, network=network, at=now)
     if action is not ConsentAction.ASKED:
         events.record(f"consent_{action.value}", f"contact:{contact_id}", now, contact_id=contact_id, purpose=purpose.value)
 

@@ -7,30 +7,34 @@ import sqlalchemy as sa
 from courseapp.columns import random_public_id
 from courseapp.contacts.address import address_key, address_mac, clean_address
 from courseapp.contacts.models import Contact, Suppression
-from courseapp.extensions import db, insert_or_find, table_of
+from courseapp.extensions import db, insert_later, write_held
+from courseapp.held import HeldRow, table_of
 
 
 def contact_for(typed: str, now: datetime, zone: str = "UTC", language: str = "en") -> Contact:
-    """The contact of an address, made where there is none; raises as `contact_id_for` does."""
-    return db.session.get_one(Contact, contact_id_for(typed, now, zone, language), populate_existing=True)
+    """The contact of an address, made where there is none; raises as `hold_contact` does."""
+    row = hold_contact(typed, now, zone, language)
+    write_held()
+    return db.session.get_one(Contact, row.id, populate_existing=True)
 
 
-def contact_id_for(typed: str, now: datetime, zone: str = "UTC", language: str = "en") -> int:
-    """The id of an address's contact, made where there is none; one statement, so two requests cannot make two.
+def hold_contact(typed: str, now: datetime, zone: str = "UTC", language: str = "en") -> HeldRow:
+    """The row of an address's contact, made where there is none; so written that two requests cannot make two.
 
     Raises Refusal (400) where `typed` is no address.
     """
     address = clean_address(typed)
-    facts = {
-        "public_id": random_public_id(),
-        "address": address,
-        "address_key": address_key(address),
-        "address_mac": address_mac(address),
-        "zone": zone,
-        "language": language,
-        "created_at": now,
-    }
-    return insert_or_find(Contact, "address_key", **facts)
+    return insert_later(
+        Contact,
+        or_find="address_key",
+        public_id=random_public_id(),
+        address=address,
+        address_key=address_key(address),
+        address_mac=address_mac(address),
+        zone=zone,
+        language=language,
+        created_at=now,
+    )
 
 
 def contact_of_address(typed: str) -> Contact | None:

@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask, current_app
 
-from courseapp.extensions import db, insert, wake
+from courseapp.extensions import db, insert_later, wake
+from courseapp.held import HeldRow
 from courseapp.journal.models import Event, Receipt
 
 Readers = dict[str, frozenset[str]]
@@ -19,18 +20,19 @@ def init_journal(app: Flask, readers: Readers) -> None:
     app.extensions["journal_readers"] = readers
 
 
-def record(type: str, subject: str, now: datetime, **data: Any) -> None:
+def record(type: str, subject: str, now: datetime, given: HeldRow | None = None, **data: Any) -> None:
     """Append one event and a receipt for each reader that wants it, in the caller's transaction.
 
     Args:
+        given: a row without which it did not happen (`insert_later`).
         type: a past participle in snake_case, such as `lesson_completed`.
         subject: whom or what it is about, as `kind:id`.
         data: JSON-ready facts; ids rather than words, and nothing about health.
     """
-    event_id = insert(Event, type=type, subject=subject, data=data, at=now)
+    event = insert_later(Event, given=given, type=type, subject=subject, data=data, at=now)
     for name, types in current_app.extensions["journal_readers"].items():
         if type in types:
-            insert(Receipt, event_id=event_id, reader=name)
+            insert_later(Receipt, event_id=event, reader=name)
             wake(f"news.{name}")
 
 

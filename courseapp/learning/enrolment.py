@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import User
 from courseapp.catalog.models import Course, Lesson, Need
-from courseapp.extensions import db, insert_once
+from courseapp.extensions import db, insert_later
 from courseapp.journal import events
 from courseapp.learning.models import Completion, Enrolment
 
@@ -31,13 +31,10 @@ class CoarseEnrolment:
     standing: Standing
 
 
-def enrol(user: User, course_id: int, now: datetime) -> bool:
-    """Start a course; True when this began it. Starting it again changes nothing, also when both happen at once."""
-    made = insert_once(Enrolment, ("user_id", "course_id"), user_id=user.id, course_id=course_id, started_at=now)
-    if made is None:
-        return False
-    events.record("enrolled", f"user:{user.id}", now, user_id=user.id, course_id=course_id)
-    return True
+def enrol(user: User, course_id: int, now: datetime) -> None:
+    """Start a course. Starting it again changes nothing, also when both happen at once."""
+    made = insert_later(Enrolment, once=("user_id", "course_id"), user_id=user.id, course_id=course_id, started_at=now)
+    events.record("enrolled", f"user:{user.id}", now, given=made, user_id=user.id, course_id=course_id)
 
 
 def enrolment_of(user: User, slug: str) -> tuple[Enrolment, Course] | None:

@@ -32,3 +32,8 @@ class StartForm(FlaskForm):
         """What was ticked."""
         ticked = ((Purpose.COURSE, self.course_mail.data), (Purpose.MARKETING, self.marketing.data))
         return tuple(purpose for purpose, wanted in ticked if wanted)
+
+    class Meta:
+        """Read by WTForms."""
+
+        csrf = False  # its token is looked at before any page is asked (extensions.py); a second one would cost time alone

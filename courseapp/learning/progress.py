@@ -7,7 +7,6 @@ no number can give an outcome away. Having finished is sticky: what comes later 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +14,8 @@ from sqlalchemy.orm import aliased
 
 from courseapp.catalog.models import Lesson, Module, Need, Rule
 from courseapp.catalog.outline import is_released
-from courseapp.extensions import db, insert_into, table_of
+from courseapp.extensions import db, insert_later, write_held
+from courseapp.held import table_of
 from courseapp.journal import events
 from courseapp.learning.gate import can_open
 from courseapp.learning.models import Completion, Enrolment, Outcome
@@ -195,12 +195,20 @@ def complete_lesson(own: OwnLesson, now: datetime) -> bool:
 
     What is written to the journal says nothing of technique lessons.
     """
-    facts = {"b_user_id": own.user_id, "b_lesson_id": own.lesson_id, "b_course_id": own.course_id, "b_now": now}
-    added = db.session.connection().execute(_completing(db.engine.dialect.name), facts).one_or_none()
-    if added is None or own.needs_check is not Need.NONE:
-        return False
-    events.record("lesson_completed", f"user:{own.user_id}", now, user_id=own.user_id, course_id=own.course_id, lesson_id=own.lesson_id)
-    if own.is_finished or added.has_open_lessons:
+    counts = own.needs_check is Need.NONE
+    done = insert_later(
+        Completion,
+        once=("user_id", "lesson_id"),
+        telling=(_has_open_lessons, {"b_user_id": own.user_id, "b_lesson_id": own.lesson_id, "b_course_id": own.course_id}),
+        user_id=own.user_id,
+        lesson_id=own.lesson_id,
+        completed_at=now,
+    )
+    if counts:
+        facts = {"user_id": own.user_id, "course_id": own.course_id, "lesson_id": own.lesson_id}
+        events.record("lesson_completed", f"user:{own.user_id}", now, given=done, **facts)
+    write_held()
+    if done.id is None or not counts or own.is_finished or done.told:
         return False
     finish(db.session.get_one(Enrolment, own.enrolment_id), now)
     return True
@@ -231,22 +239,13 @@ _opening = (
 )
 
 
-@lru_cache
-def _completing(_dialect: str) -> Any:
-    """The statement behind `complete_lesson`, built once: one row, unless the lesson was done before; the row says whether
-    lessons that count are left."""
-    user_id: sa.BindParameter[int] = sa.bindparam("b_user_id")
-    lesson_id: sa.BindParameter[int] = sa.bindparam("b_lesson_id")
-    earlier = aliased(Completion)
-    done = sa.select(earlier.lesson_id).where(earlier.user_id == user_id)
-    is_left = (
-        Lesson.course_id == sa.bindparam("b_course_id"),
-        Lesson.needs_check == Need.NONE,
-        Lesson.id != lesson_id,  # whether RETURNING sees the row it returns is for each database to say
-        is_released(),
-        Lesson.id.not_in(done),  # a correlated EXISTS would not do: SQLAlchemy writes column names without their tables here
-    )
-    completed_at = sa.bindparam("b_now", type_=table_of(Completion).c.completed_at.type)
-    row = insert_into(Completion).values(user_id=user_id, lesson_id=lesson_id, completed_at=completed_at)
-    row = row.on_conflict_do_nothing(index_elements=["user_id", "lesson_id"])
-    return row.returning(sa.exists().where(*is_left).label("has_open_lessons"))
+_done = aliased(Completion)
+_has_open_lessons = sa.exists().where(
+    Lesson.course_id == sa.bindparam("b_course_id"),
+    Lesson.needs_check == Need.NONE,
+    Lesson.id != sa.bindparam("b_lesson_id"),  # whether RETURNING sees the row it returns is for each database to say
+    is_released(),
+    # a correlated EXISTS would not do: SQLAlchemy writes column names without their tables in RETURNING
+    Lesson.id.not_in(sa.select(_done.lesson_id).where(_done.user_id == sa.bindparam("b_user_id"))),
+)
+"""Whether lessons that count are left beside the one just done."""

@@ -14,7 +14,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,10 +24,11 @@ from courseapp.columns import random_public_id
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
-from courseapp.extensions import db, insert_into, table_of, wake
+from courseapp.extensions import db, insert_later, wake
+from courseapp.held import HeldRow
 from courseapp.journal.events import has_happened
 from courseapp.mailing.models import Letter, Message, State, Stream
-from courseapp.mailing.streams import PRIORITY, make_stream
+from courseapp.mailing.streams import PRIORITY, stream_facts
 
 LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
@@ -162,7 +162,7 @@ def enqueue(
     *,
     dedupe_key: str,
     stream: str,
-    contact_id: int,
+    contact_id: int | HeldRow,
     now: datetime,
     template: str | None = None,
     letter: Letter | None = None,
@@ -170,58 +170,38 @@ def enqueue(
     due_at: datetime | None = None,
     expires_at: datetime | None = None,
     void_if: VoidIf | None = None,
-) -> bool:
-    """Put a mail into the outbox, in the caller's transaction; False where its `dedupe_key` is there already.
+) -> None:
+    """Put a mail into the outbox, in the caller's transaction; nothing, where its `dedupe_key` is there already.
 
     Args:
         template: a mail body of ours, as `<room>/<name>`; or `letter`, a published text. Exactly one of them.
         fields: merge fields, strings; one named `secret_…` is wiped once the mail was accepted.
     """
     public_id = random_public_id()
-    facts = {
-        "b_stream": stream,
-        "b_public_id": public_id,
-        "b_dedupe_key": dedupe_key,
-        "b_contact_id": contact_id,
-        "b_template": template,
-        "b_letter_id": letter.id if letter else None,
-        "b_fields": fields or {},
-        "b_message_id": f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>",
-        "b_due_at": due_at or now,
-        "b_expires_at": expires_at,
-        "b_void_if_type": void_if.type if void_if else None,
-        "b_void_if_subject": void_if.subject if void_if else None,
-        "b_created_at": now,
-    }
-    db.session.flush()  # what the row points at must be there
-    statement = _enqueueing(db.engine.dialect.name)
-    priority = db.session.scalar(statement, facts)
-    if priority is None and make_stream(stream):  # an installation's first mail of its kind
-        priority = db.session.scalar(statement, facts)
-    if priority is None:
-        return False
+    stream_id, purpose = stream_facts(stream)
+    insert_later(
+        Message,
+        once=("dedupe_key",),
+        public_id=public_id,
+        dedupe_key=dedupe_key,
+        stream_id=stream_id,
+        contact_id=contact_id,
+        template=template,
+        letter_id=letter.id if letter else None,
+        fields=fields or {},
+        message_id=f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>",
+        priority=PRIORITY[purpose],
+        state=State.PENDING,
+        due_at=due_at or now,
+        expires_at=expires_at,
+        void_if_type=void_if.type if void_if else None,
+        void_if_subject=void_if.subject if void_if else None,
+        lease_epoch=0,
+        attempts=0,
+        created_at=now,
+    )
     if (due_at or now) <= now:
-        wake("outbox.service" if priority == PRIORITY[Purpose.SERVICE] else "outbox")
-    return True
-
-
-@lru_cache
-def _enqueueing(_dialect: str) -> Any:
-    """The statement behind `enqueue`, built once: the stream found and the row written in one; the row's priority, or nothing."""
-    columns, streams = table_of(Message).c, table_of(Stream).c
-    texts = ("public_id", "dedupe_key", "template", "message_id", "void_if_type", "void_if_subject")
-    given = (*texts, "contact_id", "letter_id", "fields", "due_at", "expires_at", "created_at")
-    values: dict[str, sa.ColumnElement[Any]] = {name: sa.bindparam(f"b_{name}", type_=columns[name].type) for name in given}
-    values |= {
-        "stream_id": streams.id,
-        "priority": sa.case(PRIORITY, value=streams.purpose),
-        "state": sa.literal(State.PENDING, columns.state.type),
-        "lease_epoch": sa.literal(0),
-        "attempts": sa.literal(0),
-    }
-    found = sa.select(*values.values()).where(streams.key == sa.bindparam("b_stream"))
-    made = insert_into(Message).from_select(list(values), found, include_defaults=False)
-    return made.on_conflict_do_nothing(index_elements=["dedupe_key"]).returning(columns.priority)
+        wake("outbox.service" if purpose is Purpose.SERVICE else "outbox")
 
 
 def claim(now: datetime, limit: int, service_only: bool = False) -> list[tuple[int, int]]:

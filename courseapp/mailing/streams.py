@@ -1,6 +1,7 @@
 """The streams every installation has."""
 
 import sqlalchemy as sa
+from flask import current_app
 
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db, insert_into
@@ -21,6 +22,18 @@ def stream_of(key: str) -> Stream:
     return db.session.scalars(sa.select(Stream).where(Stream.key == key)).one()
 
 
+def stream_facts(key: str) -> tuple[int, Purpose]:
+    """The id and the purpose of a stream, a standard one made on first use; from memory, for neither ever changes."""
+    kept: dict[str, tuple[int, Purpose]] = current_app.extensions.setdefault("streams", {})
+    if key in kept:
+        return kept[key]
+    stream = stream_of(key)
+    facts = stream.id, stream.purpose
+    if key not in db.session.info.get("made_streams", ()):  # what this session made may be rolled back yet
+        kept[key] = facts
+    return facts
+
+
 def make_stream(key: str) -> bool:
     """See that a stream is there, a standard one where none is; True when it was not."""
     if db.session.scalar(sa.select(sa.exists().where(Stream.key == key))):
@@ -28,4 +41,5 @@ def make_stream(key: str) -> bool:
     purpose, reaches_unconfirmed = STANDARD[key]
     statement = insert_into(Stream).values(key=key, purpose=purpose, reaches_unconfirmed=reaches_unconfirmed)
     db.session.execute(statement.on_conflict_do_nothing(index_elements=["key"]))  # two may need it first at once
+    db.session.info.setdefault("made_streams", set()).add(key)
     return True

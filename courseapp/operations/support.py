@@ -201,5 +201,5 @@ def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None
     events.record("staff_erased", "erased", now, by=staff.id, role=Role.OWNER.value)
 
 
-def _note(person: Person, type: str, staff: User, now: datetime, **facts: str) -> None:
+def _note(person: Person, type: str, staff: User, now: datetime, **facts: Any) -> None:
     events.record(type, person.subject, now, by=staff.id, role=Role.OWNER.value, **facts)

@@ -21,6 +21,7 @@ GIVEN_NAMES = {
     "process_data": "as above",
     "get_command": "click's Group",
     "get_expiry": "the Storage of limits",
+    "get_bind": "SQLAlchemy's Session",
 }
 
 

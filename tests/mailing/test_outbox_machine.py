@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -54,7 +55,7 @@ class Outbox(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from("abcdef"), stream=st.sampled_from(["course", "sign-in"]), lasts=st.sampled_from([None, 5, 60]))
     def enqueue(self, key: str, stream: str, lasts: int | None) -> None:
-        made = outbox.enqueue(
+        outbox.enqueue(
             dedupe_key=key,
             stream=stream,
             contact_id=self.contact.id,
@@ -62,8 +63,9 @@ class Outbox(RuleBasedStateMachine):
             now=self.now,
             expires_at=self.now + timedelta(minutes=lasts) if lasts else None,
         )
-        assert made is (key not in self.enqueued)
         self.enqueued.add(key)
+        keys = db.session.scalars(sa.select(Message.dedupe_key))
+        assert sorted(keys) == sorted(self.enqueued)
 
     @rule(limit=st.integers(1, 4))
     def claim(self, limit: int) -> None:
