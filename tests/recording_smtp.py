@@ -57,6 +57,7 @@ class RecordingSmtp:
     received: list[Received] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)  # (stage, answer), in the order they were given
     connections: int = 0
+    takes_commands_at_once: bool = False  # whether it offers PIPELINING (RFC 2920)
     port: int = 0
     lines: set[asyncio.WriteTransport] = field(default_factory=set)  # the open connections
     _scripts: deque[Script] = field(default_factory=deque)
@@ -141,6 +142,13 @@ class _Scripted(SMTP):
             await super()._handle_client()
         else:
             self.transport.close()
+
+    async def handle_EHLO(  # noqa: N802  # aiosmtpd looks for this name
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, answers: list[str]
+    ) -> list[str]:
+        """Say what is offered."""
+        session.host_name = hostname
+        return [answers[0], "250-PIPELINING", *answers[1:]] if self._book.takes_commands_at_once else answers
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  # aiosmtpd looks for this name
         """Before the text: a script for `data` answers instead of 354."""

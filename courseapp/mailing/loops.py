@@ -13,7 +13,7 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from courseapp.extensions import db
+from courseapp.extensions import commit_each, db
 from courseapp.mailing import outbox
 from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.smtp import Door, NotSent, Trouble, door_for
@@ -87,51 +87,53 @@ class _Ready:
 
 
 def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], ends: float) -> Counter[str]:
-    """Send claimed messages in turn. The commit that notes one answer moves the next to `submitting`."""
+    """Send claimed messages in turn. The statement that notes one as accepted moves the next to `submitting`."""
     sums: Counter[str] = Counter()
-    waiting = list(claimed)
-    while (ready := _next_ready(waiting, found, clock, sums)) is not None:
-        outcome = _send(ready, clock)
+    waiting, accepted = list(claimed), None
+    commit = db.session.flush if commit_each() else db.session.commit
+    while (ready := _next_ready(waiting, found, accepted, clock, sums)) is not None:
+        commit()
+        outcome, accepted = _send(ready, clock)
         sums[outcome] += 1
         if outcome == Trouble.SENDER.value or stopping.is_set() or time.monotonic() >= ends:
+            outbox.note_accepted(accepted)
             outbox.release(waiting)
-            db.session.commit()
             break
+    db.session.commit()
     return sums
 
 
-def _next_ready(waiting: Claimed, found: Found, clock: Callable[[], datetime], sums: Counter[str]) -> _Ready | None:
-    """Move the next message that may go to `submitting`, build its mail, commit."""
+def _next_ready(
+    waiting: Claimed, found: Found, accepted: outbox.Accepted | None, clock: Callable[[], datetime], sums: Counter[str]
+) -> _Ready | None:
+    """Move the next message that may go to `submitting`, and build its mail; note the one `accepted` before it. The caller commits."""
     while waiting:
         message_id, epoch = waiting.pop(0)
-        if not outbox.begin_submitting(message_id, epoch, clock()):
+        may_go, accepted = outbox.begin_submitting(message_id, epoch, clock(), accepted), None
+        if not may_go:
             sums["held back"] += 1
             continue
         message = found[message_id]
         try:
-            ready = _Ready(message_id, epoch, outgoing(message, clock()), outbox.fields_to_keep(message.fields))
+            return _Ready(message_id, epoch, outgoing(message, clock()), outbox.fields_to_keep(message.fields))
         except SQLAlchemyError:
             raise
         except Exception as error:  # whatever building raises is a fact about this message, and must not stop the others
             log.exception("mail_not_built", message=message_id)
             outbox.note_failed(message_id, epoch, clock(), f"cannot be built: {type(error).__name__}: {error}")
             sums["failed"] += 1
-            continue
-        db.session.commit()
-        return ready
-    db.session.commit()
+    outbox.note_accepted(accepted)
     return None
 
 
-def _send(ready: _Ready, clock: Callable[[], datetime]) -> str:
-    """Send one message, with no transaction open; its answer stays uncommitted until the next is moved or the batch ends."""
+def _send(ready: _Ready, clock: Callable[[], datetime]) -> tuple[str, outbox.Accepted | None]:
+    """Send one message, with no transaction open. That it was accepted is noted with the next, or when the batch ends."""
     try:
         _door().send(ready.mail)
     except NotSent as error:
         _note_failure(ready.message_id, ready.epoch, clock(), error)
-        return error.trouble.value
-    outbox.note_accepted(ready.message_id, ready.epoch, clock(), ready.fields_kept)
-    return "accepted"
+        return error.trouble.value, None
+    return "accepted", outbox.Accepted(ready.message_id, ready.epoch, clock(), ready.fields_kept)
 
 
 def _note_failure(message_id: int, epoch: int, now: datetime, error: NotSent) -> None:

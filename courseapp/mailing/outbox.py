@@ -115,21 +115,21 @@ def _claiming(service_only: bool) -> Any:
 
 
 _claim_all, _claim_service = _claiming(False), _claiming(True)
+_fields = Message.fields.type
 _accepted = (
     sa.update(Message)
-    .where(Message.id == sa.bindparam("b_id"), Message.lease_epoch == sa.bindparam("b_epoch"))
+    .where(Message.id == sa.bindparam("b_done_id"), Message.lease_epoch == sa.bindparam("b_done_epoch"))
     .values(
         state=State.ACCEPTED,
-        settled_at=sa.bindparam("b_now", type_=Message.due_at.type),
+        settled_at=sa.bindparam("b_done_at", type_=Message.due_at.type),
         leased_until=None,
         reason=None,
         # what an erasure emptied while the mail was on its way stays empty
-        fields=sa.case(
-            (sa.cast(Message.fields, sa.Text) == "{}", Message.fields), else_=sa.bindparam("b_fields", type_=Message.fields.type)
-        ),
+        fields=sa.case((sa.cast(Message.fields, sa.Text) == "{}", Message.fields), else_=sa.bindparam("b_done_fields", type_=_fields)),
     )
     .execution_options(synchronize_session=False)
 )
+_accepted_and_begin_submitting = _begin_submitting.add_cte(_accepted.cte("accepted"))
 
 
 @dataclass(frozen=True)
@@ -217,15 +217,33 @@ def claim(now: datetime, limit: int, service_only: bool = False) -> list[tuple[i
     return [(row.id, row.lease_epoch) for row in rows]
 
 
-def begin_submitting(message_id: int, epoch: int, now: datetime) -> bool:
+@dataclass(frozen=True)
+class Accepted:
+    """A mail the server took: 250 after the dot. What filled it in is cut to `fields_kept`, without its secrets."""
+
+    message_id: int
+    epoch: int
+    at: datetime
+    fields_kept: dict[str, Any]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"b_done_id": self.message_id, "b_done_epoch": self.epoch, "b_done_at": self.at, "b_done_fields": self.fields_kept}
+
+
+def begin_submitting(message_id: int, epoch: int, now: datetime, accepted: Accepted | None = None) -> bool:
     """Move a leased message to `submitting` if, at this moment, it may still go; the caller commits before sending.
 
     One statement asks everything that can change while a message waits: suppression, consent, a paused stream, expiry,
-    an event that makes it pointless, erasure. What may not go is marked with its reason; False.
+    an event that makes it pointless, erasure. What may not go is marked with its reason; False. PostgreSQL notes the mail
+    `accepted` before it in the same statement.
     """
     facts = {"b_id": message_id, "b_epoch": epoch, "b_now": now, "b_later": now + PAUSED_FOR, "b_until": now + LEASE}
     db.session.flush()
-    return db.session.connection().scalar(_begin_submitting, facts) is State.SUBMITTING
+    connection = db.session.connection()
+    if accepted is None or connection.dialect.name != "postgresql":
+        note_accepted(accepted)
+        return connection.scalar(_begin_submitting, facts) is State.SUBMITTING
+    return connection.scalar(_accepted_and_begin_submitting, facts | accepted._facts()) is State.SUBMITTING
 
 
 def sendables(message_ids: Sequence[int]) -> dict[int, Sendable]:
@@ -235,12 +253,10 @@ def sendables(message_ids: Sequence[int]) -> dict[int, Sendable]:
     return {row.id: Sendable(**row._mapping) for row in rows}
 
 
-def note_accepted(message_id: int, epoch: int, now: datetime, fields_kept: dict[str, Any]) -> None:
-    """The server took it: 250 after the dot. What fills the mail in is cut to `fields_kept`, without its secrets.
-
-    What an erasure emptied while the mail was on its way stays empty.
-    """
-    db.session.connection().execute(_accepted, {"b_id": message_id, "b_epoch": epoch, "b_now": now, "b_fields": fields_kept})
+def note_accepted(accepted: Accepted | None) -> None:
+    """Note what the server took, if it took something."""
+    if accepted is not None:
+        db.session.connection().execute(_accepted, accepted._facts())
 
 
 def fields_to_keep(fields: dict[str, Any]) -> dict[str, Any]:

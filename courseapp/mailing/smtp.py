@@ -189,14 +189,44 @@ class SmtpDoor:
             connection.login(unquote(self._url.username), unquote(self._url.password or ""))
 
     def _envelope(self, connection: smtplib.SMTP, mail: "Outgoing") -> None:
-        if not mail.recipient.isascii() and not connection.has_extn("smtputf8"):
+        """Say from whom and to whom, and that the text is to come: at once where the server takes it so (RFC 2920)."""
+        is_beyond_ascii = not mail.recipient.isascii()
+        if is_beyond_ascii and not connection.has_extn("smtputf8"):
             raise NotSent(Trouble.PERMANENT, "the mail server takes no address with letters beyond ASCII (RFC 6531)")
-        self._check(*connection.mail(mail.sender, [] if mail.recipient.isascii() else ["SMTPUTF8"]))
-        self._check(*connection.rcpt(mail.recipient))
-        code, answer = connection.docmd("DATA")
+        sender, recipient = smtplib.quoteaddr(mail.sender), smtplib.quoteaddr(mail.recipient)
+        if not (mail.sender + mail.recipient).isprintable():
+            raise NotSent(Trouble.PERMANENT, "an address holds a line break or another sign that none may hold")
+        commands = (f"MAIL FROM:{sender}{' SMTPUTF8' if is_beyond_ascii else ''}", f"RCPT TO:{recipient}", "DATA")
+        lines = [f"{command}\r\n".encode() for command in commands]
+        if connection.has_extn("pipelining"):
+            connection.send(b"".join(lines))
+            code, answer = self._answer_to_data(connection)
+        else:
+            for line in lines[:2]:
+                connection.send(line)
+                self._check(*connection.getreply())
+            connection.send(lines[2])
+            code, answer = connection.getreply()
         if code != 354:
             self._check(code, answer)
             raise NotSent(Trouble.TRANSIENT, f"{code} in answer to DATA")
+
+    def _answer_to_data(self, connection: smtplib.SMTP) -> tuple[int, bytes]:
+        """The last of three answers, once the first two are well; all are read, so that the next mail finds none left over."""
+        refused = None
+        for _command in ("MAIL", "RCPT"):
+            code, answer = connection.getreply()
+            if code == 421:  # and the line is closed: nothing more will come
+                self._check(code, answer)
+            if refused is None and not 200 <= code < 300:
+                refused = code, answer
+        code, answer = connection.getreply()
+        if refused is not None:
+            if code == 354:  # it would take a text for nobody (RFC 2920, 3.1)
+                connection.send(b".\r\n")
+                connection.getreply()
+            self._check(*refused)
+        return code, answer
 
     def _content(self, connection: smtplib.SMTP, mail: "Outgoing") -> None:
         body = mail.content.replace(b"\r\n.", b"\r\n..")  # RFC 5321 4.5.2

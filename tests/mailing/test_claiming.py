@@ -156,13 +156,13 @@ def test_a_worker_whose_lease_was_given_to_another_writes_nothing(app: Flask) ->
     assert outbox.begin_submitting(message_id, fresh, later)
     before = all_rows()
     assert not outbox.begin_submitting(message_id, stale, later)
-    outbox.note_accepted(message_id, stale, later, {})
+    outbox.note_accepted(outbox.Accepted(message_id, stale, later, {}))
     outbox.note_failed(message_id, stale, later, "late")
     outbox.note_transient(message_id, stale, later, "late")
     outbox.note_uncertain(message_id, stale, later, "late")
     outbox.release([(message_id, stale)])
     assert all_rows() == before
-    outbox.note_accepted(message_id, fresh, later, {})
+    outbox.note_accepted(outbox.Accepted(message_id, fresh, later, {}))
     db.session.refresh(message)
     assert message.state is State.ACCEPTED
 
@@ -172,7 +172,7 @@ def test_a_worker_that_was_reaped_while_sending_writes_nothing(app: Flask) -> No
     [(message_id, epoch)] = claim(NOW, 1)
     outbox.begin_submitting(message_id, epoch, NOW)
     assert outbox.reap(NOW + outbox.LEASE * 2) == (0, 1)
-    outbox.note_accepted(message_id, epoch, NOW, {})
+    outbox.note_accepted(outbox.Accepted(message_id, epoch, NOW, {}))
     db.session.expire_all()
     assert db.session.get_one(Message, message_id).state is State.UNCERTAIN
 
@@ -191,7 +191,7 @@ def test_secrets_leave_the_row_once_the_mail_was_accepted(app: Flask) -> None:
     message = make_sign_in_mail(fields={"secret_url": "u", "secret_code": "1", "name": "kept"})
     [(message_id, epoch)] = claim(NOW, 1)
     outbox.begin_submitting(message_id, epoch, NOW)
-    outbox.note_accepted(message_id, epoch, NOW, outbox.fields_to_keep(message.fields))
+    outbox.note_accepted(outbox.Accepted(message_id, epoch, NOW, outbox.fields_to_keep(message.fields)))
     db.session.refresh(message)
     assert message.fields == {"name": "kept"}
     assert message.settled_at == NOW

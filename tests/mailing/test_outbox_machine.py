@@ -91,7 +91,7 @@ class Outbox(RuleBasedStateMachine):
             return  # a worker says one thing about one attempt
         counts = how == "accepted" and row.lease_epoch == epoch
         {
-            "accepted": lambda: outbox.note_accepted(message_id, epoch, self.now, {}),
+            "accepted": lambda: outbox.note_accepted(outbox.Accepted(message_id, epoch, self.now, {})),
             "transient": lambda: outbox.note_transient(message_id, epoch, self.now, "450"),
             "sender": lambda: outbox.note_transient(message_id, epoch, self.now, "421", spend_attempt=False),
             "failed": lambda: outbox.note_failed(message_id, epoch, self.now, "550"),

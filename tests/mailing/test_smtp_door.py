@@ -14,9 +14,10 @@ from courseapp.mailing.smtp import FileDoor, NotSent, SmtpDoor, Trouble, door_fo
 from tests.recording_smtp import DROP, HANG, RecordingSmtp, Stage
 
 
-@pytest.fixture
-def door(smtp: RecordingSmtp, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpDoor]:
-    """A door to the recording server that waits a third of a second for an answer."""
+@pytest.fixture(params=[False, True], ids=["in-turn", "at-once"])
+def door(request: pytest.FixtureRequest, smtp: RecordingSmtp, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpDoor]:
+    """A door to the recording server that waits a third of a second for an answer; the server takes commands in turn, or at once."""
+    smtp.takes_commands_at_once = request.param
     monkeypatch.setattr(door_module, "CONNECT_PATIENCE", 0.35)
     monkeypatch.setattr(door_module, "ANSWER_PATIENCE", 0.35)
     made = SmtpDoor(smtp.url)
@@ -178,6 +179,39 @@ def test_a_recipient_beyond_ascii_goes_by_smtputf8_and_where_the_server_has_none
         old.close()
     finally:
         plain.stop()
+
+
+@pytest.mark.parametrize("address", ["a@example.org>\r\nDATA\r\n", "a@example.org\nRCPT TO:<b@example.org>", "a\0@example.org"])
+def test_an_address_that_holds_a_command_is_refused(door: SmtpDoor, smtp: RecordingSmtp, address: str) -> None:
+    assert trouble_of(door, mail(address)) is Trouble.PERMANENT
+    assert trouble_of(door, mail("ada@example.org")) is None
+    assert smtp.recipients() == ["ada@example.org"]
+
+
+def test_a_text_for_nobody_is_ended_at_once_where_the_server_would_take_it() -> None:
+    said: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            line, _peer = listener.accept()
+            with line, line.makefile("rb") as lines:
+                line.sendall(b"220 hello\r\n")
+                for words in lines:
+                    said.append(words)
+                    verb = words[:4].upper()
+                    answers = {
+                        b"EHLO": b"250-here\r\n250 PIPELINING",
+                        b"RCPT": b"550 5.1.1 nobody",
+                        b"DATA": b"354 go on",
+                        b".\r\n": b"554 no",
+                    }
+                    line.sendall(answers.get(verb, b"250 fine") + b"\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        door = SmtpDoor(f"smtp://127.0.0.1:{listener.getsockname()[1]}")
+        assert trouble_of(door) is Trouble.PERMANENT
+        door.close()
+    assert [words[:4].upper() for words in said[1:6]] == [b"MAIL", b"RCPT", b"DATA", b".\r\n", b"RSET"]
 
 
 def free_port() -> int:
