@@ -18,6 +18,11 @@ CONTENT = Path(__file__).parent.parent.parent / "content" / "introduction"
 LARGEST = 40 * 1024  # bytes of a lesson page, before compression (quality.md)
 
 
+def is_postgresql() -> bool:
+    """Whether rows are written together."""
+    return bool(db.engine.dialect.name == "postgresql")
+
+
 @pytest.fixture
 def lessons(app: Flask, client: Client) -> list[str]:
     """The real course, half done by whoever is signed in; the addresses of its lessons."""
@@ -68,7 +73,8 @@ def test_recording_progress_is_a_handful_of_statements(client: Client, lessons: 
     data = {"csrf_token": client.csrf_token("learning.lesson", id=lessons[1]), "done": "1", "next": lessons[2]}
     with statements() as sent:
         assert client.post(f"/lessons/{lessons[1]}/completion", data=data).status_code == 303
-    assert len(sent) <= 5, sent  # session and user, lesson and enrolment, completion, event, whether any is left
+    # session and user; lesson and enrolment; completion, event and whether any is left, together where the database can
+    assert len(sent) <= (3 if is_postgresql() else 4), sent
     with statements() as sent:
         assert client.post(f"/lessons/{lessons[1]}/completion", data=data).status_code == 303
     assert len(sent) <= 3, sent
@@ -82,12 +88,14 @@ def test_noting_an_opening_is_three_statements(client: Client, lessons: list[str
     assert db.session.scalars(sa.select(Enrolment.last_lesson_id)).one() is not None
 
 
-@pytest.mark.parametrize(("address", "most"), [("", 8), ("new@example.org", 16)])
-def test_starting_is_one_short_transaction(app: Flask, lessons: list[str], address: str, most: int) -> None:
-    visitor = app.test_client()
-    assert isinstance(visitor, Client)
-    token = visitor.csrf_token("learning.start")
-    data = {"csrf_token": token, "address": address, "course_mail": "y", "marketing": "y"}
-    with statements() as sent:
-        assert visitor.post("/start", data=data).status_code == 303
-    assert len(sent) <= most, "\n".join(sent)
+@pytest.mark.parametrize(("address", "together", "in_turn"), [("", 2, 5), ("new@example.org", 3, 10)])
+def test_starting_is_one_short_transaction(app: Flask, lessons: list[str], address: str, together: int, in_turn: int) -> None:
+    for who in ("first", "next", "usual"):  # the first mail of an installation makes its stream, the next learns of it
+        visitor = app.test_client()
+        assert isinstance(visitor, Client)
+        token = visitor.csrf_token("learning.start")
+        data = {"csrf_token": token, "address": address and f"{who}@example.org", "course_mail": "y", "marketing": "y"}
+        with statements() as sent:
+            assert visitor.post("/start", data=data).status_code == 303
+        db.session.remove()
+    assert len(sent) <= (together if is_postgresql() else in_turn), "\n".join(sent)
