@@ -17,7 +17,8 @@ from typing import Any
 
 from jinja2 import Environment
 
-from bench.harness import PYTHON, Ground, cpu_ms, end, middle, start
+from bench.harness import Ground, middle
+from bench.processes import PYTHON, cpu_ms, end, start
 from bench.result import Plan, Row
 
 WORKERS = 2

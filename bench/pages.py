@@ -5,7 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from bench import floor, visitors
-from bench.harness import Ground, Side, Web, alternate, compare, end, middle, summary
+from bench.harness import Ground, Side, Web, alternate, compare, middle, summary
+from bench.processes import end
 from bench.result import Plan, Row
 
 CONNECTIONS = (8, 32)

@@ -17,9 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.harness import ROOT, Ground
+from bench.harness import Ground
 from bench.mails import Mails
 from bench.pages import Pages
+from bench.processes import ROOT
 from bench.result import Plan, Row
 from bench.ticks import idle_tick
 

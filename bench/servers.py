@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import visitors
-from bench.harness import PYTHON, THREADS, Ground, Side, Web, alternate, compare
+from bench.harness import Ground, Side, Web, alternate, compare
 from bench.pages import CONNECTIONS, lessons_of
+from bench.processes import PYTHON, THREADS
 from bench.result import Plan
 from bench.run import machine
 

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from bench.harness import PYTHON, Ground, middle
+from bench.harness import Ground, middle
+from bench.processes import PYTHON
 from bench.result import Plan, Row
 
 

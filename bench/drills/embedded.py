@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.drills.ground import LEASE, Answer, Browser, DrillError, Ground, Sums, soon, wait_for
-from bench.harness import ROOT, die_with_parent, end, family, free_port
+from bench.drills.browser import Answer, Browser, Crowd
+from bench.drills.ground import LEASE, DrillError, Ground, Sums, soon, wait_for
+from bench.processes import ROOT, die_with_parent, end, family, free_port
 
 VICTIMS = ("launcher", "make", "web", "web worker", "worker", "make while it starts")
 GONE_WITHIN = 25.0  # seconds children have to end by themselves
@@ -128,7 +129,7 @@ class Run:
             line.close()
 
 
-class Learners:
+class Learners(Crowd):
     """People who start, complete lessons and confirm their address, all the time; what was answered is written down."""
 
     def __init__(self, run: Run, count: int) -> None:
@@ -138,20 +139,12 @@ class Learners:
         self.done: set[tuple[str, str]] = set()
         self.odd: Counter[str] = Counter()
         self.answered = self.cut = 0
-        self.over = threading.Event()
         self._mails: dict[str, Path] = {}
         self._lock = threading.Lock()
-        self.threads = [threading.Thread(target=self._go, args=(number,), daemon=True) for number in range(count)]
-        for thread in self.threads:
-            thread.start()
+        super().__init__(count)
 
-    def stop(self) -> None:
-        """Let everyone finish the page they are at."""
-        self.over.set()
-        for thread in self.threads:
-            thread.join(30)
-
-    def _go(self, number: int) -> None:
+    def walk(self, number: int) -> None:
+        """Learn, again and again."""
         turn = 0
         while not self.over.is_set():
             turn += 1

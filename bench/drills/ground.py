@@ -5,35 +5,29 @@ they die with a killed parent.
 """
 
 import contextlib
-import http.client
-import json
 import os
-import re
-import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import psycopg
 import sqlalchemy as sa
 from celery import Celery
 from psycopg import sql
 
-from bench.harness import GUNICORN, PYTHON, ROOT, end, family, free_port, start
+from bench.drills.browser import Browser
+from bench.processes import GUNICORN, PYTHON, end, family, free_port, production, start
 from courseapp.mailing import outbox
 from tests import services
 
 LEASE = outbox.LEASE.total_seconds() + 10  # so far the clock is moved for a lease to end
-SECRET = "drills-" + secrets.token_urlsafe(32)
 
 
 class DrillError(Exception):
@@ -219,29 +213,9 @@ class Ground:
     # Processes of the application
 
     def environment(self, database: str, port: int = 8000, **more: str) -> dict[str, str]:
-        """Production mode; nothing else is inherited."""
-        data = self.folder / f"data-{database}"
-        data.mkdir(exist_ok=True)
-        return {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": str(self.folder),
-            "TMPDIR": str(self.folder),
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(ROOT),
-            "MODE": "production",
-            "SECRET_KEY": SECRET,
-            "POSTAL_ADDRESS": "Example School, 1 Example Street, 12345 Example",
-            "SENDER_ADDRESS": "course@example.org",
-            "BASE_URL": f"http://127.0.0.1:{port}",
-            "PORT": str(port),
-            "SMTP_URL": "smtp://127.0.0.1:9",
-            "DATABASE_URL": self._url(database),
-            "DATA_DIR": str(data),
-            "CLOCK_FILE": str(self.clock_file),
-            "TRUSTED_PROXIES": "1",
-            "LOG_LEVEL": "WARNING",
-            **more,
-        }
+        """Production mode, with a clock that the drill moves."""
+        own = {"SMTP_URL": "smtp://127.0.0.1:9", "CLOCK_FILE": str(self.clock_file)}
+        return production(self.folder, database, self._url(database), port, **own | more)
 
     def start(self, name: str, command: Sequence[str | Path], environment: dict[str, str], **options: Any) -> subprocess.Popen[bytes]:
         """A process of this drill; its words go to NAME.log."""
@@ -301,170 +275,3 @@ def is_served(port: int) -> bool:
         return Browser(port).get("/healthz").status == 200
     except OSError:
         return False
-
-
-# The mail server
-
-
-class Mailbox:
-    """The misbehaving mail server's other end, and its ledger."""
-
-    def __init__(self, ground: Ground, name: str, doors: int = 2) -> None:
-        self.file = ground.folder / f"{name}.ledger"
-        self.file.unlink(missing_ok=True)
-        command = [PYTHON, "-m", "bench.drills.sink", str(self.file), str(doors)]
-        self.process = start(command, ground.folder / f"{name}-sink.log", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        ground.processes.append(self.process)
-        assert self.process.stdout is not None
-        self.ports: list[int] = json.loads(self.process.stdout.readline())
-
-    def url(self, door: int = 0) -> str:
-        """A door's address for SMTP_URL."""
-        return f"smtp://127.0.0.1:{self.ports[door]}"
-
-    def tell(self, **order: Any) -> None:
-        """Give an order."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order).encode() + b"\n")
-        self.process.stdin.flush()
-
-    def events(self, kind: str = "") -> list[dict[str, Any]]:
-        """The ledger so far."""
-        lines = self.file.read_bytes().split(b"\n")[:-1]
-        return [json.loads(line) for line in lines if not kind or f'"event": "{kind}"'.encode() in line]
-
-    def taken(self) -> Counter[str]:
-        """How often each Message-ID was taken."""
-        return Counter(event["id"] for event in self.events("taken"))
-
-    def count(self) -> int:
-        """How many mails were taken."""
-        return self.file.read_bytes().count(b'"event": "taken"')
-
-    def wait_until_held(self, door: int, stage: str, before: int, seconds: float = 15) -> bool:
-        """Wait until something stands still; `before` is how many events of this kind there were."""
-        return soon(lambda: sum(event["door"] == door and event["stage"] == stage for event in self.events("held")) > before, seconds)
-
-    def held(self, door: int, stage: str) -> int:
-        """How often something stood still there."""
-        return sum(event["door"] == door and event["stage"] == stage for event in self.events("held"))
-
-
-def fill(ground: Ground, database: str, tag: str, count: int, purpose: str = "course", people: int = 0) -> None:
-    """`count` due messages to as many confirmed contacts who consented (or to `people` in turn), one transaction."""
-    with ground.connection(database) as connection:
-        reaches = purpose == "service"
-        connection.execute(
-            "INSERT INTO streams (key, purpose, reaches_unconfirmed) VALUES (%s, %s, false) ON CONFLICT (key) DO NOTHING",
-            (purpose, purpose),
-        )
-        connection.execute(
-            """WITH people AS (
-                 INSERT INTO contacts (public_id, address, address_key, address_mac, first_name, zone, language, created_at, confirmed_at)
-                 SELECT %(tag)s || n, a, a, md5(a) || md5(a || 'x'), 'Person', 'UTC', 'en', now(), now()
-                 FROM generate_series(1, %(people)s) n, LATERAL (SELECT %(tag)s || n || '@example.org') AS x(a) RETURNING id
-               ), said AS (
-                 INSERT INTO consents (contact_id, purpose, action, wording, source, at)
-                 SELECT id, 'course', 'given', 'course-1', 'drill', now() FROM people WHERE NOT %(service)s
-               ), numbered AS (
-                 SELECT id, row_number() OVER (ORDER BY id) AS n FROM people
-               )
-               INSERT INTO messages (public_id, dedupe_key, stream_id, contact_id, letter_id, fields, message_id, state, priority, due_at,
-                                     lease_epoch, attempts, created_at)
-               SELECT %(tag)s || 'm' || m, 'drill:' || %(tag)s || m, (SELECT id FROM streams WHERE key = %(purpose)s), numbered.id,
-                      (SELECT letter_id FROM sequence_steps ORDER BY id LIMIT 1),
-                      '{"continue_url": "http://127.0.0.1/learn/introduction", "progress_words": "2 of 12 lessons"}',
-                      '<' || %(tag)s || m || '@drill.example.org>', 'pending', %(priority)s, now(), 0, 0, now()
-               FROM generate_series(0, %(count)s - 1) m JOIN numbered ON numbered.n = m %% %(people)s + 1""",
-            {
-                "tag": tag,
-                "count": count,
-                "people": people or count,
-                "purpose": purpose,
-                "service": reaches,
-                "priority": 0 if reaches else 5,
-            },
-        )
-        connection.execute("ANALYZE")
-
-
-# A visitor
-
-
-@dataclass
-class Answer:
-    """What a page answered."""
-
-    status: int
-    text: str
-    headers: dict[str, str]
-    seconds: float
-
-    @property
-    def location(self) -> str:
-        """Where it sends us."""
-        return urlsplit(self.headers.get("location", "")).path
-
-    @property
-    def token(self) -> str:
-        """The form's token."""
-        found = re.search(r'name="csrf_token" value="([^"]+)"', self.text)
-        return found.group(1) if found else ""
-
-
-class Browser:
-    """Cookies and forms; a connection for each request, since the other end may die at any moment."""
-
-    def __init__(self, port: int, network: str = "", patience: float = 20) -> None:
-        self.port, self.network, self.patience = port, network, patience
-        self.cookies: dict[str, str] = {}
-
-    def get(self, path: str) -> Answer:
-        """Fetch; follows nothing. Raises OSError."""
-        return self._ask("GET", path, None)
-
-    def post(self, path: str, **fields: str) -> Answer:
-        """Send a form; follows nothing. Raises OSError."""
-        return self._ask("POST", path, urlencode(fields))
-
-    def _ask(self, method: str, path: str, body: str | None) -> Answer:
-        headers = {"Accept": "text/html", "Connection": "close"}
-        if self.cookies:
-            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        if self.network:
-            headers["X-Forwarded-For"] = self.network
-        if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        began = time.monotonic()
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience)
-        try:
-            line.request(method, path, body, headers)
-            answer = line.getresponse()
-            text = answer.read().decode("utf-8", "replace")
-        except http.client.HTTPException as error:  # cut in the middle of an answer: not answered
-            raise ConnectionError(repr(error)) from error
-        finally:
-            line.close()
-        for value in answer.headers.get_all("Set-Cookie") or []:
-            name, _equals, rest = value.partition("=")
-            self.cookies[name] = rest.partition(";")[0]
-        return Answer(answer.status, text, {name.lower(): value for name, value in answer.headers.items()}, time.monotonic() - began)
-
-    def begin(self, address: str = "") -> Answer:
-        """Start the course as a learner does."""
-        page = self.get("/start")
-        if page.status != 200:
-            return page
-        return self.post("/start", csrf_token=page.token, address=address, course_mail="y")
-
-    def lessons(self) -> list[str]:
-        """The ids of the first module's lessons."""
-        page = self.get("/learn/introduction")
-        return list(dict.fromkeys(re.findall(r"/lessons/([A-Za-z0-9_-]+)", page.text))) if page.status == 200 else []
-
-    def complete(self, lesson: str) -> Answer:
-        """Open a lesson and mark it as done."""
-        page = self.get(f"/lessons/{lesson}")
-        if page.status != 200 or not page.token:
-            return page
-        return self.post(f"/lessons/{lesson}/completion", csrf_token=page.token, done="1")

@@ -7,8 +7,9 @@ import subprocess
 import time
 from collections import Counter
 
-from bench.drills.ground import LEASE, DrillError, Ground, Mailbox, Sums, fill, soon, wait_for
-from bench.harness import PYTHON
+from bench.drills.ground import LEASE, DrillError, Ground, Sums, soon, wait_for
+from bench.drills.mailbox import Mailbox, fill
+from bench.processes import PYTHON
 
 KILLS = 20
 EDGES = ("claimed", "connect", "mail", "rcpt", "data", "body", "dot", "taken", "recording", "answered")

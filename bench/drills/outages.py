@@ -2,13 +2,14 @@
 
 import random
 import signal
-import threading
 import time
 from collections import Counter
 from typing import Any
 
-from bench.drills.ground import LEASE, Answer, Browser, Ground, Mailbox, Sums, soon, wait_for
-from bench.harness import free_port
+from bench.drills.browser import Answer, Browser, Crowd
+from bench.drills.ground import LEASE, Ground, Sums, soon, wait_for
+from bench.drills.mailbox import Mailbox
+from bench.processes import free_port
 
 # Redis
 
@@ -131,7 +132,7 @@ def _judge_redis(ground: Ground, mailbox: Mailbox, started: list[str], sums: Sum
 # PostgreSQL
 
 
-class Load:
+class Load(Crowd):
     """Learners who read, start and complete all the time; what was answered, and what had to be in the database then."""
 
     def __init__(self, port: int, people: int) -> None:
@@ -140,18 +141,10 @@ class Load:
         self.errors: list[tuple[float, str]] = []
         self.started: set[str] = set()
         self.done: set[tuple[str, str]] = set()
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._learn, args=(number,), daemon=True) for number in range(people)]
-        for thread in self.threads:
-            thread.start()
+        super().__init__(people)
 
-    def stop(self) -> None:
-        """Let everyone finish the page they are at."""
-        self.over.set()
-        for thread in self.threads:
-            thread.join(30)
-
-    def _learn(self, number: int) -> None:
+    def walk(self, number: int) -> None:
+        """Learn, again and again."""
         turn = 0
         while not self.over.is_set():
             turn += 1

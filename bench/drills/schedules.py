@@ -3,8 +3,9 @@
 import random
 from collections import Counter
 
-from bench.drills.ground import DrillError, Ground, Mailbox, Sums, soon, wait_for
-from bench.harness import PYTHON
+from bench.drills.ground import DrillError, Ground, Sums, soon, wait_for
+from bench.drills.mailbox import Mailbox
+from bench.processes import PYTHON
 
 LEARNERS = 120
 DAY = 86_400

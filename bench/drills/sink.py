@@ -38,6 +38,8 @@ class Line:
     door: int
     got: bytearray = field(default_factory=bytearray)
     to: str = ""
+    has_sender: bool = False
+    has_recipient: bool = False
     in_text: bool = False
     has_begun: bool = False
     is_taken: bool = False
@@ -137,12 +139,20 @@ class Sink:
         verb = words[:4].upper()
         if verb == b"RCPT":
             line.to = words[words.find(b"<") + 1 : words.find(b">")].decode()
+        if (verb == b"RCPT" and not line.has_sender) or (verb == b"DATA" and not line.has_recipient):  # what came before was refused
+            del line.got[: end + 2]
+            line.socket.sendall(b"503 5.5.1 not yet\r\n")
+            return True
         said = self._at(line, STAGES[verb]) if verb in STAGES else None
         if said == "stop":
             return False
         del line.got[: end + 2]
+        if verb in {b"MAIL", b"RSET"}:
+            line.has_recipient = False
         if said == "answered":
             return True
+        line.has_sender = verb == b"MAIL" or (line.has_sender and verb != b"RSET")
+        line.has_recipient = verb == b"RCPT" or line.has_recipient
         if verb == b"DATA":
             line.in_text, line.has_begun, line.is_taken = True, False, False
             line.socket.sendall(b"354 go on\r\n")
@@ -181,7 +191,7 @@ class Sink:
             line.socket.sendall(b"250 2.0.0 taken\r\n")
             self._at(line, "answered")
         del line.got[: end + 5]
-        line.in_text, line.to = False, ""
+        line.in_text, line.to, line.has_sender, line.has_recipient = False, "", False, False
         return not line.held
 
     def _at(self, line: Line, stage: str) -> str | None:

@@ -137,6 +137,12 @@ class SmtpDoor:
             except (smtplib.SMTPException, OSError):
                 connection.close()
 
+    def _hang_up(self) -> None:
+        """Hang up, whatever the server waits for."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def _open(self) -> smtplib.SMTP:
         is_old = self._sent >= CONNECTION_MESSAGES or time.monotonic() - self._opened > CONNECTION_SECONDS
         if self._connection is not None and (is_old or not self._is_alive(self._connection)):
@@ -222,9 +228,8 @@ class SmtpDoor:
                 refused = code, answer
         code, answer = connection.getreply()
         if refused is not None:
-            if code == 354:  # it would take a text for nobody (RFC 2920, 3.1)
-                connection.send(b".\r\n")
-                connection.getreply()
+            if code == 354:
+                self._hang_up()  # it waits for a text that is for nobody
             self._check(*refused)
         return code, answer
 
