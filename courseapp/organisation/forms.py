@@ -16,8 +16,11 @@ from courseapp.errors import Refusal
 from courseapp.organisation.contrast import DARK, LIGHT, Ground, clean_colour, why_unreadable
 from courseapp.organisation.legal import problems_of
 
-ON_ONE_LINE = Regexp(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", message=_l("Please leave out line breaks and control characters."))
-NO_CONTROLS = Regexp(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*\Z", message=_l("Please leave out control characters."))
+# Neither may hold private-use characters: mails mark their fields with them, and readers see empty boxes.
+ON_ONE_LINE = Regexp(
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ue000-\uf8ff]*\Z", message=_l("Please leave out line breaks and control characters.")
+)
+NO_CONTROLS = Regexp(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]*\Z", message=_l("Please leave out control characters."))
 ADDRESS = {"autocomplete": "email", "autocapitalize": "none", "spellcheck": "false", "maxlength": "254"}
 NEEDS_ADDRESS = _l("Please type an e-mail address.")
 ROLE_WORDS = {

@@ -1,6 +1,7 @@
 """The settings page: who may, what changes where, and that it shows on kept pages and in mails."""
 
 import io
+import quopri
 import struct
 import zlib
 
@@ -17,10 +18,11 @@ from courseapp.journal.models import Event
 from courseapp.mailing import outbox
 from courseapp.mailing.message import outgoing
 from courseapp.mailing.models import Message
+from courseapp.organisation.contrast import LEAST, LIGHT, contrast
 from courseapp.organisation.logo import LARGEST
 from courseapp.site import SiteSetting, change_site, forget_site, present_site
 from tests.accounts.mailbox import last_mail_to
-from tests.client import Client
+from tests.client import Client, forms_of
 from tests.factories import NOW, lessons_of, make_course, make_enrolment, make_user
 from tests.query_counts import statements
 
@@ -130,6 +132,8 @@ def test_a_name_follows_the_neutral_one_until_it_is_set_itself(client: Client, o
     [
         ("names", "sender_name", "Me\r\nBcc: thief@evil.test", "line breaks"),
         ("names", "site_name", "x" * 81, "80"),
+        ("names", "site_name", "\ue0000\ue001", "control characters"),
+        ("help", "crisis_words", "Call \uf8ff", "control characters"),
         ("names", "support_address", "nonsense", "e-mail address"),
         ("people", "minimum_age", "0", "1 to 99"),
         ("people", "minimum_age", "16 years", "1 to 99"),
@@ -152,6 +156,69 @@ def test_an_unknown_section_and_an_unknown_field_are_not_there(client: Client, o
     assert stored() == {"site_name": "Course House"}
     with pytest.raises(KeyError):
         change_site({"secret_key": "mine"}, NOW)
+
+
+# Two at once
+
+
+def test_nobody_undoes_what_they_have_not_seen(client: Client, owner: User) -> None:
+    other = client.application.test_client()
+    other.sign_in(make_user("second@example.org", roles=["owner"]))
+    seen = sections_of(other)["help"]
+    save(client, "help", emergency_words="Germany: call 112.")
+    target = other.path("organisation.change_settings", section="help")
+    page = other.post(target, data={**seen, "help-crisis_words": "Call 116 123."}).text
+    assert "Somebody else changed this while you were writing" in page
+    assert "Germany: call 112." in page
+    assert "Call 116 123." in page
+    assert stored() == {"emergency_words": "Germany: call 112."}
+    again = {**sections_of(other)["help"], "help-crisis_words": "Call 116 123."}
+    assert other.post(target, data=again).status_code == 303
+    assert stored() == {"emergency_words": "Germany: call 112.", "crisis_words": "Call 116 123."}
+
+
+def test_another_section_may_be_saved_meanwhile(client: Client, owner: User) -> None:
+    seen = sections_of(client)["names"]
+    save(client, "help", emergency_words="Germany: call 112.")
+    answer = client.post(client.path("organisation.change_settings", section="names"), data={**seen, "names-site_name": "Course House"})
+    assert answer.status_code == 303
+
+
+def test_a_legal_text_is_not_written_over_unseen(client: Client, owner: User) -> None:
+    target = client.path("organisation.edit_page", name="terms")
+    [seen] = [form.fields for form in forms_of(client.get(target).text, target) if "text" in form.fields]
+    save_page(client, "terms", "The other owner's words.")
+    page = client.post(target, data={**seen, "text": "My own words."}).text
+    assert "Somebody else changed this while you were writing" in page
+    assert "My own words." in page
+    assert "The other owner&#39;s words." in page
+    assert stored() == {"terms": "The other owner's words."}
+
+
+def sections_of(client: Client) -> dict[str, dict[str, str]]:
+    """What each section's form holds as it is shown now."""
+    page = "/staff/settings"
+    return {form.action.rpartition("/")[2]: form.fields for form in forms_of(client.get(page).text, page)}
+
+
+# The rest of the sections
+
+
+@pytest.mark.settings(emergency_words="Germany: call 112.\nUK: call 999.")
+def test_the_line_ends_of_a_browser_change_nothing(client: Client, owner: User) -> None:
+    save(client, "help", emergency_words="Germany: call 112.\r\nUK: call 999.", crisis_words="A.\r\nB.")
+    assert stored() == {"crisis_words": "A.\nB."}
+
+
+@pytest.mark.settings(default_zone="Japan")
+def test_a_zone_of_the_environment_that_is_not_offered_stays(client: Client, owner: User) -> None:
+    assert "Saved." in save(client, "people", minimum_age="16")
+    assert stored() == {"minimum_age": "16"}
+
+
+def test_the_longest_legal_text_arrives_in_any_script(client: Client, owner: User) -> None:
+    save_page(client, "privacy", "Мы " * 20_000)
+    assert len(stored()["privacy"]) == 59_999
 
 
 def test_help_words_show_a_line_for_each_country(client: Client, owner: User) -> None:
@@ -215,6 +282,20 @@ def test_a_changed_name_shows_in_the_next_mail(client: Client, owner: User, app:
     for words in ("From: The house <", "Course House", "1 Road, Town"):
         assert words not in before
         assert words in after
+
+
+@pytest.mark.parametrize(("typed", "found"), [("", "#0b5961"), ("7A1F5C", "#7a1f5c")])
+def test_mails_have_the_owners_colour_on_their_button_and_links(client: Client, owner: User, app: Flask, typed: str, found: str) -> None:
+    save(client, "colours", accent_light=typed)
+    app.test_client().submit("accounts.sign_in", {"address": "one@example.org"})
+    newest = db.session.scalar(sa.select(sa.func.max(Message.id)))
+    mail = quopri.decodestring(outgoing(outbox.sendables([newest])[newest], NOW).content).decode()
+    assert f"background: {found}" in mail
+    assert f"color: {found}" in mail
+    assert ("#0b5961" in mail) is (found == "#0b5961")
+    assert contrast(found, "#ffffff") >= LEAST
+    assert contrast(found, LIGHT.backgrounds[0]) >= LEAST
+    assert f"background: {LIGHT.backgrounds[0]}" in mail
 
 
 def test_a_warm_page_asks_the_database_for_no_setting(client: Client, owner: User) -> None:
