@@ -71,6 +71,12 @@ def questions_before(question_id: int | None, limit: int, *, is_answered: bool) 
     return db.session.scalars(query.order_by(Question.id.desc()).limit(limit)).all()
 
 
+def waiting() -> tuple[int, datetime | None]:
+    """How many questions nobody has answered, and since when the oldest waits."""
+    row = db.session.execute(sa.select(sa.func.count(), sa.func.min(Question.asked_at)).where(Question.answered_at.is_(None))).one()
+    return row[0], row[1]
+
+
 def address_to_answer(question: Question) -> str | None:
     """Where an answer goes; None where there is no way back, and for a reported error, which nobody signs."""
     if question.kind is QuestionKind.LESSON:

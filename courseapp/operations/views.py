@@ -183,7 +183,13 @@ def send_report(id: str) -> Response | str:
 @support.get("/staff/people")
 def people() -> str:
     """The one way in: a whole address."""
-    return render_template("operations/people.html", form=FindForm(formdata=None))
+    return people_page(FindForm(formdata=None))
+
+
+def people_page(form: FindForm) -> str:
+    """Finding somebody, and how many questions wait."""
+    waiting, oldest = asked.waiting()
+    return render_template("operations/people.html", form=form, waiting=waiting, oldest=oldest)
 
 
 @support.post("/staff/people")
@@ -198,7 +204,7 @@ def find_person() -> Response | str:
             log.info("staff_acted", act="find", staff=staff().id)
             return redirect(url_for("support.person", id=found.contact.public_id), 303)
         form.address.errors = [_("Nobody is known by exactly this address.")]
-    return render_template("operations/people.html", form=form)
+    return people_page(form)
 
 
 def staff() -> User:

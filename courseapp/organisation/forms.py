@@ -29,6 +29,13 @@ ROLE_WORDS = {
     Role.MARKETER: _l("Marketer: mails to those who asked for them"),
 }
 
+ROLE_NAMES = {Role.OWNER: _l("Owner"), Role.INSTRUCTOR: _l("Instructor"), Role.MARKETER: _l("Marketer")}
+ROLE_ENDS = {
+    Role.OWNER: _l("From now on these settings, support and other people's roles are closed to them."),
+    Role.INSTRUCTOR: _l("From now on they can change no course. What they made stays."),
+    Role.MARKETER: _l("From now on they can write no mails. What they wrote stays."),
+}
+
 
 def is_address(_form: FlaskForm, field: Field) -> None:
     """A validator: the field holds an e-mail address, or nothing."""
@@ -85,7 +92,11 @@ class HelpForm(FlaskForm):
 class PeopleForm(FlaskForm):
     """Who may take part, and what is assumed of those who have not said."""
 
-    minimum_age = StringField(_l("Minimum age"), [Optional(), Regexp(r"[1-9][0-9]?\Z", message=_l("Please type a number from 1 to 99."))])
+    minimum_age = StringField(
+        _l("Minimum age"),
+        [Optional(), Regexp(r"[1-9][0-9]?\Z", message=_l("Please type a number from 1 to 99."))],
+        render_kw={"inputmode": "numeric", "maxlength": "2"},
+    )
     default_zone = SelectField(_l("Time zone"), choices=sorted(name for name in available_timezones() if "/" in name or name == "UTC"))
     default_language = SelectField(_l("Language"))
 
@@ -108,7 +119,7 @@ class ColourForm(FlaskForm):
 class LegalForm(FlaskForm):
     """One of the legal pages; empty for none."""
 
-    text = TextAreaField(_l("Text, in Markdown"), [Optional(), Length(max=60_000), NO_CONTROLS], render_kw={"rows": "16"})
+    text = TextAreaField(_l("Text, in Markdown"), [Optional(), Length(max=60_000), NO_CONTROLS], render_kw={"rows": "26"})
 
     def validate_text(self, field: Field) -> None:
         """No gaps, no links that would not work."""

@@ -1,5 +1,7 @@
 """Setting up, the site's settings, people with roles; and the pages and files those settings make."""
 
+from collections.abc import Mapping
+
 import structlog
 from flask import Blueprint, abort, current_app, flash, make_response, redirect, render_template, request, session, url_for
 from flask_babel import get_locale
@@ -126,8 +128,23 @@ def settings_page(section: str = "", refused: FlaskForm | None = None, standing:
         for change in recent_changes()
     ]
     seen = {name: digest_of({field: data[field] for field in names_of(filled[name])}) for name in SECTIONS}
-    facts = {"forms": filled, "seen": seen, "clash": section if standing else "", "standing": standing}
+    facts = {"forms": filled, "seen": seen, "missing": missing_words(data), "clash": section if standing else "", "standing": standing}
     return render_template("organisation/settings.html", **facts, legal_pages=shown, changes=changes)
+
+
+def missing_words(data: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What nobody should be invited without, where it is not set: words, and where on this site it is done."""
+    wanted = (
+        ("postal_address", _("A postal address: it must stand under every mail"), "#names"),
+        ("support_address", _("A help address, so that questions reach you by mail"), "#names"),
+        ("emergency_words", _("What to call in an emergency where your people live"), "#help"),
+        ("crisis_words", _("A crisis line"), "#help"),
+        *(
+            (page, _("The page “%(title)s”", title=legal.title_of(page)), url_for("organisation.edit_page", name=page))
+            for page in legal.PAGES
+        ),
+    )
+    return [(str(words), anchor) for name, words, anchor in wanted if not data[name]]
 
 
 def names_of(form: FlaskForm) -> list[str]:
@@ -215,7 +232,8 @@ def edit_page(name: str) -> str:
 
 def legal_form(name: str, form: forms.LegalForm, *, is_draft: bool = False, standing: str | None = None) -> str:
     """The page for writing one; `standing`: what somebody else has put there meanwhile."""
-    facts = {"title": legal.title_of(name), "seen": digest_of({name: present_site().fields[name]})}
+    present = present_site().fields[name]
+    facts = {"name": name, "title": legal.title_of(name), "seen": digest_of({name: present}), "is_shown": bool(present)}
     return render_template("organisation/legal_edit.html", form=form, is_draft=is_draft, standing=standing, **facts)
 
 
@@ -250,13 +268,16 @@ def people_page(form: forms.InvitationForm) -> str:
         {
             "id": row.public_id,
             "address": row.contact.address,
-            "roles": [forms.ROLE_WORDS[role] for role in row.role_list],
+            "roles": [forms.ROLE_NAMES[role] for role in row.role_list],
             "expires_at": row.expires_at,
         }
         for row in invitations.open_invitations(clock.now())
     ]
+    members = staff.staff_members()
+    owners = [member.public_id for member in members if Role.OWNER in member.roles and not member.is_disabled]
+    facts = {"members": members, "only_owner": owners[0] if len(owners) == 1 else None, "own_id": current_user.public_id}
     return render_template(
-        "organisation/people.html", form=form, members=staff.staff_members(), invitations=waiting, role_words=forms.ROLE_WORDS
+        "organisation/people.html", form=form, **facts, invitations=waiting, role_names=forms.ROLE_NAMES, role_ends=forms.ROLE_ENDS
     )
 
 

@@ -179,11 +179,11 @@ def test_progress_is_coarse_and_knows_nothing_of_lessons_that_need_the_check(cli
     for need in ("gentle", "touch"):
         make_completion(ada, lesson_that_needs(course, need))
     enrolment.last_lesson_id, enrolment.last_opened_at = lesson_that_needs(course, "touch").id, NOW
-    assert "<td>not begun</td>" in page_of(client, ada)
+    assert '<span class="row-side">not begun</span>' in page_of(client, ada)
     make_completion(ada, lesson_that_needs(course, "none"))
-    assert "<td>begun</td>" in page_of(client, ada)
+    assert '<span class="row-side">begun</span>' in page_of(client, ada)
     enrolment.finished_at = NOW
-    assert "<td>finished</td>" in page_of(client, ada)
+    assert '<span class="row-side">finished</span>' in page_of(client, ada)
 
 
 @pytest.mark.parametrize("done", [0, 1])

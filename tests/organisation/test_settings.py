@@ -158,6 +158,17 @@ def test_an_unknown_section_and_an_unknown_field_are_not_there(client: Client, o
         change_site({"secret_key": "mine"}, NOW)
 
 
+def test_the_page_says_what_is_still_to_do_until_it_is_done(client: Client, owner: User) -> None:
+    page = client.visit("organisation.settings").text
+    for anchor in ("#names", "#help", "/staff/settings/pages/privacy", "/staff/settings/pages/imprint"):
+        assert f'<li>\n<a href="{anchor}"' in page.replace("  ", "") or f'<li><a href="{anchor}"' in page, anchor
+    save(client, "names", postal_address="1 Road, Town", support_address="help@example.org")
+    save(client, "help", emergency_words="Call 112.", crisis_words="Call 116 123.")
+    for name in ("privacy", "terms", "imprint"):
+        save_page(client, name, "Words.")
+    assert "Still to do" not in client.visit("organisation.settings").text
+
+
 # Two at once
 
 
@@ -287,7 +298,8 @@ def test_a_changed_name_shows_in_the_next_mail(client: Client, owner: User, app:
 @pytest.mark.parametrize(("typed", "found"), [("", "#0b5961"), ("7A1F5C", "#7a1f5c")])
 def test_mails_have_the_owners_colour_on_their_button_and_links(client: Client, owner: User, app: Flask, typed: str, found: str) -> None:
     save(client, "colours", accent_light=typed)
-    app.test_client().submit("accounts.sign_in", {"address": "one@example.org"})
+    client.submit("support.people", {"address": "boss@example.org"})
+    client.submit("support.person", to="support.send_link", id=owner.contact.public_id)  # a mail with a button and a link
     newest = db.session.scalar(sa.select(sa.func.max(Message.id)))
     mail = quopri.decodestring(outgoing(outbox.sendables([newest])[newest], NOW).content).decode()
     assert f"background: {found}" in mail
