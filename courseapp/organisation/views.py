@@ -128,8 +128,8 @@ def settings_page(section: str = "", refused: FlaskForm | None = None, standing:
         for change in recent_changes()
     ]
     seen = {name: digest_of({field: data[field] for field in names_of(filled[name])}) for name in SECTIONS}
-    facts = {"forms": filled, "seen": seen, "missing": missing_words(data), "clash": section if standing else "", "standing": standing}
-    return render_template("organisation/settings.html", **facts, legal_pages=shown, changes=changes)
+    facts = {"forms": filled, "seen": seen, "refused": section, "clash": section if standing else "", "standing": standing}
+    return render_template("organisation/settings.html", **facts, legal_pages=shown, changes=changes, missing=missing_words(data))
 
 
 def missing_words(data: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -176,7 +176,8 @@ def change_settings(section: str) -> Response | str:
     try:
         keep_settings(values, request.form.get("seen", ""))
     except Outdated:
-        return settings_page(section, form, standing_beside(values, {name: form[name].label.text for name in values}))
+        if standing := standing_beside(values, {name: form[name].label.text for name in values}):
+            return settings_page(section, form, standing)
     return redirect(url_for("organisation.settings", _anchor=section), 303)
 
 
@@ -186,10 +187,13 @@ def plain(typed: object) -> str:
 
 
 def standing_beside(values: dict[str, str], labels: dict[str, str]) -> list[tuple[str, str]]:
-    """What stands now where somebody typed something else: label and value, read afresh."""
+    """What stands now where somebody typed something else: label and value, read afresh. Where nothing does, it is said."""
     db.session.rollback()
     forget_site()
-    return [(labels[name], present_site().fields[name]) for name, typed in values.items() if present_site().fields[name] != typed]
+    found = [(labels[name], present_site().fields[name]) for name, typed in values.items() if present_site().fields[name] != typed]
+    if not found:
+        flash(_("Nothing was different."))
+    return found
 
 
 def keep_settings(values: dict[str, str], seen: str = "") -> None:
@@ -249,7 +253,8 @@ def change_page(name: str) -> Response | str:
     try:
         keep_settings(values, request.form.get("seen", ""))
     except Outdated:
-        return legal_form(name, form, standing=dict(standing_beside(values, {name: name})).get(name))
+        if standing := standing_beside(values, {name: name}):
+            return legal_form(name, form, standing=standing[0][1])
     return redirect(url_for("organisation.settings", _anchor="pages"), 303)
 
 

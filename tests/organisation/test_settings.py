@@ -188,6 +188,21 @@ def test_nobody_undoes_what_they_have_not_seen(client: Client, owner: User) -> N
     assert stored() == {"emergency_words": "Germany: call 112.", "crisis_words": "Call 116 123."}
 
 
+def test_two_who_wrote_the_same_are_not_in_each_others_way(client: Client, owner: User) -> None:
+    seen = sections_of(client)["help"]
+    save(client, "help", crisis_words="Call 116 123.")
+    target = client.path("organisation.change_settings", section="help")
+    page = client.post(target, data={**seen, "help-crisis_words": "Call 116 123."}, follow_redirects=True).text
+    assert "Nothing was different." in page
+    assert "Somebody else" not in page
+
+
+@pytest.mark.parametrize(("section", "field", "value"), [("colours", "accent_light", "teal"), ("people", "minimum_age", "0")])
+def test_what_was_refused_is_said_at_the_head_of_the_long_page(client: Client, owner: User, section: str, field: str, value: str) -> None:
+    page = save(client, section, **{field: value})
+    assert page.index("Please look at these answers again") < page.index(f'href="#{section}-{field}"') < page.index('id="names"')
+
+
 def test_another_section_may_be_saved_meanwhile(client: Client, owner: User) -> None:
     seen = sections_of(client)["names"]
     save(client, "help", emergency_words="Germany: call 112.")
