@@ -44,12 +44,18 @@ ACTIONS: dict[str, LazyString] = {
     "staff_asked_address": _l("Asked the old and the new address whether your account may move."),
     "staff_replaced_address": _l("Began to move your account to another address, because the old one is no longer read."),
     "role_taken": _l("Took a role on this site from you."),
+    "operator_made_link": _l("Made a link on the server that signs in as you."),
+    "operator_exported": _l("Took out on the server everything that is held about you."),
     "staff_ended_sessions": _l("Signed you out on every device."),
     "staff_exported": _l("Downloaded what staff may see of your data."),
 }
 ROLE_WORDS = {Role.OWNER.value: _l("an owner of this site")}
 # What staff may read of the journal: nothing of single lessons.
 EVENTS_SHOWN = {"enrolled", "course_completed", "account_claimed", "address_changed", "consent_given", "consent_withdrawn", *ACTIONS}
+
+CONTACT_SHOWN = ("address", "first_name", "time_zone", "language", "confirmed_at")
+CONSENT_SHOWN = ("purpose", "action", "wording", "source", "at")  # and not from which network
+MAIL_SHOWN = ("kind", "at", "state")  # and not what it says
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,8 @@ def actions_on(user: User | None, contact: Contact | None) -> list[Action]:
 
 def by_words(row: Event) -> LazyString:
     """As what somebody did it; of a role that was taken the journal's `role` is that one, and only owners take any."""
+    if row.type.startswith("operator_"):
+        return _l("somebody who runs the server")
     role = Role.OWNER.value if row.type == "role_taken" else row.facts.get("role", "")
     return ROLE_WORDS.get(role, _l("somebody who runs this site"))
 
@@ -196,7 +204,10 @@ def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, An
     """What is held about a person, without what staff may not see; the person alone can take all of it away."""
     _note(person, "staff_exported", staff, now)
     whole = export(person.user, person.contact)
-    given: dict[str, Any] = {name: whole[name] for name in ("account", "contact", "mails", "sequences") if name in whole}
+    given: dict[str, Any] = {name: whole[name] for name in ("account", "sequences") if name in whole}
+    given["contact"] = {name: whole["contact"][name] for name in CONTACT_SHOWN}
+    given["contact"]["consents"] = [{name: row[name] for name in CONSENT_SHOWN} for row in whole["contact"]["consents"]]
+    given["mails"] = [{name: row[name] for name in MAIL_SHOWN} for row in whole["mails"]]
     if person.user is not None:
         given["courses"] = [
             {"title": row.title, "started_at": row.started_at.isoformat(), "standing": row.standing.value}

@@ -1,9 +1,11 @@
 """Support: what staff do for a learner, and that the learner can read all of it."""
 
+import json
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 
 from courseapp.accounts.models import LoginSession, User
 from courseapp.extensions import db
@@ -87,3 +89,13 @@ def test_every_action_is_in_the_journal_with_who_did_it(client: Client, owner: U
     facts = db.session.scalars(sa.select(Event.data).where(Event.type.startswith("staff_"))).all()
     assert {row["by"] for row in facts} == {owner.id}
     assert db.session.query(LoginSession).filter_by(user_id=ada.id).count() == 0
+
+
+def test_what_whoever_runs_the_server_does_is_read_too(app: Flask, ada: User) -> None:
+    db.session.commit()
+    runner = app.test_cli_runner()
+    assert "/sign-in/link/" in runner.invoke(args=["user", "signin-link", ADA]).output
+    assert json.loads(runner.invoke(args=["privacy", "export", ADA]).output)["contact"]["address"] == ADA
+    read = own_page(app, ada)
+    for words in ("Made a link on the server that signs in as you.", "Took out on the server", "By somebody who runs the server."):
+        assert words in read

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp import clock
+from courseapp.accounts.addresses import ask_to_move
 from courseapp.accounts.models import User
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
@@ -20,8 +21,10 @@ from tests.client import Client
 from tests.conftest import NOW
 from tests.factories import (
     lesson_that_needs,
+    make_consent,
     make_course,
     make_enrolment,
+    make_message,
     make_user,
 )
 from tests.operations.supporting import ADA, do, find, own_page
@@ -40,6 +43,23 @@ def test_the_file_holds_what_staff_may_see_and_says_what_it_leaves_out(client: C
     assert data["courses"][0]["standing"] == "not begun"
     assert data["questions"][0]["text"] == "Where is my mail?"
     assert "Downloaded what staff may see" in own_page(client.application, ada)
+
+
+def test_the_persons_own_file_holds_more_than_staffs(client: Client, app: Flask, owner: User, ada: User) -> None:
+    course = make_course()
+    lesson = lesson_that_needs(course, "touch")
+    make_enrolment(ada, course, last_lesson_id=lesson.id, last_opened_at=NOW)
+    make_consent(ada.contact, network="192.0.2.0")
+    make_message(ada.contact, fields={"first_name": "Adelheid", "secret_url": "https://x.example/secret"})
+    ask_to_move(ada, "new@example.org", NOW)
+    browser: Any = app.test_client()
+    browser.sign_in(ada)
+    own, staffs = browser.visit("operations.export_data").text, do(client, ada, "export_person").text
+    for words in (lesson.title, "192.0.2.0", '"first_name": "Adelheid"', "new@example.org"):
+        assert words in own, words
+    for words in (lesson.title, "192.0.2.0", "filled_in", "new@example.org"):
+        assert words not in staffs, words
+    assert "secret" not in own
 
 
 def live(client: Client, ada: User) -> None:
