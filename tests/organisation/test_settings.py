@@ -1,9 +1,11 @@
 """The settings page: who may, what changes where, and that it shows on kept pages and in mails."""
 
+import email
 import io
 import quopri
 import struct
 import zlib
+from email.header import decode_header, make_header
 
 import html5lib
 import pytest
@@ -308,6 +310,17 @@ def test_a_changed_name_shows_in_the_next_mail(client: Client, owner: User, app:
     for words in ("From: The house <", "Course House", "1 Road, Town"):
         assert words not in before
         assert words in after
+
+
+@pytest.mark.parametrize("name", ["Die Praxis für Beckenbodengesundheit, Müller & Söhne in Düsseldorf", "ä" * 80, "“x” <eve@evil.test>"])
+def test_a_long_sender_in_any_script_is_one_sender_in_short_words(client: Client, owner: User, app: Flask, name: str) -> None:
+    save(client, "names", sender_name=name)
+    app.test_client().submit("accounts.sign_in", {"address": "one@example.org"})
+    newest = db.session.scalar(sa.select(sa.func.max(Message.id)))
+    content = outgoing(outbox.sendables([newest])[newest], NOW).content
+    sent_from = email.message_from_bytes(content)["From"]
+    assert str(make_header(decode_header(sent_from))).replace(" <course@", "<course@") == f"{name}<course@localhost.localdomain>"
+    assert max(len(word) for word in content.partition(b"\r\n\r\n")[0].split() if word.startswith(b"=?")) <= 75
 
 
 @pytest.mark.parametrize(("typed", "found"), [("", "#0b5961"), ("7A1F5C", "#7a1f5c")])
