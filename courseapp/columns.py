@@ -56,6 +56,14 @@ def random_public_id() -> str:
     return letters
 
 
+def row_number(typed: str) -> int:
+    """A row's number as it stands in an address; raises ValueError for what no database of ours could look for."""
+    number = int(typed)
+    if not 0 < number < 2**63:
+        raise ValueError("not a row's number")
+    return number
+
+
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite counts only INTEGER keys up by itself
 
 PrimaryKey = Annotated[int, mapped_column(BigId, primary_key=True)]

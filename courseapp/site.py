@@ -53,6 +53,10 @@ class SiteSetting(Model):
     changed_at: Mapped[Moment]
 
 
+class Outdated(Exception):
+    """What is to be changed is no longer what the change was made from."""
+
+
 @dataclass(frozen=True)
 class Site:
     """The effective values. `name` is the neutral one, for mails and for pages that others may see over a shoulder.
@@ -151,16 +155,26 @@ def _read() -> dict[str, str]:
         return {name: value for name, value in rows if name in FIELDS}
 
 
-def change_site(values: Mapping[str, str], now: datetime) -> list[str]:
+def digest_of(fields: Mapping[str, str]) -> str:
+    """What tells two states of some fields apart; a form takes it along, so that nobody undoes what they have not seen."""
+    return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()[:16]
+
+
+def change_site(values: Mapping[str, str], now: datetime, seen: str = "") -> list[str]:
     """Set fields, in the caller's transaction; an empty value hands a field back to the environment. The names that changed.
 
-    The caller commits, then calls `forget_site`. Raises KeyError for a name that cannot be set.
+    Args:
+        seen: `digest_of` the same fields as whoever changes them saw them; empty for whoever need not have looked.
+    The caller commits, then calls `forget_site`. Raises KeyError for a name that cannot be set, Outdated where others were first.
     """
     if unknown := set(values) - FIELDS:
         raise KeyError(f"not a setting of the site: {', '.join(sorted(unknown))}")
     settings = current_app.config["SETTINGS"]
     rows = db.session.execute(sa.select(SiteSetting.name, SiteSetting.value).with_for_update())
     present = {row.name: row.value for row in rows}
+    standing = {name: present.get(name) or (str(getattr(settings, name)) if name in FROM_ENVIRONMENT else "") for name in values}
+    if seen and seen != digest_of(standing):
+        raise Outdated
     changed = []
     for name, value in values.items():
         wanted = "" if name in FROM_ENVIRONMENT and value == getattr(settings, name) else value

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Request, Response, abort, current_app, g, make_response, request, send_file, session
 from flask.sessions import SecureCookieSessionInterface
@@ -158,7 +158,7 @@ def _init_templates(app: Flask) -> None:
     )
     app.jinja_env.newstyle_gettext = True  # type: ignore[attr-defined]  # what the i18n extension reads when it compiles {% trans %}
     app.jinja_env.globals.update(_=words_of, gettext=words_of, ngettext=count_words_of)
-    app.jinja_env.filters.update(day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
+    app.jinja_env.filters.update(mailto=mail_link, day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
 
 
 def words_of(text: str, **facts: object) -> Markup:
@@ -227,6 +227,11 @@ def minutes_words(minutes: int) -> str:
     if not rest:
         return str(ngettext("about %(num)s hour", "about %(num)s hours", hours))
     return str(_("about %(hours)s h %(minutes)s min", hours=hours, minutes=rest))
+
+
+def mail_link(address: str) -> str:
+    """An address as the target of a link; what it holds can add no recipient and no words of its own (RFC 6068, 2)."""
+    return f"mailto:{quote(address, safe='@')}"
 
 
 def bytes_words(size: int) -> str:

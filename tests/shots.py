@@ -5,8 +5,10 @@ A real installation is started on a free port with a folder of its own, walked t
 
 import argparse
 import os
+import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 WIDTHS = (320, 768, 1280)
 HREFS = "links => links.map(link => link.getAttribute('href'))"
 TALLEST = 2400  # pixels of a page that are kept
+Pages = list[tuple[str, str, list[dict[str, object]]]]
 
 
 def main() -> None:
@@ -36,14 +39,19 @@ def main() -> None:
     wanted.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, installation(Path(folder)) as (base, staff), sync_playwright() as player:
         browser = player.chromium.launch(executable_path=next(filter(None, map(shutil.which, NAMES))), args=ARGUMENTS)
-        pages = walk(browser, base, staff)
-        for width in WIDTHS:
-            for scheme in ("light", "dark"):
-                for name, path, cookies in pages:
-                    if wanted.only in name:
-                        take(browser, f"{base}{path}", cookies, width, scheme, wanted.into / f"{name}-{width}-{scheme}.jpg")
+        take_all(browser, base, walk(browser, base, staff), wanted)
+        take_all(browser, base, walk_empty(browser, base, Path(folder)), wanted)
         picture_of_paper(browser, base, wanted.into)
         browser.close()
+
+
+def take_all(browser: Browser, base: str, pages: Pages, wanted: argparse.Namespace) -> None:
+    """Every page of a list in every width, light and dark."""
+    for width in WIDTHS:
+        for scheme in ("light", "dark"):
+            for name, path, cookies in pages:
+                if wanted.only in name:
+                    take(browser, f"{base}{path}", cookies, width, scheme, wanted.into / f"{name}-{width}-{scheme}.jpg")
 
 
 @contextmanager
@@ -64,7 +72,7 @@ def installation(folder: Path) -> Iterator[tuple[str, str]]:
         process.wait(timeout=30)
 
 
-def walk(browser: Browser, base: str, staff_link: str) -> list[tuple[str, str, list[dict[str, object]]]]:
+def walk(browser: Browser, base: str, staff_link: str) -> Pages:
     """Go through the course as a learner, and look in as the owner; the pages to take, with whose cookies."""
     beginner, lessons = begin(browser, base, "learner@example.org")
     passed, _lessons = begin(browser, base, "")
@@ -76,8 +84,10 @@ def walk(browser: Browser, base: str, staff_link: str) -> list[tuple[str, str, l
     staff.wait_for_url("**/learn**")
     mail = newest_mail(staff, base)
     broken, ready = (upload(staff, base, **more) for more in ({"mistakes": True}, {}))
+    desk = walk_desk(browser, staff, base)
     before, after, office = cookies_of(beginner), cookies_of(passed), cookies_of(owner)
     return [
+        *((name, path, office if cookies is None else cookies) for name, path, cookies in desk),
         ("landing", "/", []),
         ("start", "/start", []),
         ("sign-in", "/sign-in", []),
@@ -103,6 +113,75 @@ def walk(browser: Browser, base: str, staff_link: str) -> list[tuple[str, str, l
         ("pieces", "/pieces", []),
         ("not-found", "/nothing-here", []),
     ]
+
+
+def walk_desk(browser: Browser, staff: Page, base: str) -> list[tuple[str, str, list[dict[str, object]] | None]]:
+    """Ask, report, be found and helped, invite and set: the pages of support and settings. Without cookies: the owner's."""
+    learner, lessons = begin(browser, base, "ada.lovelace@example.org")
+    own = learner.new_page()
+    own.goto(mailed_link(staff, base, "/sign-in/link/"))
+    submit(own)
+    own.goto(f"{base}/ask")
+    own.fill("textarea", "The mail with the code comes hours late, every time. Can you see why?\n\nI use my work address.")
+    submit(own)
+    own.goto(f"{base}{lessons[1]}/report")
+    own.fill("textarea", "In the second paragraph a word is missing: “the floor of pelvis”.")
+    submit(own)
+    for address, place in (("ada.lovelace@example.org", "support"), ("invited@example.org", "team")):
+        staff.goto(f"{base}/staff/{'people' if place == 'support' else 'team'}")
+        staff.fill("main input[type=email]", address)
+        if place == "team":
+            staff.check("main input[name=instructor]")
+        staff.locator("main form:has(input[type=email]) button").click()
+        staff.wait_for_load_state()
+        if place == "support":
+            person = staff.url.removeprefix(base)
+            staff.locator(f"form[action='{person}/link'] button").click()
+            staff.wait_for_load_state()
+    invitation = mailed_link(staff, base, "/invitation/").removeprefix(base)
+    hers = cookies_of(learner)
+    return [
+        ("ask", "/ask", []),
+        ("report", f"{lessons[1]}/report", hers),
+        ("staff-actions", "/account/staff", hers),
+        ("support", "/staff/people", None),
+        ("support-person", person, None),
+        ("support-erase", f"{person}/erase", None),
+        ("support-questions", "/staff/questions", None),
+        ("team", "/staff/team", None),
+        ("settings", "/staff/settings", None),
+        ("legal-edit", "/staff/settings/pages/privacy", None),
+        ("invitation", invitation, []),
+    ]
+
+
+def walk_empty(browser: Browser, base: str, folder: Path) -> Pages:
+    """What stands there before anybody owns the site: its owner is closed, then the pages of setting up are walked."""
+    with sqlite3.connect(folder / "courseapp.sqlite3") as database:
+        database.execute("UPDATE users SET disabled_at = created_at WHERE id IN (SELECT user_id FROM role_grants WHERE role = 'owner')")
+    command = [sys.executable, "-m", "flask", "--app", "courseapp", "setup-link"]
+    environment = {**os.environ, "DATA_DIR": str(folder), "BASE_URL": base}
+    said = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [("set-up", said.split()[-1].removeprefix(base), [])]
+
+
+def submit(page: Page) -> None:
+    """Press the button of the page's one form, and wait for what follows."""
+    page.locator("main form button[type=submit]").last.click()
+    page.wait_for_load_state()
+
+
+def mailed_link(page: Page, base: str, kind: str) -> str:
+    """The newest mailed link of a kind, from the outbox of the embedded mode."""
+    for _attempt in range(50):
+        page.goto(f"{base}/outbox")
+        for path in page.eval_on_selector_all("main a[href^='/outbox/']", HREFS)[:3]:
+            page.goto(f"{base}{path}")
+            found = re.search(rf"https?://[^\s<>\"]*{kind}[\w-]{{20,}}", page.content())
+            if found is not None:
+                return found.group()
+        time.sleep(0.2)
+    raise LookupError(f"no mail with a link of the kind {kind}")
 
 
 def begin(browser: Browser, base: str, address: str) -> tuple[BrowserContext, list[str]]:

@@ -1,4 +1,8 @@
-"""Moving to another address: both addresses say yes, then it happens."""
+"""Moving to another address: both addresses say yes, then it happens.
+
+Where staff were told that the old address is lost, the new one alone is asked, and only after a while in which the old one,
+told at once, can stop it by one link: else whoever can press staff's button, or talk them into it, would have any account.
+"""
 
 import secrets
 from datetime import datetime, timedelta
@@ -16,17 +20,18 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.mailing.links import full_url
-from courseapp.mailing.outbox import enqueue
+from courseapp.mailing.outbox import VoidIf, enqueue
 
 LIFETIME = timedelta(hours=24)
+OBJECTION = timedelta(days=2)  # how long an old address that is said to be lost may say no before the new one is asked
 
 
-def ask_to_move(user: User, typed: str, now: datetime, *, old_is_lost: bool = False) -> None:
+def ask_to_move(user: User, typed: str, now: datetime, *, old_is_lost: bool = False) -> str:
     """Mail a link to the present and to the wished address. Raises Refusal (400).
 
     Whether the wished address has an account shows only to its own reader, so that nobody learns who is a member.
-    With `old_is_lost` the new address alone is asked: staff were told that nobody reads the old one any more, and whoever
-    says so here tells the old one too.
+    With `old_is_lost` the new address alone is asked, two days later: staff were told that nobody reads the old one any more.
+    Whoever says so here tells the old one, with the token that this returns: its link stops the change.
     """
     address = clean_address(typed)
     contact = user.contact
@@ -36,7 +41,8 @@ def ask_to_move(user: User, typed: str, now: datetime, *, old_is_lost: bool = Fa
         raise Refusal(_("That is the address you have now."), 400)
     wished = contact_for(address, now, contact.zone, contact.language)
     tokens = {"old": secrets.token_urlsafe(32), "new": secrets.token_urlsafe(32)}
-    db.session.execute(sa.delete(AddressChange).where(AddressChange.user_id == user.id, AddressChange.finished_at.is_(None)))
+    end_moves(user, now)
+    asked_at = now + OBJECTION if old_is_lost else now
     db.session.add(
         AddressChange(
             user_id=user.id,
@@ -45,7 +51,7 @@ def ask_to_move(user: User, typed: str, now: datetime, *, old_is_lost: bool = Fa
             new_token_hash=hash_of_token(tokens["new"]),
             old_confirmed_at=now if old_is_lost else None,
             created_at=now,
-            expires_at=now + LIFETIME,
+            expires_at=asked_at + LIFETIME,
         )
     )
     for side, receiver in (("old", contact), ("new", wished))[old_is_lost:]:
@@ -56,8 +62,19 @@ def ask_to_move(user: User, typed: str, now: datetime, *, old_is_lost: bool = Fa
             template=f"accounts/address_{side}",
             fields={"secret_url": full_url("accounts.address_change_link", token=tokens[side])},
             now=now,
-            expires_at=now + LIFETIME,
+            due_at=asked_at,
+            expires_at=asked_at + LIFETIME,
+            void_if=VoidIf("address_change_ended", _name_of(hash_of_token(tokens["new"]))),
         )
+    return tokens["old"]
+
+
+def end_moves(user: User, now: datetime) -> None:
+    """No wish of this person to move holds any more; links that were mailed open nothing, and what has not left never does."""
+    for change in db.session.scalars(sa.select(AddressChange).where(AddressChange.user_id == user.id, AddressChange.finished_at.is_(None))):
+        events.record("address_change_ended", _name_of(change.new_token_hash), now)
+        db.session.delete(change)
+    db.session.flush()
 
 
 def change_of_link(token: str, now: datetime) -> tuple[AddressChange, str] | None:
@@ -100,3 +117,17 @@ def confirm_side(change: AddressChange, side: str, now: datetime) -> bool:
     db.session.execute(sa.delete(SignInRequest).where(SignInRequest.contact_id.in_(stale)))
     events.record("address_changed", f"user:{change.user.id}", now)
     return True
+
+
+def stop_move(change: AddressChange, now: datetime) -> bool:
+    """The old address, said to be lost, says no; False where it comes too late."""
+    db.session.refresh(change, ["finished_at"], with_for_update=True)
+    if change.finished_at is not None:
+        return False
+    end_moves(change.user, now)
+    return True
+
+
+def _name_of(token_hash: str) -> str:
+    """What the journal calls a change; not by its number, which SQLite gives again."""
+    return f"address-change:{token_hash[:20]}"

@@ -5,11 +5,12 @@ from flask.cli import AppGroup
 
 from courseapp import clock
 from courseapp.accounts.models import Role
-from courseapp.accounts.people import account_for, grant_role
+from courseapp.accounts.people import account_for, grant_role, user_of_contact
 from courseapp.accounts.sign_in import new_request
 from courseapp.contacts.people import confirm, contact_for, contact_of_address
 from courseapp.errors import Refusal
 from courseapp.extensions import db
+from courseapp.journal import events
 from courseapp.mailing.links import full_url
 
 user = AppGroup("user", help="People and their roles.")
@@ -45,6 +46,9 @@ def signin_link(email: str) -> None:
     contact = contact_of_address(email)
     if contact is None:
         raise click.ClickException(f"There is no account for {email}. Make one with: flask --app courseapp user create {email}")
-    token, _code = new_request(contact.id, "command line", clock.now())
+    now = clock.now()
+    token, _code = new_request(contact.id, "command line", now)
+    person = user_of_contact(contact)
+    events.record("operator_made_link", f"user:{person.id}" if person is not None else f"contact:{contact.id}", now)  # they read of it
     db.session.commit()
     click.echo(full_url("accounts.sign_in_link", token=token))

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import AddressChange, LoginSession, RoleGrant, SignInRequest, User
 from courseapp.accounts.sessions import sessions_of
+from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 
 
@@ -22,6 +23,20 @@ def export(user: User) -> dict[str, Any]:
             for row in sessions_of(user)
         ],
     }
+
+
+def export_moves(user: User) -> list[dict[str, Any]]:
+    """The addresses a person asked to move to, while they are kept, oldest first."""
+    rows = db.session.execute(
+        sa.select(AddressChange, Contact.address)
+        .join(Contact, Contact.id == AddressChange.new_contact_id)
+        .where(AddressChange.user_id == user.id)
+        .order_by(AddressChange.id)
+    )
+    return [
+        {"to": address, "asked_at": row.created_at.isoformat(), "moved_at": row.finished_at.isoformat() if row.finished_at else None}
+        for row, address in rows
+    ]
 
 
 def erase(user: User | None, contact_id: int | None) -> None:

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from courseapp import clock
 from courseapp.accounts import sessions
 from courseapp.accounts.access import need_session
-from courseapp.accounts.addresses import ask_to_move, change_of_link, confirm_side
+from courseapp.accounts.addresses import ask_to_move, change_of_link, confirm_side, stop_move
 from courseapp.accounts.browser import begin_session, browser_key, per_address, per_network
 from courseapp.accounts.forms import (
     AddressForm,
@@ -362,10 +362,15 @@ def address_change_page(token: str, finished: bool = False) -> Response | str:
 
 @doors.post("/account/address/<token>")
 def accept_address_change(token: str) -> Response | str:
-    """One address says yes."""
+    """One address says yes; or the old one, of which somebody said that it is lost, says no."""
     found = change_of_link(token, clock.now())
     if found is None:
         return error_page(410)
+    change, side = found
+    if side == "old" and change.is_old_lost:
+        is_stopped = stop_move(change, clock.now())
+        db.session.commit()
+        return render_template("accounts/address_kept.html") if is_stopped else address_change_page(token)
     finished = confirm_side(*found, clock.now())
     db.session.commit()
     return address_change_page(token, finished)

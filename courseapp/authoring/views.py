@@ -20,6 +20,7 @@ from courseapp.authoring.report import by_file
 from courseapp.authoring.standing import course_standings, learners_half_way, lesson_standings, recent_imports
 from courseapp.authoring.undoing import last_import, undo
 from courseapp.catalog.models import Course
+from courseapp.columns import row_number
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.web import LARGEST_UPLOAD
@@ -121,7 +122,7 @@ def undo_import(slug: str) -> Response:
 @pages.get("/staff/uploads")
 def list_uploads() -> str:
     """Everything that was sent, newest first, and the form for more."""
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=row_number)
     found = uploads.recent_uploads(before, PAGE + 1)
     older = url_for("authoring.list_uploads", before=found[PAGE - 1].id) if len(found) > PAGE else None
     return render_template("authoring/uploads.html", uploads=found[:PAGE], older_url=older, largest=LARGEST_UPLOAD, words=STATE_WORDS)

@@ -18,6 +18,7 @@ def export(contact: Contact) -> dict[str, Any]:
         "first_name": contact.first_name,
         "time_zone": contact.zone,
         "language": contact.language,
+        "since": contact.created_at.isoformat(),
         "confirmed_at": contact.confirmed_at.isoformat() if contact.confirmed_at else None,
         "consents": [
             {
@@ -25,6 +26,7 @@ def export(contact: Contact) -> dict[str, Any]:
                 "action": row.action.value,
                 "wording": row.wording,
                 "source": row.source,
+                "network": row.network,
                 "at": row.at.isoformat(),
             }
             for row in consent_history(contact)

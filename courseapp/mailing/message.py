@@ -207,7 +207,9 @@ def _assemble(found: Sendable, skeleton: Skeleton, values: Mapping[str, str], no
     for name, value in headers.items():
         if "\r" in value or "\n" in value:
             raise ValueError(f"a line break in the header {name}")
-    headers["Subject"] = _header_text(headers["Subject"])
+    headers["Subject"] = _header_text(headers["Subject"], "Subject")
+    if not present_site().sender_name.isascii():  # formataddr makes one word of it, however long
+        headers["From"] = f"{_header_text(present_site().sender_name, 'From')} <{settings.sender}>"
     boundary = f"=_{found.public_id}"
     lines = [f"{name}: {value}" for name, value in headers.items()]
     lines += [f'Content-Type: multipart/alternative; boundary="{boundary}"', "", ""]
@@ -228,9 +230,9 @@ def _purpose_headers(found: Sendable, values: Mapping[str, str]) -> dict[str, st
     return headers
 
 
-def _header_text(text: str) -> str:
-    """The subject, where it is not plain ASCII in encoded words of at most 75 characters, a line each (RFC 2047, 2)."""
-    return text if text.isascii() and text.isprintable() else Header(text, "utf-8", 75, "Subject").encode(linesep="\r\n")
+def _header_text(text: str, header: str) -> str:
+    """A header's words, where they are not plain ASCII in encoded words of at most 75 characters, a line each (RFC 2047, 2)."""
+    return text if text.isascii() and text.isprintable() else Header(text, "utf-8", 75, header).encode(linesep="\r\n")
 
 
 def _part(boundary: str, kind: str, text: str) -> bytes:

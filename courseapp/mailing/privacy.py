@@ -9,18 +9,22 @@ from flask import current_app
 
 from courseapp.extensions import db
 from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.outbox import fields_to_keep
 from courseapp.mailing.smtp import file_of_mail
 
 
 def export(contact_id: int) -> list[dict[str, Any]]:
-    """Every mail to a contact: kind, when, how it ended."""
+    """Every mail to a contact: kind, when, how it ended and why, and what filled it in, without what lets somebody in."""
     rows = db.session.execute(
-        sa.select(Stream.key, Message.created_at, Message.state)
+        sa.select(Stream.key, Message.created_at, Message.state, Message.reason, Message.fields)
         .join(Stream, Stream.id == Message.stream_id)
         .where(Message.contact_id == contact_id)
         .order_by(Message.id)
     )
-    return [{"kind": key, "at": at.isoformat(), "state": state.value} for key, at, state in rows]
+    return [
+        {"kind": key, "at": at.isoformat(), "state": state.value, "reason": reason, "filled_in": fields_to_keep(fields)}
+        for key, at, state, reason, fields in rows
+    ]
 
 
 def erase(contact_id: int, now: datetime) -> None:

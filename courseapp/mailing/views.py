@@ -8,6 +8,7 @@ from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response
 
 from courseapp import clock
+from courseapp.columns import row_number
 from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import holds_consent, set_consent
 from courseapp.contacts.models import Contact, Purpose
@@ -98,7 +99,7 @@ def need_own_machine() -> None:
 def outbox() -> str:
     """The newest mails, as they left."""
     need_own_machine()
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=row_number)
     rows = recent_messages(before, PAGE + 1)
     shown = [preview_of(row, clock.now()) for row in rows[:PAGE]]
     older = url_for("mailing.outbox", before=rows[PAGE - 1].id) if len(rows) > PAGE else None

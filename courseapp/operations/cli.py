@@ -20,10 +20,11 @@ from courseapp.accounts.people import user_of_contact
 from courseapp.config import Settings
 from courseapp.contacts.people import contact_of_address
 from courseapp.extensions import db
+from courseapp.journal import events
 from courseapp.operations import backups, embedded, synthetic
 from courseapp.operations.archive import BadBackup, Contents, Tell
 from courseapp.operations.diagnosis import diagnosis
-from courseapp.operations.people import erase, export
+from courseapp.operations.people import erase, export, subjects_of
 
 privacy = AppGroup("privacy", help="What is held about a person, and forgetting it.")
 backup = AppGroup("backup", help="Everything in one file: made, looked at, brought back.")
@@ -96,7 +97,10 @@ def export_command(email: str) -> None:
     contact = contact_of_address(email)
     if contact is None:
         raise click.ClickException(f"Nothing is held about {email}.")
-    click.echo(json.dumps(export(user_of_contact(contact), contact), ensure_ascii=False, indent=1))
+    person = user_of_contact(contact)
+    events.record("operator_exported", subjects_of(person, contact)[0], clock.now())  # they read of it
+    db.session.commit()
+    click.echo(json.dumps(export(person, contact), ensure_ascii=False, indent=1))
 
 
 @privacy.command("erase")

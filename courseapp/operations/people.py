@@ -26,6 +26,7 @@ def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
     held: dict[str, Any] = {}
     if user is not None:
         held["account"] = accounts.export(user)
+        held["address_changes"] = accounts.export_moves(user)
         held["learning"] = learning.export(user.id)
     if contact is not None:
         held["contact"] = contacts.export(contact)

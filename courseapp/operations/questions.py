@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from flask import current_app
+from flask_babel import force_locale
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import joinedload
 
@@ -25,6 +25,7 @@ from courseapp.mailing import privacy as mailing
 from courseapp.mailing.links import full_url
 from courseapp.mailing.outbox import enqueue
 from courseapp.operations.models import Question, QuestionKind
+from courseapp.site import present_site
 
 log = structlog.get_logger()
 KEPT = timedelta(days=180)  # after the answer
@@ -68,6 +69,12 @@ def questions_before(question_id: int | None, limit: int, *, is_answered: bool) 
     if question_id is not None:
         query = query.where(Question.id < question_id)
     return db.session.scalars(query.order_by(Question.id.desc()).limit(limit)).all()
+
+
+def waiting() -> tuple[int, datetime | None]:
+    """How many questions nobody has answered, and since when the oldest waits."""
+    row = db.session.execute(sa.select(sa.func.count(), sa.func.min(Question.asked_at)).where(Question.answered_at.is_(None))).one()
+    return row[0], row[1]
 
 
 def address_to_answer(question: Question) -> str | None:
@@ -129,17 +136,19 @@ def _keep(question: Question) -> Question:
 
 
 def _tell_support(question: Question, now: datetime, *, answer_to: str = "", about: str = "") -> None:
-    settings = current_app.config["SETTINGS"]
-    if not settings.support_address:
+    site = present_site()
+    if not site.support_address:
         return
     try:
-        contact = contact_for(settings.support_address, now, settings.default_zone, settings.language_list[0])
+        contact = contact_for(site.support_address, now, site.default_zone, site.default_language)
     except Refusal:
         log.warning("support_address_unusable")  # the question stands in the list all the same
         return
     confirm(contact, now)  # whoever set it up has said so
+    with force_locale(contact.language.replace("-", "_")):  # not in the language of whoever asks
+        kind = str(KIND_WORDS[question.kind])
     fields = {
-        "secret_kind": str(KIND_WORDS[question.kind]),
+        "secret_kind": kind,
         "secret_about": about,
         "secret_text": question.text,
         "secret_answer_to": answer_to,

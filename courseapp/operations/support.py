@@ -7,7 +7,7 @@ single lessons and errors reported in lessons are not among it, so what a room c
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +16,8 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from sqlalchemy.orm import joinedload
 
-from courseapp.accounts.addresses import ask_to_move
+from courseapp.accounts.addresses import LIFETIME as MOVE_LIFETIME
+from courseapp.accounts.addresses import OBJECTION, ask_to_move
 from courseapp.accounts.models import LoginSession, Role, RoleGrant, User
 from courseapp.accounts.people import user_of_contact
 from courseapp.accounts.sessions import end_sessions, hash_of_token, sessions_of
@@ -28,6 +29,7 @@ from courseapp.contacts.people import contact_of_address
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
+from courseapp.journal.models import Event
 from courseapp.learning.enrolment import CoarseEnrolment, coarse_enrolments_of
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import Message
@@ -35,17 +37,25 @@ from courseapp.mailing.outbox import enqueue
 from courseapp.operations.people import erase, export, subjects_of
 
 MAILS_SHOWN = 20
+LOOKING = timedelta(hours=1)  # how long a page opens after its person was found
 ACTIONS: dict[str, LazyString] = {
     "staff_found": _l("Looked up your account by its e-mail address."),
     "staff_sent_link": _l("Sent you a link to sign in."),
     "staff_asked_address": _l("Asked the old and the new address whether your account may move."),
-    "staff_replaced_address": _l("Asked the new address alone whether your account may move, because the old one is no longer read."),
+    "staff_replaced_address": _l("Began to move your account to another address, because the old one is no longer read."),
+    "role_taken": _l("Took a role on this site from you."),
+    "operator_made_link": _l("Made a link on the server that signs in as you."),
+    "operator_exported": _l("Took out on the server everything that is held about you."),
     "staff_ended_sessions": _l("Signed you out on every device."),
     "staff_exported": _l("Downloaded what staff may see of your data."),
 }
 ROLE_WORDS = {Role.OWNER.value: _l("an owner of this site")}
 # What staff may read of the journal: nothing of single lessons.
 EVENTS_SHOWN = {"enrolled", "course_completed", "account_claimed", "address_changed", "consent_given", "consent_withdrawn", *ACTIONS}
+
+CONTACT_SHOWN = ("address", "first_name", "time_zone", "language", "confirmed_at")
+CONSENT_SHOWN = ("purpose", "action", "wording", "source", "at")  # and not from which network
+MAIL_SHOWN = ("kind", "at", "state")  # and not what it says
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,15 @@ def person_of(public_id: str) -> Person | None:
     return Person(contact, user_of_contact(contact)) if contact is not None else None
 
 
+def is_found(person: Person, staff: User, now: datetime) -> bool:
+    """Whether this member of staff found the person within the last hour.
+
+    Else a kept address would show for years, unwritten, when somebody was last here: what is written down lets in.
+    """
+    found = events.history_of(subjects_of(person.user, person.contact), ["staff_found"])
+    return any(row.facts.get("by") == staff.id and row.at > now - LOOKING for row in found)
+
+
 def sight_of(person: Person) -> Sight:
     """What staff may see."""
     user, contact = person.user, person.contact
@@ -123,10 +142,15 @@ def roles_of(user: User | None) -> Sequence[Role]:
 def actions_on(user: User | None, contact: Contact | None) -> list[Action]:
     """What staff did with an account, newest first."""
     found = events.history_of(subjects_of(user, contact), ACTIONS)
-    somebody = _l("somebody who runs this site")
-    return [
-        Action(row.at, ACTIONS[row.type], ROLE_WORDS.get(row.facts.get("role", ""), somebody), row.facts.get("reason", "")) for row in found
-    ]
+    return [Action(row.at, ACTIONS[row.type], by_words(row), row.facts.get("reason", "")) for row in found]
+
+
+def by_words(row: Event) -> LazyString:
+    """As what somebody did it; of a role that was taken the journal's `role` is that one, and only owners take any."""
+    if row.type.startswith("operator_"):
+        return _l("somebody who runs the server")
+    role = Role.OWNER.value if row.type == "role_taken" else row.facts.get("role", "")
+    return ROLE_WORDS.get(role, _l("somebody who runs this site"))
 
 
 def send_link(person: Person, staff: User, now: datetime) -> None:
@@ -145,7 +169,7 @@ def send_link(person: Person, staff: User, now: datetime) -> None:
 
 
 def change_address(person: Person, staff: User, typed: str, now: datetime, *, old_is_lost: bool, reason: str = "") -> None:
-    """Ask both addresses; or, for a reason, the new one alone, and tell the old one. Raises Refusal (400)."""
+    """Ask both addresses; or, for a reason, tell the old one and two days later ask the new one alone. Raises Refusal (400)."""
     if person.user is None:
         raise Refusal(_("There is no account behind this address yet."), 400)
     if not old_is_lost:
@@ -156,15 +180,16 @@ def change_address(person: Person, staff: User, typed: str, now: datetime, *, ol
         raise Refusal(_("Please write down why the old address is not asked. The learner will read it."), 400)
     if roles_of(person.user):
         raise Refusal(_("This account has a staff role: its address changes only with the old address's consent."), 400)
-    enqueue(  # before the question to the new address, so that it leaves first
-        dedupe_key=f"service:address-told:{person.user.id}:{now.isoformat()}",
+    token = ask_to_move(person.user, typed, now, old_is_lost=True)
+    enqueue(
+        dedupe_key=f"service:address-told:{hash_of_token(token)[:40]}",
         stream="service",
         contact_id=person.contact.id,
         template="operations/address_told",
-        fields={"ask_url": full_url("asking.ask"), "account_url": full_url("accounts.settings")},
+        fields={"secret_url": full_url("accounts.address_change_link", token=token)},
         now=now,
+        expires_at=now + OBJECTION + MOVE_LIFETIME,
     )
-    ask_to_move(person.user, typed, now, old_is_lost=True)
     _note(person, "staff_replaced_address", staff, now, reason=reason.strip())
 
 
@@ -179,7 +204,10 @@ def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, An
     """What is held about a person, without what staff may not see; the person alone can take all of it away."""
     _note(person, "staff_exported", staff, now)
     whole = export(person.user, person.contact)
-    given: dict[str, Any] = {name: whole[name] for name in ("account", "contact", "mails", "sequences") if name in whole}
+    given: dict[str, Any] = {name: whole[name] for name in ("account", "sequences") if name in whole}
+    given["contact"] = {name: whole["contact"][name] for name in CONTACT_SHOWN}
+    given["contact"]["consents"] = [{name: row[name] for name in CONSENT_SHOWN} for row in whole["contact"]["consents"]]
+    given["mails"] = [{name: row[name] for name in MAIL_SHOWN} for row in whole["mails"]]
     if person.user is not None:
         given["courses"] = [
             {"title": row.title, "started_at": row.started_at.isoformat(), "standing": row.standing.value}

@@ -14,8 +14,10 @@ from werkzeug.wrappers import Response
 
 from courseapp import clock
 from courseapp.accounts.access import need_role, need_session
+from courseapp.accounts.browser import per_address
 from courseapp.accounts.models import Role, User
 from courseapp.accounts.sessions import end_session
+from courseapp.columns import row_number
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.learning.joining import titles_done
@@ -181,7 +183,13 @@ def send_report(id: str) -> Response | str:
 @support.get("/staff/people")
 def people() -> str:
     """The one way in: a whole address."""
-    return render_template("operations/people.html", form=FindForm(formdata=None))
+    return people_page(FindForm(formdata=None))
+
+
+def people_page(form: FindForm) -> str:
+    """Finding somebody, and how many questions wait."""
+    waiting, oldest = asked.waiting()
+    return render_template("operations/people.html", form=form, waiting=waiting, oldest=oldest)
 
 
 @support.post("/staff/people")
@@ -193,9 +201,10 @@ def find_person() -> Response | str:
         found = supporting.person_of_address(form.address.data, staff(), clock.now())
         if found is not None:
             db.session.commit()
+            log.info("staff_acted", act="find", staff=staff().id)
             return redirect(url_for("support.person", id=found.contact.public_id), 303)
         form.address.errors = [_("Nobody is known by exactly this address.")]
-    return render_template("operations/people.html", form=form)
+    return people_page(form)
 
 
 def staff() -> User:
@@ -205,8 +214,12 @@ def staff() -> User:
 
 
 def supported(public_id: str) -> supporting.Person:
-    """The person of an address; 404 where there is none."""
-    return supporting.person_of(public_id) or abort(404)
+    """The person of an address, found lately; 404 where there is none, else back to finding, which is written down."""
+    found = supporting.person_of(public_id) or abort(404)
+    if not supporting.is_found(found, staff(), clock.now()):
+        flash(_("A learner's page is open for an hour after you found them. Please find them again."))
+        abort(redirect(url_for("support.people"), 303))
+    return found
 
 
 @support.get("/staff/people/<id>")
@@ -239,6 +252,7 @@ def send_link(id: str) -> Response:
 
 @support.post("/staff/people/<id>/address")
 @limiter.limit("10 per hour", key_func=lambda: f"address:{request.view_args}", methods=["POST"])
+@per_address
 def change_address(id: str) -> Response | str:
     """Ask both addresses, or for a reason the new one alone."""
     found, form = supported(id), MoveForm()
@@ -251,7 +265,11 @@ def change_address(id: str) -> Response | str:
         db.session.rollback()
         (form.reason if is_lost and not reason.strip() else form.new_address).errors = [refusal.words]
         return person_page(supported(id), form)
-    words = _("The new address has been asked, and the old one told.") if is_lost else _("Both addresses have been asked.")
+    words = (
+        _("The old address has been told. The new one is asked in two days, unless the old one says no.")
+        if is_lost
+        else _("Both addresses have been asked.")
+    )
     return done(found, "address", words)
 
 
@@ -309,7 +327,7 @@ def erase_person(id: str) -> Response | str:
 def questions() -> str:
     """What people asked, open or answered, newest first."""
     is_answered = request.args.get("show") == "answered"
-    rows = asked.questions_before(request.args.get("before", type=int), PAGE + 1, is_answered=is_answered)
+    rows = asked.questions_before(request.args.get("before", type=row_number), PAGE + 1, is_answered=is_answered)
     show = "answered" if is_answered else None
     shown = [
         {

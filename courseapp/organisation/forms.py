@@ -16,14 +16,24 @@ from courseapp.errors import Refusal
 from courseapp.organisation.contrast import DARK, LIGHT, Ground, clean_colour, why_unreadable
 from courseapp.organisation.legal import problems_of
 
-ON_ONE_LINE = Regexp(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", message=_l("Please leave out line breaks and control characters."))
-NO_CONTROLS = Regexp(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*\Z", message=_l("Please leave out control characters."))
+# Neither may hold private-use characters: mails mark their fields with them, and readers see empty boxes.
+ON_ONE_LINE = Regexp(
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ue000-\uf8ff]*\Z", message=_l("Please leave out line breaks and control characters.")
+)
+NO_CONTROLS = Regexp(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]*\Z", message=_l("Please leave out control characters."))
 ADDRESS = {"autocomplete": "email", "autocapitalize": "none", "spellcheck": "false", "maxlength": "254"}
 NEEDS_ADDRESS = _l("Please type an e-mail address.")
 ROLE_WORDS = {
     Role.OWNER: _l("Owner: everything, these settings and other people's roles among it"),
     Role.INSTRUCTOR: _l("Instructor: courses and their lessons"),
     Role.MARKETER: _l("Marketer: mails to those who asked for them"),
+}
+
+ROLE_NAMES = {Role.OWNER: _l("Owner"), Role.INSTRUCTOR: _l("Instructor"), Role.MARKETER: _l("Marketer")}
+ROLE_ENDS = {
+    Role.OWNER: _l("From now on these settings, support and other people's roles are closed to them."),
+    Role.INSTRUCTOR: _l("From now on they can change no course. What they made stays."),
+    Role.MARKETER: _l("From now on they can write no mails. What they wrote stays."),
 }
 
 
@@ -82,7 +92,11 @@ class HelpForm(FlaskForm):
 class PeopleForm(FlaskForm):
     """Who may take part, and what is assumed of those who have not said."""
 
-    minimum_age = StringField(_l("Minimum age"), [Optional(), Regexp(r"[1-9][0-9]?\Z", message=_l("Please type a number from 1 to 99."))])
+    minimum_age = StringField(
+        _l("Minimum age"),
+        [Optional(), Regexp(r"[1-9][0-9]?\Z", message=_l("Please type a number from 1 to 99."))],
+        render_kw={"inputmode": "numeric", "maxlength": "2"},
+    )
     default_zone = SelectField(_l("Time zone"), choices=sorted(name for name in available_timezones() if "/" in name or name == "UTC"))
     default_language = SelectField(_l("Language"))
 
@@ -105,7 +119,7 @@ class ColourForm(FlaskForm):
 class LegalForm(FlaskForm):
     """One of the legal pages; empty for none."""
 
-    text = TextAreaField(_l("Text, in Markdown"), [Optional(), Length(max=60_000), NO_CONTROLS], render_kw={"rows": "16"})
+    text = TextAreaField(_l("Text, in Markdown"), [Optional(), Length(max=60_000), NO_CONTROLS], render_kw={"rows": "26"})
 
     def validate_text(self, field: Field) -> None:
         """No gaps, no links that would not work."""

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 from sqlalchemy.orm import joinedload
 
-from courseapp.accounts.models import Role, User
+from courseapp.accounts.addresses import end_moves
+from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.accounts.people import account_for, grant_role
 from courseapp.accounts.sessions import end_sessions, hash_of_token
 from courseapp.columns import random_public_id
@@ -70,28 +71,33 @@ def invitation_of(public_id: str, now: datetime) -> Invitation | None:
     return db.session.scalar(_open(now).where(Invitation.public_id == public_id))
 
 
-def withdraw(invitation: Invitation, by: User | None, now: datetime) -> None:
-    """Take an offer back; its mail, if it has not left yet, never does."""
-    invitation.withdrawn_at = now
+def withdraw(invitation: Invitation, by: User | None, now: datetime) -> bool:
+    """Take an offer back; its mail, if it has not left yet, never does. False where it was accepted a moment before."""
+    if not _end(invitation, withdrawn_at=now):
+        return False
     events.record("invitation_withdrawn", f"invitation:{invitation.id}", now, by=by.id if by else None)
+    return True
 
 
 def accept(invitation: Invitation, now: datetime) -> User | None:
     """Confirm the address and grant the roles, once; the account, or None where the offer no longer holds.
 
-    The first owner's offer holds only while nobody is an owner: two people may have used two links.
+    The first owner's offer holds only while nobody is an owner: two people may have used two links. All such offers are
+    locked, so of two who accept at once one waits and then finds an owner.
     """
     is_first = invitation.invited_by_id is None
-    if is_first and has_owner():
-        return None
-    taken = sa.update(Invitation).where(Invitation.id == invitation.id, Invitation.accepted_at.is_(None), Invitation.withdrawn_at.is_(None))
-    if not db.session.execute(taken.values(accepted_at=now)).rowcount:  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+    if is_first:
+        db.session.execute(sa.select(Invitation.id).where(Invitation.invited_by_id.is_(None)).order_by(Invitation.id).with_for_update())
+        if has_owner():
+            return None
+    if not _end(invitation, accepted_at=now):
         return None
     confirm(invitation.contact, now)
     user = account_for(invitation.contact, now)
     if user.disabled_at is not None:
         return None
     end_sessions(user)  # those of staff are shorter, and begin anew
+    end_moves(user, now)  # nobody with a role moves without their old address, also where it was asked for before
     for role in invitation.role_list:
         grant_role(user, role, now)
         events.record("role_granted", f"user:{user.id}", now, role=role.value, by=invitation.invited_by_id)
@@ -100,6 +106,15 @@ def accept(invitation: Invitation, now: datetime) -> User | None:
     return user
 
 
+def _end(invitation: Invitation, **how: datetime) -> bool:
+    """Accept or withdraw in one statement, so that it is never both; False where it has ended already."""
+    still = (Invitation.id == invitation.id, Invitation.accepted_at.is_(None), Invitation.withdrawn_at.is_(None))
+    return bool(db.session.execute(sa.update(Invitation).where(*still).values(**how)).rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+
+
 def _open(now: datetime) -> sa.Select[Invitation]:
+    """Offers that still hold: an owner's only while they are one, else whoever is about to lose the role invites themselves first."""
+    is_owner = (RoleGrant.user_id == Invitation.invited_by_id, RoleGrant.role == Role.OWNER, User.disabled_at.is_(None))
+    by_owner = sa.select(RoleGrant.id).join(User, User.id == RoleGrant.user_id).where(*is_owner).exists()
     still = (Invitation.accepted_at.is_(None), Invitation.withdrawn_at.is_(None), Invitation.expires_at > now)
-    return sa.select(Invitation).options(joinedload(Invitation.contact)).where(*still)
+    return sa.select(Invitation).options(joinedload(Invitation.contact)).where(*still, sa.or_(Invitation.invited_by_id.is_(None), by_owner))

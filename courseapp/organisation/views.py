@@ -1,5 +1,7 @@
 """Setting up, the site's settings, people with roles; and the pages and files those settings make."""
 
+from collections.abc import Mapping
+
 import structlog
 from flask import Blueprint, abort, current_app, flash, make_response, redirect, render_template, request, session, url_for
 from flask_babel import get_locale
@@ -19,7 +21,7 @@ from courseapp.journal import events
 from courseapp.organisation import forms, invitations, legal, logo, owner_link, staff
 from courseapp.organisation.contrast import style_sheet
 from courseapp.organisation.history import CHANGED, SUBJECT, recent_changes
-from courseapp.site import change_site, forget_site, present_site
+from courseapp.site import Outdated, change_site, digest_of, forget_site, present_site
 from courseapp.web import kept_page, send_stored
 
 log = structlog.get_logger()
@@ -111,8 +113,8 @@ def settings() -> str:
     return settings_page()
 
 
-def settings_page(section: str = "", refused: FlaskForm | None = None) -> str:
-    """The settings, with the form that was refused in place of a fresh one."""
+def settings_page(section: str = "", refused: FlaskForm | None = None, standing: list[tuple[str, str]] | None = None) -> str:
+    """The settings, with the form that was refused in place of a fresh one; `standing`: what others have put there meanwhile."""
     data = present_site().fields
     filled = {name: sectioned(kind(formdata=None, data=data, prefix=name)) for name, kind in SECTIONS.items()}
     filled["logo"] = forms.LogoForm(formdata=None, prefix="logo")
@@ -125,11 +127,35 @@ def settings_page(section: str = "", refused: FlaskForm | None = None) -> str:
         {"at": change.at, "by": change.by, "fields": [words[name] for name in change.fields if name in words]}
         for change in recent_changes()
     ]
-    return render_template("organisation/settings.html", forms=filled, legal_pages=shown, changes=changes)
+    seen = {name: digest_of({field: data[field] for field in names_of(filled[name])}) for name in SECTIONS}
+    facts = {"forms": filled, "seen": seen, "refused": section, "clash": section if standing else "", "standing": standing}
+    return render_template("organisation/settings.html", **facts, legal_pages=shown, changes=changes, missing=missing_words(data))
+
+
+def missing_words(data: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What nobody should be invited without, where it is not set: words, and where on this site it is done."""
+    wanted = (
+        ("postal_address", _("A postal address: it must stand under every mail"), "#names"),
+        ("support_address", _("A help address, so that questions reach you by mail"), "#names"),
+        ("emergency_words", _("What to call in an emergency where your people live"), "#help"),
+        ("crisis_words", _("A crisis line"), "#help"),
+        *(
+            (page, _("The page “%(title)s”", title=legal.title_of(page)), url_for("organisation.edit_page", name=page))
+            for page in legal.PAGES
+        ),
+    )
+    return [(str(words), anchor) for name, words, anchor in wanted if not data[name]]
+
+
+def names_of(form: FlaskForm) -> list[str]:
+    """The settings a section's form asks for."""
+    return [field.short_name for field in form if field.type != "CSRFTokenField"]
 
 
 def sectioned(form: FlaskForm) -> FlaskForm:
-    """A section's form, with the languages this installation offers where it asks for one."""
+    """A section's form, with the languages this installation offers and the zone it has, where it asks for them."""
+    if "default_zone" in form and (zone := present_site().default_zone) not in form["default_zone"].choices:
+        form["default_zone"].choices = [zone, *form["default_zone"].choices]  # of the environment, by a name that we do not offer
     if "default_language" in form:
         offered = current_app.config["SETTINGS"].language_list
         form["default_language"].choices = offered
@@ -146,14 +172,34 @@ def change_settings(section: str) -> Response | str:
     form = sectioned(SECTIONS[section](prefix=section))
     if not form.validate():
         return settings_page(section, form)
-    keep_settings({field.short_name: str(field.data or "").strip() for field in form if field.type != "CSRFTokenField"})
+    values = {name: plain(form[name].data) for name in names_of(form)}
+    try:
+        keep_settings(values, request.form.get("seen", ""))
+    except Outdated:
+        if standing := standing_beside(values, {name: form[name].label.text for name in values}):
+            return settings_page(section, form, standing)
     return redirect(url_for("organisation.settings", _anchor=section), 303)
 
 
-def keep_settings(values: dict[str, str]) -> None:
-    """Change, journal by whom (the fields' names alone), commit, say so."""
+def plain(typed: object) -> str:
+    """What was typed, with the line ends we keep."""
+    return str(typed or "").replace("\r\n", "\n").strip()
+
+
+def standing_beside(values: dict[str, str], labels: dict[str, str]) -> list[tuple[str, str]]:
+    """What stands now where somebody typed something else: label and value, read afresh. Where nothing does, it is said."""
+    db.session.rollback()
+    forget_site()
+    found = [(labels[name], present_site().fields[name]) for name, typed in values.items() if present_site().fields[name] != typed]
+    if not found:
+        flash(_("Nothing was different."))
+    return found
+
+
+def keep_settings(values: dict[str, str], seen: str = "") -> None:
+    """Change, journal by whom (the fields' names alone), commit, say so. Raises Outdated where others were first."""
     now = clock.now()
-    changed = change_site(values, now)
+    changed = change_site(values, now, seen)
     if changed:
         events.record(CHANGED, SUBJECT, now, fields=changed, by=current_user.id)
     db.session.commit()
@@ -185,8 +231,14 @@ def edit_page(name: str) -> str:
     if name not in legal.PAGES:
         abort(404)
     text = present_site().legal.get(name)
-    form = forms.LegalForm(formdata=None, text=text or legal.draft_of(name))
-    return render_template("organisation/legal_edit.html", form=form, name=name, title=legal.title_of(name), is_draft=text is None)
+    return legal_form(name, forms.LegalForm(formdata=None, text=text or legal.draft_of(name)), is_draft=text is None)
+
+
+def legal_form(name: str, form: forms.LegalForm, *, is_draft: bool = False, standing: str | None = None) -> str:
+    """The page for writing one; `standing`: what somebody else has put there meanwhile."""
+    present = present_site().fields[name]
+    facts = {"name": name, "title": legal.title_of(name), "seen": digest_of({name: present}), "is_shown": bool(present)}
+    return render_template("organisation/legal_edit.html", form=form, is_draft=is_draft, standing=standing, **facts)
 
 
 @pages.post("/staff/settings/pages/<name>")
@@ -196,8 +248,13 @@ def change_page(name: str) -> Response | str:
         abort(404)
     form = forms.LegalForm()
     if not form.validate():
-        return render_template("organisation/legal_edit.html", form=form, name=name, title=legal.title_of(name), is_draft=False)
-    keep_settings({name: (form.text.data or "").strip()})
+        return legal_form(name, form)
+    values = {name: plain(form.text.data)}
+    try:
+        keep_settings(values, request.form.get("seen", ""))
+    except Outdated:
+        if standing := standing_beside(values, {name: name}):
+            return legal_form(name, form, standing=standing[0][1])
     return redirect(url_for("organisation.settings", _anchor="pages"), 303)
 
 
@@ -216,13 +273,16 @@ def people_page(form: forms.InvitationForm) -> str:
         {
             "id": row.public_id,
             "address": row.contact.address,
-            "roles": [forms.ROLE_WORDS[role] for role in row.role_list],
+            "roles": [forms.ROLE_NAMES[role] for role in row.role_list],
             "expires_at": row.expires_at,
         }
         for row in invitations.open_invitations(clock.now())
     ]
+    members = staff.staff_members()
+    owners = [member.public_id for member in members if Role.OWNER in member.roles and not member.is_disabled]
+    facts = {"members": members, "only_owner": owners[0] if len(owners) == 1 else None, "own_id": current_user.public_id}
     return render_template(
-        "organisation/people.html", form=form, members=staff.staff_members(), invitations=waiting, role_words=forms.ROLE_WORDS
+        "organisation/people.html", form=form, **facts, invitations=waiting, role_names=forms.ROLE_NAMES, role_ends=forms.ROLE_ENDS
     )
 
 
@@ -249,7 +309,8 @@ def withdraw_invitation(public_id: str) -> Response:
     """Take an invitation back."""
     now = clock.now()
     found = invitations.invitation_of(public_id, now) or abort(404)
-    invitations.withdraw(found, owner(), now)
+    if not invitations.withdraw(found, owner(), now):
+        raise Refusal(_("This invitation was accepted a moment ago. Take the role away instead."))
     db.session.commit()
     flash(_("The invitation is withdrawn; its link opens nothing any more."))
     return redirect(url_for("organisation.people"), 303)
@@ -264,7 +325,8 @@ def take_role(public_id: str, role: str) -> Response:
     staff.take_role(found, Role(role), owner(), clock.now())
     db.session.commit()
     flash(_("The role is taken away."))
-    return redirect(url_for("organisation.people"), 303)
+    is_own_end = found == owner() and role == Role.OWNER  # these pages are nothing to them any more
+    return redirect(url_for(current_app.config["HOME_ENDPOINT"] if is_own_end else "organisation.people"), 303)
 
 
 def owner() -> User:

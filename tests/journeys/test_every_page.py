@@ -13,7 +13,9 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from courseapp.accounts.models import User
+from courseapp import clock
+from courseapp.accounts.addresses import ask_to_move
+from courseapp.accounts.models import Role, User
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
@@ -21,6 +23,10 @@ from courseapp.mailing.links import mail_token
 from courseapp.mailing.models import Message
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.questions import ask
+from courseapp.operations.support import person_of_address
+from courseapp.organisation.invitations import invite
+from courseapp.organisation.owner_link import new_owner_link
+from courseapp.site import change_site
 from tests.client import Client
 from tests.factories import NOW, make_completion, make_course, make_enrolment, make_guest, make_outcome, make_user
 from tests.learning.checking import TO
@@ -99,6 +105,71 @@ def learner(make: Callable[[], User] = make_user, outcome: Outcome | None = None
     return user
 
 
+def invitation_of(address: str) -> str:
+    """An open invitation's address, as its mail has it."""
+    invite(address, [Role.INSTRUCTOR], None, clock.now())
+    db.session.flush()
+    url = db.session.scalars(sa.select(Message.fields).where(Message.template == "organisation/invitation")).one()["secret_url"]
+    db.session.commit()
+    return "/invitation/" + url.rpartition("/")[2]
+
+
+def test_before_anybody_owns_the_site(page: "Page", app: Flask) -> None:
+    token = new_owner_link(clock.now())
+    found = faults_at(page, {f"/setup/{token}": "Set up this site", invitation_of("ida@example.org"): "Help to run this site"})
+    page.goto(f"/setup/{token}")
+    page.locator("main form button[type=submit]").click()
+    page.locator(".error").first.wait_for()
+    found += faults_of(page, "/setup with an error")
+    page.locator("main form input[type=email]").fill("boss@example.org")
+    page.locator("main form button[type=submit]").click()
+    page.get_by_role("heading", name="Look at your mail").wait_for()
+    assert found + faults_of(page, "set up, mailed") == []
+
+
+def test_what_stops_a_move(page: "Page", enter: Callable[[User], User]) -> None:
+    user = enter(learner(done=0))
+    token = ask_to_move(user, "elsewhere@example.org", clock.now(), old_is_lost=True)
+    db.session.commit()
+    found = faults_at(page, {f"/account/address/{token}": "Keep your address?", "/account/staff": "Nothing so far"})
+    page.goto(f"/account/address/{token}")
+    page.get_by_role("button", name="Stop it and keep my address").click()
+    page.get_by_role("heading", name="Your address stays as it is").wait_for()
+    assert found + faults_of(page, "address kept") == []
+
+
+def test_what_support_and_settings_say_when_something_is_wrong(page: "Page", enter: Callable[[User], User]) -> None:
+    enter(make_user(roles=["owner"]))
+    address = learner(done=0).contact.address
+    page.goto("/ask")
+    page.locator("main form button[type=submit]").click()
+    page.locator(".error").first.wait_for()
+    found = faults_of(page, "/ask with an error")
+    page.goto("/staff/people")
+    page.locator("main input[type=email]").fill(address)
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("heading", name=address).wait_for()
+    page.locator("summary", has_text="Change the address").click()
+    page.get_by_role("button", name="Ask the addresses").click()
+    page.locator(".error").first.wait_for()
+    found += faults_of(page, "moving with an error")
+    page.goto("/staff/settings")
+    page.locator("input[name=colours-accent_light]").fill("#ffd54a")
+    page.get_by_role("button", name="Save colours").click()
+    page.locator(".error").first.wait_for()
+    found += faults_of(page, "settings with an error")
+    page.goto("/staff/settings")
+    change_site({"crisis_words": "Call 116 123."}, clock.now())
+    db.session.commit()
+    page.locator("textarea[name=help-emergency_words]").fill("Call 112.")
+    page.get_by_role("button", name="Save help").click()
+    page.get_by_text("Somebody else changed this").wait_for()
+    found += faults_of(page, "settings changed by another")
+    page.goto("/staff/team")
+    page.locator("summary", has_text="Take a role away").click()
+    assert found + faults_of(page, "a role about to be taken") == []
+
+
 def test_what_anyone_may_see(page: "Page", app: Flask) -> None:
     contact = make_user().contact
     token = mail_token(contact.public_id, "course")
@@ -139,7 +210,9 @@ def test_what_a_learner_sees(page: "Page", enter: Callable[[User], User]) -> Non
         lesson_of("finding-someone"): "That is the whole lesson",
         lesson_of("self-massage"): "Stop if",
         "/safety-check": "You have taken it before",
+        lesson_of("your-pelvic-floor") + "/report": "Report an error",
         "/account": "Account",
+        "/account/staff": "What staff did with your account",
         "/forget-device": "device",
     }
     found = faults_at(page, paths)
@@ -202,14 +275,16 @@ def test_every_screen_of_the_safety_check_and_every_outcome(page: "Page", enter:
 
 
 def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Callable[[], None]) -> None:
-    enter(make_user(roles=["owner"]))
+    owner = enter(make_user(roles=["owner"]))
     page.goto("/sign-in")
     page.locator("form[action='/sign-in'] input[type=email]").first.fill("somebody@example.org")
     page.locator("form[action='/sign-in'] button").first.click()
     page.wait_for_url("**/sign-in/code")
     work()
     mail = db.session.scalars(sa.select(Message.public_id)).one()
-    person = learner(done=1).contact.public_id
+    learner_found = learner(done=1)
+    person = learner_found.contact.public_id
+    person_of_address(learner_found.contact.address, owner, clock.now())
     ask(QuestionKind.MAIL, "Where is my mail?", NOW, user=None, typed_address="somebody@example.org")
     db.session.commit()
     paths = {

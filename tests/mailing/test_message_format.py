@@ -34,7 +34,7 @@ TEMPLATES = {
         "secret_url": "https://learn.example/sign-in/link/TOKEN",
         "sign_in_url": "https://learn.example/sign-in",
     },
-    "operations/address_told": {"ask_url": "https://learn.example/ask", "account_url": "https://learn.example/account"},
+    "operations/address_told": {"secret_url": "https://learn.example/account/address/TOKEN"},
     "operations/question": {
         "secret_kind": "Mails",
         "secret_text": "The first line.",

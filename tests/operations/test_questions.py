@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask import Flask
+from flask_babel import get_locale
+from flask_babel.speaklater import LazyString
 
 from courseapp import clock
 from courseapp.accounts.models import User
@@ -240,12 +242,6 @@ def test_looking_at_the_forms_changes_nothing(client: Client) -> None:
 # The list
 
 
-@pytest.fixture
-def owner(client: Client) -> User:
-    """The owner, signed in."""
-    return client.sign_in(make_user("owner@example.org", roles=["owner"]))
-
-
 def test_an_empty_list_says_so(client: Client, owner: User) -> None:
     assert "No open questions" in client.visit("support.questions").text
     assert "Nothing answered yet" in client.get("/staff/questions?show=answered").text
@@ -340,3 +336,42 @@ def test_the_support_address_is_no_unconfirmed_one_to_be_tidied_away(client: Cli
     assert db.session.scalars(sa.select(Contact.address)).all() == [HELP]
     ask(client)
     assert len(mails_to(HELP)) == 2
+
+
+# Where it goes, and what stands in its links
+
+
+def test_the_help_address_of_the_settings_gets_them(client: Client, app: Flask, owner: User) -> None:
+    names = {"names-support_address": HELP}
+    client.submit("organisation.settings", names, to="organisation.change_settings", section="names")
+    ask(app.test_client())
+    [mail] = letters(app)
+    assert f"To: {HELP}" in mail
+
+
+@pytest.mark.settings(support_address="old@example.org")
+def test_the_help_address_of_the_settings_goes_before_the_servers(client: Client, app: Flask, owner: User) -> None:
+    names = {"names-support_address": HELP}
+    client.submit("organisation.settings", names, to="organisation.change_settings", section="names")
+    ask(app.test_client())
+    assert [len(mails_to(address)) for address in (HELP, "old@example.org")] == [1, 0]
+
+
+def test_an_address_adds_no_recipient_and_no_words_to_the_answer(client: Client, owner: User) -> None:
+    ask(client.application.test_client(), address="x?bcc=eve%40evil.test&body=hi@example.org")
+    page = client.visit("support.questions").text
+    assert 'href="mailto:x%3Fbcc%3Deve%2540evil.test%26body%3Dhi@example.org"' in page
+
+
+@pytest.mark.settings(languages="en, de", support_address=HELP)
+@pytest.mark.one_database
+def test_the_kind_is_said_in_the_language_of_the_site_and_not_of_who_asks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "KIND_WORDS", dict.fromkeys(QuestionKind, LazyString(lambda: str(get_locale()))))
+    token = client.csrf_token()
+    client.post("/ask", data={"csrf_token": token, "kind": "mail", "text": "Hallo?"}, headers={"Accept-Language": "de"})
+    assert db.session.scalars(sa.select(Message)).one().fields["secret_kind"] == "en"
+
+
+@pytest.mark.parametrize("before", ["9" * 30, "-1", "0"])
+def test_an_odd_place_in_the_list_breaks_nothing(client: Client, owner: User, before: str) -> None:
+    assert client.get(f"/staff/questions?before={before}").status_code == 200

@@ -15,7 +15,7 @@ from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State
 from courseapp.operations.people import erase, export
 from courseapp.operations.tidying import tidy
-from courseapp.organisation.invitations import invite
+from courseapp.organisation.invitations import accept, invite, withdraw
 from courseapp.organisation.models import Invitation
 from courseapp.organisation.staff import take_role
 from tests.accounts.mailbox import last_mail_to, mails_to
@@ -167,7 +167,9 @@ def test_a_role_is_taken_away_and_the_journal_says_by_whom(client: Client, owner
 
 def test_the_last_owner_stays(client: Client, owner: User) -> None:
     make_user(roles=["owner"], disabled_at=NOW)  # cannot sign in, so does not count
-    answer = client.submit("organisation.people", to="organisation.take_role", public_id=owner.public_id, role="owner")
+    assert "This is the only owner." in client.visit("organisation.people").text
+    path = client.path("organisation.take_role", public_id=owner.public_id, role="owner")
+    answer = client.post(path, data={"csrf_token": client.csrf_token("organisation.people")})
     assert answer.status_code == 400
     assert "only owner" in answer.text
     assert roles_of("boss@example.org") == {"owner"}
@@ -203,6 +205,41 @@ def test_two_owners_who_take_each_others_role_at_once_do_not_both_succeed(app: F
     second.join(30)
     assert ended == ["refused"]
     assert db.session.scalars(sa.select(RoleGrant.user_id)).all() == [one]
+
+
+@pytest.mark.parametrize("how", ["taken", "closed"])
+def test_what_an_owner_offered_ends_with_the_owner(client: Client, owner: User, how: str) -> None:
+    link = ask(client, owner="y")  # to a mailbox of their own, say, before the role is taken
+    second = make_user("second@example.org", roles=["owner"])
+    if how == "taken":
+        take_role(owner, Role.OWNER, second, NOW)
+    else:
+        owner.disabled_at = NOW
+    db.session.commit()
+    other = client.application.test_client()
+    assert other.get(link).status_code == 410
+    assert other.post(link, data={"csrf_token": other.csrf_token()}).status_code == 410
+    assert roles_of("ada@example.org") == set()
+    client.sign_in(second)
+    assert "ada@example.org" not in client.visit("organisation.people").text
+
+
+def test_who_gives_up_the_own_role_lands_on_a_page_that_is_there(client: Client, owner: User) -> None:
+    make_user("second@example.org", roles=["owner"])
+    answer = client.submit("organisation.people", to="organisation.take_role", public_id=owner.public_id, role="owner", follow=True)
+    assert answer.status_code == 200
+    assert "The role is taken away." in answer.text
+
+
+def test_an_invitation_is_never_both_accepted_and_withdrawn(client: Client, owner: User) -> None:
+    link = ask(client)
+    found = db.session.scalars(sa.select(Invitation)).one()
+    client.application.test_client().submit(link)
+    assert accept(found, NOW) is None
+    assert not withdraw(found, owner, NOW)
+    db.session.rollback()
+    assert found.withdrawn_at is None
+    assert db.session.query(Event).filter_by(type="invitation_withdrawn").count() == 0
 
 
 @pytest.mark.parametrize(("who", "role"), [("nobody", "owner"), ("ida", "king"), ("ida", "learner")])

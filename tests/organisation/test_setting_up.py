@@ -1,5 +1,7 @@
 """The first owner: a one-time link, an address confirmed by mail, and then nothing is there any more."""
 
+import threading
+
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -7,7 +9,8 @@ from flask import Flask
 from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.extensions import db
 from courseapp.journal.models import Event
-from courseapp.organisation.models import OwnerLink
+from courseapp.organisation.invitations import accept, invite
+from courseapp.organisation.models import Invitation, OwnerLink
 from courseapp.organisation.owner_link import has_owner, new_owner_link
 from tests.accounts.mailbox import last_mail_to, mails_to
 from tests.client import Client
@@ -123,6 +126,30 @@ def test_of_two_who_were_asked_only_the_first_becomes_the_owner(client: Client, 
     other = app.test_client()
     late = last_mail_to("first@example.org").link
     assert other.post(late, data={"csrf_token": other.csrf_token()}).status_code == 410
+    assert db.session.query(RoleGrant).count() == 1
+
+
+def test_of_two_who_accept_at_once_only_one_becomes_the_owner(app: Flask) -> None:
+    for address in ("first@example.org", "second@example.org"):
+        invite(address, [Role.OWNER], None, NOW)
+    db.session.commit()
+    first, second = db.session.scalars(sa.select(Invitation.id).order_by(Invitation.id)).all()
+    ended = []
+
+    def accept_too() -> None:
+        with app.app_context():
+            found = accept(db.session.get_one(Invitation, second), NOW)
+            db.session.commit()
+            ended.append(found)
+
+    assert accept(db.session.get_one(Invitation, first), NOW) is not None
+    other = threading.Thread(target=accept_too)
+    other.start()
+    other.join(0.5)  # it waits for what we hold
+    assert ended == []
+    db.session.commit()
+    other.join(30)
+    assert ended == [None]
     assert db.session.query(RoleGrant).count() == 1
 
 

@@ -1,8 +1,11 @@
 """The settings page: who may, what changes where, and that it shows on kept pages and in mails."""
 
+import email
 import io
+import quopri
 import struct
 import zlib
+from email.header import decode_header, make_header
 
 import html5lib
 import pytest
@@ -17,10 +20,11 @@ from courseapp.journal.models import Event
 from courseapp.mailing import outbox
 from courseapp.mailing.message import outgoing
 from courseapp.mailing.models import Message
+from courseapp.organisation.contrast import LEAST, LIGHT, contrast
 from courseapp.organisation.logo import LARGEST
 from courseapp.site import SiteSetting, change_site, forget_site, present_site
 from tests.accounts.mailbox import last_mail_to
-from tests.client import Client
+from tests.client import Client, forms_of
 from tests.factories import NOW, lessons_of, make_course, make_enrolment, make_user
 from tests.query_counts import statements
 
@@ -130,6 +134,8 @@ def test_a_name_follows_the_neutral_one_until_it_is_set_itself(client: Client, o
     [
         ("names", "sender_name", "Me\r\nBcc: thief@evil.test", "line breaks"),
         ("names", "site_name", "x" * 81, "80"),
+        ("names", "site_name", "\ue0000\ue001", "control characters"),
+        ("help", "crisis_words", "Call \uf8ff", "control characters"),
         ("names", "support_address", "nonsense", "e-mail address"),
         ("people", "minimum_age", "0", "1 to 99"),
         ("people", "minimum_age", "16 years", "1 to 99"),
@@ -152,6 +158,95 @@ def test_an_unknown_section_and_an_unknown_field_are_not_there(client: Client, o
     assert stored() == {"site_name": "Course House"}
     with pytest.raises(KeyError):
         change_site({"secret_key": "mine"}, NOW)
+
+
+def test_the_page_says_what_is_still_to_do_until_it_is_done(client: Client, owner: User) -> None:
+    page = client.visit("organisation.settings").text
+    for anchor in ("#names", "#help", "/staff/settings/pages/privacy", "/staff/settings/pages/imprint"):
+        assert f'<li>\n<a href="{anchor}"' in page.replace("  ", "") or f'<li><a href="{anchor}"' in page, anchor
+    save(client, "names", postal_address="1 Road, Town", support_address="help@example.org")
+    save(client, "help", emergency_words="Call 112.", crisis_words="Call 116 123.")
+    for name in ("privacy", "terms", "imprint"):
+        save_page(client, name, "Words.")
+    assert "Still to do" not in client.visit("organisation.settings").text
+
+
+# Two at once
+
+
+def test_nobody_undoes_what_they_have_not_seen(client: Client, owner: User) -> None:
+    other = client.application.test_client()
+    other.sign_in(make_user("second@example.org", roles=["owner"]))
+    seen = sections_of(other)["help"]
+    save(client, "help", emergency_words="Germany: call 112.")
+    target = other.path("organisation.change_settings", section="help")
+    page = other.post(target, data={**seen, "help-crisis_words": "Call 116 123."}).text
+    assert "Somebody else changed this while you were writing" in page
+    assert "Germany: call 112." in page
+    assert "Call 116 123." in page
+    assert stored() == {"emergency_words": "Germany: call 112."}
+    again = {**sections_of(other)["help"], "help-crisis_words": "Call 116 123."}
+    assert other.post(target, data=again).status_code == 303
+    assert stored() == {"emergency_words": "Germany: call 112.", "crisis_words": "Call 116 123."}
+
+
+def test_two_who_wrote_the_same_are_not_in_each_others_way(client: Client, owner: User) -> None:
+    seen = sections_of(client)["help"]
+    save(client, "help", crisis_words="Call 116 123.")
+    target = client.path("organisation.change_settings", section="help")
+    page = client.post(target, data={**seen, "help-crisis_words": "Call 116 123."}, follow_redirects=True).text
+    assert "Nothing was different." in page
+    assert "Somebody else" not in page
+
+
+@pytest.mark.parametrize(("section", "field", "value"), [("colours", "accent_light", "teal"), ("people", "minimum_age", "0")])
+def test_what_was_refused_is_said_at_the_head_of_the_long_page(client: Client, owner: User, section: str, field: str, value: str) -> None:
+    page = save(client, section, **{field: value})
+    assert page.index("Please look at these answers again") < page.index(f'href="#{section}-{field}"') < page.index('id="names"')
+
+
+def test_another_section_may_be_saved_meanwhile(client: Client, owner: User) -> None:
+    seen = sections_of(client)["names"]
+    save(client, "help", emergency_words="Germany: call 112.")
+    answer = client.post(client.path("organisation.change_settings", section="names"), data={**seen, "names-site_name": "Course House"})
+    assert answer.status_code == 303
+
+
+def test_a_legal_text_is_not_written_over_unseen(client: Client, owner: User) -> None:
+    target = client.path("organisation.edit_page", name="terms")
+    [seen] = [form.fields for form in forms_of(client.get(target).text, target) if "text" in form.fields]
+    save_page(client, "terms", "The other owner's words.")
+    page = client.post(target, data={**seen, "text": "My own words."}).text
+    assert "Somebody else changed this while you were writing" in page
+    assert "My own words." in page
+    assert "The other owner&#39;s words." in page
+    assert stored() == {"terms": "The other owner's words."}
+
+
+def sections_of(client: Client) -> dict[str, dict[str, str]]:
+    """What each section's form holds as it is shown now."""
+    page = "/staff/settings"
+    return {form.action.rpartition("/")[2]: form.fields for form in forms_of(client.get(page).text, page)}
+
+
+# The rest of the sections
+
+
+@pytest.mark.settings(emergency_words="Germany: call 112.\nUK: call 999.")
+def test_the_line_ends_of_a_browser_change_nothing(client: Client, owner: User) -> None:
+    save(client, "help", emergency_words="Germany: call 112.\r\nUK: call 999.", crisis_words="A.\r\nB.")
+    assert stored() == {"crisis_words": "A.\nB."}
+
+
+@pytest.mark.settings(default_zone="Japan")
+def test_a_zone_of_the_environment_that_is_not_offered_stays(client: Client, owner: User) -> None:
+    assert "Saved." in save(client, "people", minimum_age="16")
+    assert stored() == {"minimum_age": "16"}
+
+
+def test_the_longest_legal_text_arrives_in_any_script(client: Client, owner: User) -> None:
+    save_page(client, "privacy", "Мы " * 20_000)
+    assert len(stored()["privacy"]) == 59_999
 
 
 def test_help_words_show_a_line_for_each_country(client: Client, owner: User) -> None:
@@ -215,6 +310,32 @@ def test_a_changed_name_shows_in_the_next_mail(client: Client, owner: User, app:
     for words in ("From: The house <", "Course House", "1 Road, Town"):
         assert words not in before
         assert words in after
+
+
+@pytest.mark.parametrize("name", ["Die Praxis für Beckenbodengesundheit, Müller & Söhne in Düsseldorf", "ä" * 80, "“x” <eve@evil.test>"])
+def test_a_long_sender_in_any_script_is_one_sender_in_short_words(client: Client, owner: User, app: Flask, name: str) -> None:
+    save(client, "names", sender_name=name)
+    app.test_client().submit("accounts.sign_in", {"address": "one@example.org"})
+    newest = db.session.scalar(sa.select(sa.func.max(Message.id)))
+    content = outgoing(outbox.sendables([newest])[newest], NOW).content
+    sent_from = email.message_from_bytes(content)["From"]
+    assert str(make_header(decode_header(sent_from))).replace(" <course@", "<course@") == f"{name}<course@localhost.localdomain>"
+    assert max(len(word) for word in content.partition(b"\r\n\r\n")[0].split() if word.startswith(b"=?")) <= 75
+
+
+@pytest.mark.parametrize(("typed", "found"), [("", "#0b5961"), ("7A1F5C", "#7a1f5c")])
+def test_mails_have_the_owners_colour_on_their_button_and_links(client: Client, owner: User, app: Flask, typed: str, found: str) -> None:
+    save(client, "colours", accent_light=typed)
+    client.submit("support.people", {"address": "boss@example.org"})
+    client.submit("support.person", to="support.send_link", id=owner.contact.public_id)  # a mail with a button and a link
+    newest = db.session.scalar(sa.select(sa.func.max(Message.id)))
+    mail = quopri.decodestring(outgoing(outbox.sendables([newest])[newest], NOW).content).decode()
+    assert f"background: {found}" in mail
+    assert f"color: {found}" in mail
+    assert ("#0b5961" in mail) is (found == "#0b5961")
+    assert contrast(found, "#ffffff") >= LEAST
+    assert contrast(found, LIGHT.backgrounds[0]) >= LEAST
+    assert f"background: {LIGHT.backgrounds[0]}" in mail
 
 
 def test_a_warm_page_asks_the_database_for_no_setting(client: Client, owner: User) -> None:
