@@ -10,10 +10,11 @@ from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
 
 
 def export(user_id: int) -> dict[str, Any]:
-    """Courses, completions, and the last outcome of the safety check."""
+    """Courses and where one left off, completions, and the last outcome of the safety check."""
     enrolments = db.session.execute(
-        sa.select(Course.title, Enrolment.started_at, Enrolment.finished_at)
+        sa.select(Course.title, Enrolment, Lesson.title.label("lesson"))
         .join(Course, Course.id == Enrolment.course_id)
+        .outerjoin(Lesson, Lesson.id == Enrolment.last_lesson_id)
         .where(Enrolment.user_id == user_id)
     )
     completions = db.session.execute(
@@ -25,8 +26,14 @@ def export(user_id: int) -> dict[str, Any]:
     kept = db.session.get(SafetyOutcome, user_id)
     return {
         "courses": [
-            {"title": title, "started_at": started.isoformat(), "finished_at": finished.isoformat() if finished else None}
-            for title, started, finished in enrolments
+            {
+                "title": title,
+                "started_at": row.started_at.isoformat(),
+                "finished_at": row.finished_at.isoformat() if row.finished_at else None,
+                "left_off_at": lesson,
+                "last_opened_at": row.last_opened_at.isoformat() if row.last_opened_at else None,
+            }
+            for title, row, lesson in enrolments
         ],
         "lessons_done": [{"title": title, "at": at.isoformat()} for title, at in completions],
         "safety_check": {"outcome": kept.outcome.value, "wording": kept.wording, "at": kept.decided_at.isoformat()} if kept else None,

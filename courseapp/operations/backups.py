@@ -27,6 +27,7 @@ from courseapp.operations import erasures
 from courseapp.operations.archive import FIRST, LAST, BadBackup, Contents, Hashed, Tell, Writer, key_mark, parts_of, unbroken, verified
 from courseapp.operations.diagnosis import HEAD
 from courseapp.operations.people import erase_again
+from courseapp.operations.questions import rekey_questions
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
 from courseapp.site import SiteSetting
 
@@ -157,6 +158,7 @@ def restore(path: Path, records: Path | None, now: datetime, tell: Tell, any_key
             erased = erase_again(now)
             if not contents.has_own_key:
                 rekey_addresses()  # after the erasures, whose records hold hashes under the old key
+                rekey_questions()
             return contents, erased
         except (MisfitRow, erasures.UnreadableRecord) as error:
             raise BadBackup(f"{error} The database is as it was.") from error

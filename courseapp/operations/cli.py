@@ -16,14 +16,18 @@ from flask.cli import AppGroup, with_appcontext
 from flask_migrate.cli import db as database
 
 from courseapp import clock
+from courseapp.accounts.models import User
 from courseapp.accounts.people import user_of_contact
 from courseapp.config import Settings
+from courseapp.contacts.address import address_mac
+from courseapp.contacts.models import Contact
 from courseapp.contacts.people import contact_of_address
 from courseapp.extensions import db
 from courseapp.operations import backups, embedded, synthetic
 from courseapp.operations.archive import BadBackup, Contents, Tell
 from courseapp.operations.diagnosis import diagnosis
 from courseapp.operations.people import erase, export
+from courseapp.operations.questions import export_questions
 
 privacy = AppGroup("privacy", help="What is held about a person, and forgetting it.")
 backup = AppGroup("backup", help="Everything in one file: made, looked at, brought back.")
@@ -93,10 +97,8 @@ def doctor(as_json: bool) -> None:
 @click.argument("email")
 def export_command(email: str) -> None:
     """Print everything that is held about EMAIL, as JSON."""
-    contact = contact_of_address(email)
-    if contact is None:
-        raise click.ClickException(f"Nothing is held about {email}.")
-    click.echo(json.dumps(export(user_of_contact(contact), contact), ensure_ascii=False, indent=1))
+    user, contact, mac = _held_about(email)
+    click.echo(json.dumps(export(user, contact, mac), ensure_ascii=False, indent=1))
 
 
 @privacy.command("erase")
@@ -104,14 +106,20 @@ def export_command(email: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase_command(email: str, yes: bool) -> None:
     """Forget EMAIL everywhere. This cannot be undone."""
-    contact = contact_of_address(email)
-    if contact is None:
-        raise click.ClickException(f"Nothing is held about {email}.")
+    user, contact, mac = _held_about(email)
     if not yes:
         click.confirm(f"Forget {email}, with progress, sessions and consents? This cannot be undone", abort=True)
-    erase(user_of_contact(contact), contact, clock.now())
+    erase(user, contact, clock.now(), mac)
     db.session.commit()
     click.echo("Forgotten.")
+
+
+def _held_about(email: str) -> tuple[User | None, Contact | None, str]:
+    """Who has this address, and its keyed hash: somebody may have asked something under it without more; raises ClickException."""
+    contact, mac = contact_of_address(email), address_mac(email.strip())
+    if contact is None and not export_questions(None, mac):
+        raise click.ClickException(f"Nothing is held about {email}.")
+    return user_of_contact(contact) if contact is not None else None, contact, mac
 
 
 @backup.command("create")

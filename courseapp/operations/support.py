@@ -179,7 +179,13 @@ def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, An
     """What is held about a person, without what staff may not see; the person alone can take all of it away."""
     _note(person, "staff_exported", staff, now)
     whole = export(person.user, person.contact)
-    given: dict[str, Any] = {name: whole[name] for name in ("account", "contact", "mails", "sequences") if name in whole}
+    given: dict[str, Any] = {
+        "account": _only(whole.get("account", {}), "name", "since", "roles", "has_password", "devices"),
+        "contact": _only(whole["contact"], "address", "first_name", "time_zone", "language", "confirmed_at", "gets_no_mail"),
+        "mails": [_only(row, "kind", "at", "state") for row in whole["mails"]],
+        "sequences": [_only(row, "sequence", "since", "ended") for row in whole["sequences"]],
+    }
+    given["contact"]["consents"] = [_only(row, "purpose", "action", "wording", "source", "at") for row in whole["contact"]["consents"]]
     if person.user is not None:
         given["courses"] = [
             {"title": row.title, "started_at": row.started_at.isoformat(), "standing": row.standing.value}
@@ -189,6 +195,10 @@ def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, An
     given["events"] = [row for row in whole["events"] if row["type"] in EVENTS_SHOWN]
     given["left_out"] = _("Lessons, the safety check and the like are for the person alone, who finds everything under Account.")
     return given
+
+
+def _only(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names if name in row}
 
 
 def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None:
