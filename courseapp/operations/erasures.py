@@ -63,6 +63,18 @@ def known() -> Iterator[Erasure]:
             yield parsed(file.read(LARGEST), key)
 
 
+def unreadable() -> list[str]:
+    """The keys of stored records that are none: nobody would be erased by them, and no restore goes past one."""
+    found = []
+    for key in storage.stored_keys(FOLDER):
+        try:
+            with storage.open_stored(key) as file:
+                parsed(file.read(LARGEST), key)
+        except UnreadableRecord:
+            found.append(key)
+    return found
+
+
 def adopt(folder: Path) -> int:
     """Keep the records of another installation's folder too; how many. Raises UnreadableRecord before the first is kept."""
     contents = {path.name: path.read_bytes() for path in sorted(folder.rglob("*.json"))}
