@@ -169,6 +169,9 @@ def _failure(_logger: object, _method: str, said: MutableMapping[str, Any]) -> M
 
 
 def _harmless_words(record: logging.LogRecord) -> str:
+    if record.name == "py.warnings":  # all of it is filled in: file, line, kind, words, and the line of source
+        kind = re.search(r": (\w+): ", str(record.msg))
+        return kind[1] if kind else "Warning"
     sentence = str(record.msg)
     facts = record.args
     try:
