@@ -15,7 +15,7 @@ RUN if [ -n "$PACKAGES" ]; then \
     fi
 RUN groupadd --system --gid 10001 courseapp \
     && useradd --system --uid 10001 --gid courseapp --no-create-home --home-dir /tmp --shell /usr/sbin/nologin courseapp \
-    && install --directory --owner courseapp --group courseapp --mode 0700 /data
+    && install --directory --owner courseapp --group courseapp --mode 0700 /data /data/tmp
 COPY --from=libraries /opt/venv /opt/venv
 WORKDIR /app
 COPY worker.py ./

@@ -191,12 +191,13 @@ def _init_database(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database
     if settings.is_sqlite:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 15}}
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"timeout": 15}, "hide_parameters": True}
     else:
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
             "pool_size": settings.database_pool,
             "max_overflow": settings.database_pool,
             "pool_timeout": 5,
+            "hide_parameters": True,  # in the words of errors, wherever these end up
             "connect_args": {"connect_timeout": 3},
         }
     db.init_app(app)

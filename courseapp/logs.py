@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 import sys
+import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -57,6 +58,8 @@ def init_logs(settings: Settings) -> None:
     served = logging.getLogger("gunicorn.error")
     if served.handlers:  # gunicorn has set its own; its main process goes on with them
         served.handlers, served.propagate = [], True
+    if not settings.is_embedded:
+        _tell_what_nobody_caught()
     structlog.configure(
         processors=[
             _number,
@@ -69,6 +72,19 @@ def init_logs(settings: Settings) -> None:
         logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _tell_what_nobody_caught() -> None:
+    """Of an error that ends a command or a thread Python would print the message, which may quote a row; likewise of warnings."""
+    sys.excepthook = lambda kind, error, _trace: _last_words(kind, error)
+    if threading.excepthook is threading.__excepthook__:  # else whoever set another wants it
+        threading.excepthook = lambda facts: _last_words(facts.exc_type, facts.exc_value)
+    logging.captureWarnings(True)
+
+
+def _last_words(kind: type[BaseException], error: BaseException | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt | SystemExit):
+        structlog.get_logger().error("not_caught", failure=failure_of(error) if error is not None else [kind.__name__])
 
 
 def init_request_ids(app: Flask, settings: Settings) -> None:
@@ -153,6 +169,9 @@ def _failure(_logger: object, _method: str, said: MutableMapping[str, Any]) -> M
 
 
 def _harmless_words(record: logging.LogRecord) -> str:
+    if record.name == "py.warnings":  # all of it is filled in: file, line, kind, words, and the line of source
+        kind = re.search(r": (\w+): ", str(record.msg))
+        return kind[1] if kind else "Warning"
     sentence = str(record.msg)
     facts = record.args
     try:

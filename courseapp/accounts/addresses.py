@@ -19,7 +19,9 @@ from courseapp.contacts.people import contact_for, move_to_address
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
+from courseapp.mailing import forgetting
 from courseapp.mailing.links import full_url
+from courseapp.mailing.models import Message
 from courseapp.mailing.outbox import VoidIf, enqueue
 
 LIFETIME = timedelta(hours=24)
@@ -110,6 +112,7 @@ def confirm_side(change: AddressChange, side: str, now: datetime) -> bool:
     if user_of_contact(change.new_contact) is not None:
         raise Refusal(_("That address belongs to another account. Sign in with it, or choose another address."))
     assert change.user.contact is not None
+    forgetting.wipe(Message.contact_id == change.new_contact_id, now)  # nobody would find them when the person is forgotten
     move_to_address(change.user.contact, change.new_contact, now)
     change.finished_at = now
     end_sessions(change.user)

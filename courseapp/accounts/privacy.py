@@ -11,16 +11,27 @@ from courseapp.extensions import db
 
 
 def export(user: User) -> dict[str, Any]:
-    """Name, roles and the devices signed in."""
-    roles = db.session.scalars(sa.select(RoleGrant.role).where(RoleGrant.user_id == user.id))
+    """Name, roles, the devices signed in, and what was asked for by mail; never a hash of a secret."""
+    roles = db.session.execute(sa.select(RoleGrant.role, RoleGrant.granted_at).where(RoleGrant.user_id == user.id))
+    asked = sa.or_(SignInRequest.guest_id == user.id, SignInRequest.contact_id == user.contact_id)
+    requests = sa.select(SignInRequest.created_at, SignInRequest.used_at).where(asked).order_by(SignInRequest.id)
+    wishes = sa.select(Contact.address, AddressChange.created_at, AddressChange.finished_at).join(AddressChange.new_contact)
     return {
         "name": user.name,
         "since": user.created_at.isoformat(),
-        "roles": [role.value for role in roles],
+        "disabled_at": user.disabled_at.isoformat() if user.disabled_at else None,
+        "roles": [{"role": role.value, "since": since.isoformat()} for role, since in roles],
         "has_password": user.password_hash is not None,
         "devices": [
             {"device": row.device, "since": row.created_at.isoformat(), "last_used": row.last_seen_at.isoformat()}
             for row in sessions_of(user)
+        ],
+        "sign_in_requests": [
+            {"at": at.isoformat(), "used": used.isoformat() if used else None} for at, used in db.session.execute(requests)
+        ],
+        "address_changes": [
+            {"to": address, "at": at.isoformat(), "done": done.isoformat() if done else None}
+            for address, at, done in db.session.execute(wishes.where(AddressChange.user_id == user.id).order_by(AddressChange.id))
         ],
     }
 

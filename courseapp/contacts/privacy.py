@@ -6,15 +6,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.contacts.consent import consent_history
-from courseapp.contacts.models import Consent, Contact
+from courseapp.contacts.models import Consent, Contact, Suppression
 from courseapp.contacts.people import forget_address
 from courseapp.extensions import db
 
 
 def export(contact: Contact) -> dict[str, Any]:
-    """Address, settings and every consent, newest first."""
+    """Address, settings, whether and why it gets no mail, and every consent, newest first."""
+    suppression = db.session.execute(
+        sa.select(Suppression.reason, Suppression.at).where(Suppression.address_mac == contact.address_mac)
+    ).one_or_none()
     return {
         "address": contact.address,
+        "since": contact.created_at.isoformat(),
+        "gets_no_mail": {"reason": suppression.reason.value, "since": suppression.at.isoformat()} if suppression else None,
         "first_name": contact.first_name,
         "time_zone": contact.zone,
         "language": contact.language,

@@ -54,6 +54,17 @@ def history_of(subjects: Sequence[str], types: Collection[str]) -> Sequence[Even
     return db.session.scalars(sa.select(Event).where(Event.subject.in_(subjects), Event.type.in_(types)).order_by(Event.id.desc())).all()
 
 
+def cut(subjects: Sequence[str]) -> None:
+    """Cut the tie between events and a person: the fact stays countable, whom it was about is gone.
+
+    To be done whenever a person's row goes: the database may give its number to the next one, and so their past.
+    Readers who have not been told of the events are told no more: without its facts an event is no news.
+    """
+    theirs = sa.select(Event.id).where(Event.subject.in_(subjects))
+    db.session.execute(sa.delete(Receipt).where(Receipt.event_id.in_(theirs), Receipt.read_at.is_(None)))
+    db.session.execute(sa.update(Event).where(Event.subject.in_(subjects)).values(subject="erased", data={}))
+
+
 def has_happened(type: Any, subject: Any) -> sa.Exists:
     """An EXISTS over the journal, for use inside other statements; arguments may be columns of any of them.
 

@@ -5,7 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.extensions import db
-from courseapp.journal.models import Event, Receipt
+from courseapp.journal.events import cut
+from courseapp.journal.models import Event
 
 
 def export(subjects: list[str]) -> list[dict[str, Any]]:
@@ -15,10 +16,5 @@ def export(subjects: list[str]) -> list[dict[str, Any]]:
 
 
 def erase(subjects: list[str]) -> None:
-    """Cut the tie between events and a person: the fact stays countable, whom it was about is gone.
-
-    Readers who have not been told of them are told no more: without its facts an event is no news.
-    """
-    theirs = sa.select(Event.id).where(Event.subject.in_(subjects))
-    db.session.execute(sa.delete(Receipt).where(Receipt.event_id.in_(theirs), Receipt.read_at.is_(None)))
-    db.session.execute(sa.update(Event).where(Event.subject.in_(subjects)).values(subject="erased", data={}))
+    """Forget whom the events were about."""
+    cut(subjects)

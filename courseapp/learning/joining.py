@@ -44,6 +44,7 @@ def join_guest(guest: User, account: User, now: datetime) -> None:
     _join_outcome(guest, account)
     _finish_what_is_whole_now(account, now)
     end_sessions(guest)
+    events.cut([f"user:{guest.id}"])
     db.session.flush()
     db.session.execute(sa.delete(User).where(User.id == guest.id))
 

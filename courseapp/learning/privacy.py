@@ -10,7 +10,7 @@ from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
 
 
 def export(user_id: int) -> dict[str, Any]:
-    """Courses, completions, and the last outcome of the safety check."""
+    """Courses and where one left off, completions, and the last outcome of the safety check."""
     enrolments = db.session.execute(
         sa.select(Course.title, Enrolment.started_at, Enrolment.finished_at, Lesson.title.label("left_off_in"), Enrolment.last_opened_at)
         .join(Course, Course.id == Enrolment.course_id)

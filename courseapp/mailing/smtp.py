@@ -66,6 +66,11 @@ def file_of_mail(settings: Settings, name: str) -> Path:
     return settings.data_dir / "mail" / f"{name}.eml"
 
 
+def half_of_mail(whole: Path) -> Path:
+    """Where such a file stands until it is whole; a process that was killed leaves it there."""
+    return whole.with_name(f".{whole.stem}.part")
+
+
 def trouble_at(address: str, patience: float = PROBE_PATIENCE) -> str:
     """Connect and say EHLO, no more: what is wrong with the mail server of this SMTP_URL, or "" where nothing is."""
     url = urlsplit(address)
@@ -92,9 +97,10 @@ class FileDoor:
         """Write the file whole, or not at all."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            half = self._folder / f".{mail.name}.part"
+            whole = self._folder / f"{mail.name}.eml"
+            half = half_of_mail(whole)
             half.write_bytes(mail.content)
-            os.replace(half, self._folder / f"{mail.name}.eml")
+            os.replace(half, whole)
         except OSError as error:
             raise NotSent(Trouble.SENDER, f"the mail folder cannot be written: {error.strerror}") from error
 

@@ -15,19 +15,20 @@ import json
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from io import BytesIO
-from typing import IO, Any, cast
+from io import BufferedReader, BytesIO
+from typing import IO, Any, Self, cast
 
 from courseapp.contacts.address import keyed_hash
 
 FORMAT = 1
 KIND = "courseapp backup"
 FIRST, LAST = "format.json", "manifest.json"
-TOLD = ("tables", "parts", "missing", "settings")
+TOLD = {"tables": dict, "parts": dict, "missing": list, "settings": list}
 PIECE = 1024 * 1024
 LONGEST_LIST = 512 * 1024 * 1024  # bytes of manifest: some four million parts
+LONGEST_HEADER = 64 * 1024  # bytes of a member's long name and the like, which tarfile reads at once
 COMPRESSION = 3  # of 9: media do not shrink, and rows shrink to a fifth even so
 
 Tell = Callable[[str], None]
@@ -101,12 +102,12 @@ class Hashed:
 
 
 class Writer:
-    """Writes a backup into an open file, part by part."""
+    """Writes a backup into an open file, part by part; at the end of its block the manifest."""
 
     def __init__(self, file: IO[bytes], contents: Contents, tell: Tell) -> None:
         self.contents, self._tell = contents, tell
         self._zip = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=COMPRESSION)
-        self._tar = tarfile.open(fileobj=self._zip, mode="w|", format=tarfile.PAX_FORMAT, bufsize=PIECE)  # noqa: SIM115  # closed in finish()
+        self._tar = tarfile.open(fileobj=self._zip, mode="w|", format=tarfile.PAX_FORMAT, bufsize=PIECE)  # noqa: SIM115  # closed in __exit__
         facts = {"kind": KIND, "format": FORMAT, "made_at": contents.made_at, "migration": contents.migration, "key": contents.key}
         self.add(FIRST, json.dumps(facts).encode())
 
@@ -122,15 +123,37 @@ class Writer:
         self._tar.members.clear()  # type: ignore[attr-defined]  # else it keeps each for good
         self.contents.parts[name] = hashed.finish()
 
-    def finish(self) -> None:
-        """Write the manifest and close; without this the file is refused."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if kind is None:
+            self._finish()
+        for part in (self._tar, self._zip):  # after an error too, or they try to write when they are collected
+            with suppress(OSError, tarfile.TarError) if kind is not None else nullcontext():
+                part.close()
+
+    def _finish(self) -> None:
         body = json.dumps({name: getattr(self.contents, name) for name in TOLD})
         content = json.dumps({"seal": keyed_hash("backup", body), "body": body}).encode()
         info = tarfile.TarInfo(LAST)
         info.size, info.mode = len(content), 0o600
         self._tar.addfile(info, BytesIO(content))
-        self._tar.close()
-        self._zip.close()
+
+
+class Member(tarfile.TarInfo):
+    """A member of a backup: a plain file. Its header is not believed to be as long as it says, nor the file to have holes."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Self | None:
+        if not self.isreg() and self.size > LONGEST_HEADER:
+            raise tarfile.ReadError("too long a header")
+        found: Self | None = super()._proc_member(tar)  # type: ignore[misc]  # the hook that tarfile leaves for this
+        return found
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a file that is as long as what follows."""
+        return self.type in {tarfile.REGTYPE, tarfile.AREGTYPE} and not self.issparse()
 
 
 @contextmanager
@@ -142,15 +165,14 @@ def unbroken() -> Iterator[None]:
         raise BadBackup("The backup is cut off or damaged. Nothing was changed; take another copy.") from error
 
 
-def parts_of(file: IO[bytes], tell: Tell) -> Iterator[tuple[str, Hashed]]:
+def parts_of(file: BufferedReader, tell: Tell) -> Iterator[tuple[str, Hashed]]:
     """Every part's name and content, in order; the content is to be read before the next is asked for. Raises BadBackup."""
-    if file.read(2) != b"\x1f\x8b":
-        raise BadBackup("This is no backup of courseapp. If it is encrypted, decrypt it first (see docs/operations.md).")
-    file.seek(0)
+    if file.peek(2)[:2] != b"\x1f\x8b":
+        raise BadBackup("This is no backup of courseapp.")
     with unbroken(), gzip.GzipFile(fileobj=file, mode="rb") as unzipped:
-        with tarfile.open(fileobj=unzipped, mode="r|", bufsize=PIECE) as tar:
-            while (info := tar.next()) is not None:
-                content = tar.extractfile(info) if info.isreg() else None
+        with tarfile.open(fileobj=unzipped, mode="r|", bufsize=PIECE, tarinfo=Member) as tar:
+            while (info := cast(Member | None, tar.next())) is not None:
+                content = tar.extractfile(info) if info.is_plain else None
                 if content is None:
                     raise BadBackup(f"The backup holds something that is no file: {info.name!r}. It is damaged or was changed.")
                 yield info.name, Hashed(content, tell)
@@ -159,7 +181,7 @@ def parts_of(file: IO[bytes], tell: Tell) -> Iterator[tuple[str, Hashed]]:
             pass
 
 
-def verified(file: IO[bytes], tell: Tell) -> Contents:
+def verified(file: BufferedReader, tell: Tell) -> Contents:
     """Read a whole backup and hold every part against the manifest; raises BadBackup, and changes nothing."""
     contents: Contents | None = None
     found: dict[str, list[Any]] = {}
@@ -183,7 +205,8 @@ def verified(file: IO[bytes], tell: Tell) -> Contents:
         raise BadBackup("The backup is cut off: its end is missing. Nothing was changed; take another copy.")
     if found != contents.parts or rows != {name: count for name, count in contents.tables.items() if count}:
         wrong = sorted({*found, *contents.parts} - {name for name in found if found[name] == contents.parts.get(name)})
-        raise BadBackup(f"The backup is damaged or was changed, at: {', '.join(wrong[:3]) or 'the number of rows'}.")
+        places = ", ".join(ascii(name)[1:-1] for name in wrong[:3])  # names may hold what a terminal would follow
+        raise BadBackup(f"The backup is damaged or was changed, at: {places or 'the number of rows'}.")
     return contents
 
 
@@ -191,7 +214,7 @@ def _first_facts(name: str, content: bytes) -> Contents:
     try:
         facts = json.loads(content) if name == FIRST else {}
         kind, number = facts.get("kind"), facts.get("format")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         kind = number = None
     if kind != KIND:
         raise BadBackup("This is no backup of courseapp: it does not begin like one.")
@@ -210,7 +233,9 @@ def _read_manifest(content: bytes, contents: Contents | None) -> bool:
         body, seal = str(manifest["body"]), str(manifest["seal"])
         told = json.loads(body)
         tables, parts, missing, settings = (told[name] for name in TOLD)
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(isinstance(told[name], kind) for name, kind in TOLD.items()) or not all(type(count) is int for count in tables.values()):
+            raise ValueError("not what a manifest holds")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadBackup("The backup's manifest cannot be read. It is damaged or was changed.") from error
     if contents is None:
         raise BadBackup("This is no backup of courseapp: it does not begin like one.")

@@ -4,10 +4,12 @@ Rows are read in one transaction that sees one moment. Files are copied after it
 changes, and is kept before the row that names it is committed, so all that the rows name is there.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -26,7 +28,9 @@ from courseapp.mailing.pausing import doubt_what_was_leaving, pause_everything
 from courseapp.operations import erasures
 from courseapp.operations.archive import FIRST, LAST, BadBackup, Contents, Hashed, Tell, Writer, key_mark, parts_of, unbroken, verified
 from courseapp.operations.diagnosis import HEAD
+from courseapp.operations.encryption import readable
 from courseapp.operations.people import erase_again
+from courseapp.operations.questions import rekey_questions
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
 from courseapp.site import SiteSetting
 
@@ -41,24 +45,25 @@ OTHER_KEY = (
 
 def create(file: IO[bytes], now: datetime, tell: Tell) -> Contents:
     """Write a backup into an open file; what it holds. Raises BadBackup where the tables are not those of this version."""
-    with snapshot() as connection:
-        migration = migration_of(connection)
-        if migration != _head():
-            raise BadBackup("The tables are not those of this version. Run first: flask --app courseapp db upgrade")
-        made_at = now.isoformat()
-        writer = Writer(file, Contents(made_at, migration or "", key_mark(made_at)), tell)
-        writer.contents.settings = settings_named()
-        for table in db.metadata.sorted_tables:
-            writer.contents.tables[table.name] = 0
-            for number, (rows, lines) in enumerate(pieces_of(connection, table), 1):
-                writer.add(f"tables/{table.name}/{number:06}.jsonl", lines)
-                writer.contents.tables[table.name] += rows
-                tell(f"{writer.contents.rows} rows, at {table.name}")
-        named = set(_files_named(connection))
-    _add_files(writer, tell)
-    writer.contents.missing += sorted(key for key in named if f"files/{key}" not in writer.contents.parts)
-    writer.finish()
+    made_at = now.isoformat()
+    with Writer(file, Contents(made_at, _head(), key_mark(made_at), settings=settings_named()), tell) as writer:
+        with snapshot() as connection:
+            if migration_of(connection) != _head():
+                raise BadBackup("The tables are not those of this version. Run first: flask --app courseapp db upgrade")
+            _add_rows(writer, connection, tell)
+            named = set(_files_named(connection))
+        _add_files(writer, tell)
+        writer.contents.missing = sorted(key for key in named if f"files/{key}" not in writer.contents.parts) + erasures.unreadable()
     return writer.contents
+
+
+def _add_rows(writer: Writer, connection: sa.Connection, tell: Tell) -> None:
+    for table in db.metadata.sorted_tables:
+        writer.contents.tables[table.name] = 0
+        for number, (rows, lines) in enumerate(pieces_of(connection, table), 1):
+            writer.add(f"tables/{table.name}/{number:06}.jsonl", lines)
+            writer.contents.tables[table.name] += rows
+            tell(f"{writer.contents.rows} rows, at {table.name}")
 
 
 def settings_named() -> list[str]:
@@ -88,8 +93,7 @@ def _add_files(writer: Writer, tell: Tell) -> None:
                 file.seek(0)
                 writer.add_file(f"files/{key}", file, size)
         except FileNotFoundError:
-            writer.contents.missing.append(key)  # it went since the folder was listed
-            continue
+            continue  # it went since the folder was listed; where a row names it, it counts as missing
         copied += size
         tell(f"{writer.contents.rows} rows, {writer.contents.files} files, {copied // 1_000_000} MB of files")
 
@@ -101,20 +105,35 @@ def new_file(path: Path, replace: bool) -> Iterator[IO[bytes]]:
         raise BadBackup(f"{path} is there already. Choose another name.")
     half = path.with_name(f"{path.name}.part")
     try:
-        half.unlink(missing_ok=True)
-        with open(half, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
+        with open(half, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)) as file:
+            _hold_alone(file, half)
+            try:
+                os.fchmod(file.fileno(), 0o600)
+                file.truncate(0)  # what a killed process left
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(half, path)
+            except BaseException:
+                half.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise BadBackup(f"The backup could not be made: {error.strerror or error}.") from error
-    finally:
-        half.unlink(missing_ok=True)
+
+
+def _hold_alone(file: IO[bytes], half: Path) -> None:
+    """Make sure that no other process writes, or has just finished, the same file; raises BadBackup."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = os.path.samestat(os.fstat(file.fileno()), os.stat(half))
+    except (BlockingIOError, FileNotFoundError):
+        is_ours = False
+    if not is_ours:
+        raise BadBackup(f"Another backup is being written to {half}. Wait for it, or choose another name.")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[BufferedReader]:
     """A backup's file, open for reading; raises BadBackup."""
     try:
         file = open(path, "rb")  # noqa: SIM115  # closed below; only the opening is to be spoken of here
@@ -124,31 +143,36 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def verify(path: Path, tell: Tell) -> Contents:
-    """Read a whole backup; what it holds. Raises BadBackup where anything is not as it was written."""
-    with opened(path) as file:
-        return verified(file, tell)
+def verify(path: Path, tell: Tell, key: Path | None = None) -> Contents:
+    """Read a whole backup, decrypted with a key's file; what it holds. Raises BadBackup where anything is not as it was written."""
+    with opened(path) as file, readable(file, key) as plain:
+        return verified(plain, tell)
 
 
-def restore(path: Path, records: Path | None, now: datetime, tell: Tell, any_key: bool = False) -> tuple[Contents, int]:
+def restore(
+    path: Path, records: Path | None, now: datetime, tell: Tell, any_key: bool = False, key: Path | None = None
+) -> tuple[Contents, int]:
     """Bring a backup back into an empty installation: what it held, and how many people were erased again. The caller commits.
 
     Args:
         path: the backup's file.
         records: a folder with further records of erasures, such as the old installation's `files/erasures`.
         any_key: also where SECRET_KEY is another; the seal is not asked then, and known addresses get their hash anew.
+        key: the file of the key it was encrypted to.
 
     Raises BadBackup where the file or the database is not fit for it; then nothing is changed.
     """
     with opened(path) as file:
-        contents = verified(file, tell)
+        with readable(file, key) as plain:
+            contents = verified(plain, tell)
         _check_fit(contents, any_key)
         _prepare_tables()
         connection = db.session.connection()
         _empty(connection)
         file.seek(0)
         try:
-            _take_in(file, contents, connection, tell)
+            with readable(file, key) as plain:
+                _take_in(plain, contents, connection, tell)
             _set_counters(connection)
             if records is not None:
                 erasures.adopt(records)
@@ -157,6 +181,7 @@ def restore(path: Path, records: Path | None, now: datetime, tell: Tell, any_key
             erased = erase_again(now)
             if not contents.has_own_key:
                 rekey_addresses()  # after the erasures, whose records hold hashes under the old key
+                rekey_questions()
             return contents, erased
         except (MisfitRow, erasures.UnreadableRecord) as error:
             raise BadBackup(f"{error} The database is as it was.") from error
@@ -209,7 +234,7 @@ def _empty(connection: sa.Connection) -> None:
         connection.execute(table.delete())
 
 
-def _take_in(file: IO[bytes], contents: Contents, connection: sa.Connection, tell: Tell) -> None:
+def _take_in(file: BufferedReader, contents: Contents, connection: sa.Connection, tell: Tell) -> None:
     rows = files = 0
     with unbroken():
         for name, part in parts_of(file, tell):
@@ -236,7 +261,7 @@ def _table(name: str) -> sa.Table:
 def _take_file(key: str, part: Hashed) -> None:
     try:
         storage.keep_stream(key, part)  # type: ignore[arg-type]  # it is only read from
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadBackup(f"The backup holds a file under a name that is none: {key!r}.") from error
     except OSError as error:
         raise BadBackup(

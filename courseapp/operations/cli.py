@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,21 +14,28 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 from flask_migrate.cli import db as database
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from courseapp import clock
+from courseapp.accounts.models import User
 from courseapp.accounts.people import user_of_contact
 from courseapp.config import Settings
+from courseapp.contacts.address import address_mac
+from courseapp.contacts.models import Contact
 from courseapp.contacts.people import contact_of_address
 from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.operations import backups, embedded, synthetic
 from courseapp.operations.archive import BadBackup, Contents, Tell
 from courseapp.operations.diagnosis import diagnosis
+from courseapp.operations.encryption import encrypted
 from courseapp.operations.people import erase, export, subjects_of
+from courseapp.operations.questions import export_questions
 
 privacy = AppGroup("privacy", help="What is held about a person, and forgetting it.")
 backup = AppGroup("backup", help="Everything in one file: made, looked at, brought back.")
 synth = AppGroup("synth", help="Synthetic data, for trying and measuring.")
+KEY = click.option("--key", type=click.Path(path_type=Path), help="The file of the key it was encrypted for, as age-keygen writes it.")
 
 
 @click.command("up")
@@ -94,13 +101,11 @@ def doctor(as_json: bool) -> None:
 @click.argument("email")
 def export_command(email: str) -> None:
     """Print everything that is held about EMAIL, as JSON."""
-    contact = contact_of_address(email)
-    if contact is None:
-        raise click.ClickException(f"Nothing is held about {email}.")
-    person = user_of_contact(contact)
-    events.record("operator_exported", subjects_of(person, contact)[0], clock.now())  # they read of it
-    db.session.commit()
-    click.echo(json.dumps(export(person, contact), ensure_ascii=False, indent=1))
+    user, contact, mac = _held_about(email)
+    if contact is not None:
+        events.record("operator_exported", subjects_of(user, contact)[0], clock.now())  # they read of it
+        db.session.commit()
+    click.echo(json.dumps(export(user, contact, mac), ensure_ascii=False, indent=1))
 
 
 @privacy.command("erase")
@@ -108,30 +113,37 @@ def export_command(email: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase_command(email: str, yes: bool) -> None:
     """Forget EMAIL everywhere. This cannot be undone."""
-    contact = contact_of_address(email)
-    if contact is None:
-        raise click.ClickException(f"Nothing is held about {email}.")
+    user, contact, mac = _held_about(email)
     if not yes:
         click.confirm(f"Forget {email}, with progress, sessions and consents? This cannot be undone", abort=True)
-    erase(user_of_contact(contact), contact, clock.now())
+    erase(user, contact, clock.now(), mac)
     db.session.commit()
     click.echo("Forgotten.")
+
+
+def _held_about(email: str) -> tuple[User | None, Contact | None, str]:
+    """Who has this address, and its keyed hash: somebody may have asked something under it without more; raises ClickException."""
+    contact, mac = contact_of_address(email), address_mac(email.strip())
+    if contact is None and not export_questions(None, mac):
+        raise click.ClickException(f"Nothing is held about {email}.")
+    return user_of_contact(contact) if contact is not None else None, contact, mac
 
 
 @backup.command("create")
 @click.argument("file")
 @click.option("--replace", is_flag=True, help="Write over a file of this name.")
-def backup_create(file: str, replace: bool) -> None:
-    """Write everything into FILE, while people go on working; `-` writes to standard output, for age or gpg.
+@click.option(
+    "--to", "recipients", multiple=True, help="Encrypt it for this key, as age does: age1… or ssh-ed25519 …; several may be given."
+)
+def backup_create(file: str, replace: bool, recipients: tuple[str, ...]) -> None:
+    """Write everything into FILE, while people go on working; `-` writes to standard output.
 
     Ends with 1 where the database names files that the storage does not hold; the backup is written all the same.
     """
     with _in_words() as tell:
-        if file == "-":
-            contents = backups.create(sys.stdout.buffer, clock.now(), tell)
-        else:
-            with backups.new_file(Path(file), replace) as opened:
-                contents = backups.create(opened, clock.now(), tell)
+        whole = nullcontext(sys.stdout.buffer) if file == "-" else backups.new_file(Path(file), replace)
+        with whole as opened, encrypted(opened, recipients) as plain:
+            contents = backups.create(plain, clock.now(), tell)
     _describe(contents)
     if contents.missing:
         sys.exit(1)
@@ -139,10 +151,11 @@ def backup_create(file: str, replace: bool) -> None:
 
 @backup.command("verify")
 @click.argument("file", type=click.Path(path_type=Path))
-def backup_verify(file: Path) -> None:
+@KEY
+def backup_verify(file: Path, key: Path | None) -> None:
     """Read FILE to its end and say whether it is whole. Changes nothing."""
     with _in_words() as tell:
-        contents = backups.verify(file, tell)
+        contents = backups.verify(file, tell, key)
     _describe(contents)
     if not contents.has_own_key:
         raise click.ClickException(f"Every part is as the file says; but: {backups.OTHER_KEY}")
@@ -153,10 +166,11 @@ def backup_verify(file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--erasures", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The old installation's files/erasures.")
 @click.option("--other-secret", is_flag=True, help="The old SECRET_KEY is lost. Whether the file was changed cannot be told then.")
-def backup_restore(file: Path, erasures: Path | None, other_secret: bool) -> None:
+@KEY
+def backup_restore(file: Path, erasures: Path | None, other_secret: bool, key: Path | None) -> None:
     """Bring FILE back into an empty installation, all of it or nothing. Web, worker and beat must not run."""
     with _in_words() as tell:
-        contents, erased = backups.restore(file, erasures, clock.now(), tell, other_secret)
+        contents, erased = backups.restore(file, erasures, clock.now(), tell, other_secret, key)
         db.session.commit()
     _describe(contents)
     click.echo(f"Restored. {erased} people who were erased since were erased again.", err=True)
@@ -179,6 +193,11 @@ def _in_words() -> Iterator[Tell]:
     except BadBackup as error:
         db.session.rollback()
         raise click.ClickException(str(error)) from error
+    except (OperationalError, InterfaceError) as error:
+        raise click.ClickException(f"The database cannot go on ({error.orig}). Try: flask --app courseapp doctor") from error
+    except OSError as error:
+        db.session.rollback()
+        raise click.ClickException(f"Files cannot be read or written: {error.strerror or type(error).__name__}.") from error
 
 
 def _describe(contents: Contents) -> None:
@@ -190,7 +209,7 @@ def _describe(contents: Contents) -> None:
         err=True,
     )
     if contents.missing:
-        click.echo(f"{len(contents.missing)} files are missing from the storage, such as {contents.missing[0]}", err=True)
+        click.echo(f"{len(contents.missing)} files are missing from the storage or damaged, such as {contents.missing[0]}", err=True)
 
 
 @synth.command("learners")

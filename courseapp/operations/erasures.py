@@ -42,7 +42,7 @@ class Erasure:
         return json.dumps(asdict(self), sort_keys=True).encode()
 
 
-def note(user: User | None, contact: Contact | None, now: datetime) -> None:
+def note(user: User | None, contact: Contact | None, address_mac: str | None, now: datetime) -> None:
     """Keep a record that these are being erased.
 
     Before the commit, not after it: were the process to die between the two, a backup could bring back whom nobody remembers.
@@ -51,7 +51,7 @@ def note(user: User | None, contact: Contact | None, now: datetime) -> None:
         at=now.isoformat(),
         user=user.public_id if user is not None else None,
         contact=contact.public_id if contact is not None else None,
-        address=contact.address_mac if contact is not None else None,
+        address=address_mac,
     )
     storage.keep(f"{FOLDER}/{secrets.token_hex(16)}.json", erasure.content)
 
@@ -61,6 +61,18 @@ def known() -> Iterator[Erasure]:
     for key in storage.stored_keys(FOLDER):
         with storage.open_stored(key) as file:
             yield parsed(file.read(LARGEST), key)
+
+
+def unreadable() -> list[str]:
+    """The keys of stored records that are none: nobody would be erased by them, and no restore goes past one."""
+    found = []
+    for key in storage.stored_keys(FOLDER):
+        try:
+            with storage.open_stored(key) as file:
+                parsed(file.read(LARGEST), key)
+        except UnreadableRecord:
+            found.append(key)
+    return found
 
 
 def adopt(folder: Path) -> int:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from courseapp.accounts import privacy as accounts
 from courseapp.accounts.models import AddressChange, User
+from courseapp.authoring import privacy as authoring
 from courseapp.campaigns import privacy as campaigns
 from courseapp.contacts import privacy as contacts
 from courseapp.contacts.models import Contact
@@ -21,29 +22,33 @@ from courseapp.operations.questions import export_questions, forget_questions
 from courseapp.organisation import privacy as organisation
 
 
-def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
-    """Everything that is held about a person, JSON-ready."""
+def export(user: User | None, contact: Contact | None, mac: str | None = None) -> dict[str, Any]:
+    """Everything that is held about a person, JSON-ready; `mac` is an address's keyed hash where there is no contact."""
     held: dict[str, Any] = {}
     if user is not None:
         held["account"] = accounts.export(user)
         held["address_changes"] = accounts.export_moves(user)
         held["learning"] = learning.export(user.id)
+        held["authoring"] = authoring.export(user.id)
     if contact is not None:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)
         held["sequences"] = campaigns.export(contact.id)
         held["invitations"] = organisation.export(contact.id)
-    held["questions"] = export_questions(user, contact)
+    held["questions"] = export_questions(user, _mac_of(contact) or mac)
     held["events"] = journal.export(subjects_of(user, contact))
     return held
 
 
-def erase(user: User | None, contact: Contact | None, now: datetime) -> None:
+def erase(user: User | None, contact: Contact | None, now: datetime, mac: str | None = None) -> None:
     """Forget a person everywhere; only sums and the hash of a suppressed address stay. The caller commits.
 
     A record that tells nobody who it was is kept, so that a restored backup does not bring them back.
+    `mac` is an address's keyed hash where there is no contact: somebody only asked something under it.
     """
-    erasures.note(user, contact, now)
+    mac = _mac_of(contact) or mac
+    erasures.note(user, contact, mac, now)
+    forget_questions(user, mac, now)
     _forget(user, contact, now)
 
 
@@ -51,16 +56,19 @@ def erase_again(now: datetime) -> int:
     """Forget all those of whose erasure a record is stored and whom the database holds nevertheless; how many."""
     count = 0
     for erasure in erasures.known():
+        asked = forget_questions(None, erasure.address, now, asked_until=datetime.fromisoformat(erasure.at))
+        found = False
         for user, contact in erasures.still_here(erasure):
+            forget_questions(user, _mac_of(contact), now)
             _forget(user, contact, now)
             db.session.flush()
-            count += 1
+            found = True
+        count += found or asked > 0
     return count
 
 
 def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
     journal.erase(subjects_of(user, contact))
-    forget_questions(user, contact, now)
     for wished in wished_addresses(user):
         mailing.erase(wished.id, now)
         accounts.erase(None, wished.id)
@@ -71,10 +79,15 @@ def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
         mailing.erase(contact.id, now)
     if user is not None:
         learning.erase(user.id)
+        authoring.erase(user.id)
     accounts.erase(user, contact.id if contact is not None else None)
     if contact is not None:
         contacts.erase(contact, now)
     events.record("person_erased", "erased", now)
+
+
+def _mac_of(contact: Contact | None) -> str | None:
+    return contact.address_mac if contact is not None else None
 
 
 def wished_addresses(user: User | None) -> Sequence[Contact]:

@@ -17,7 +17,6 @@ from sqlalchemy.orm import joinedload
 from courseapp.accounts.models import User
 from courseapp.catalog.models import Lesson
 from courseapp.contacts.address import address_mac, clean_address
-from courseapp.contacts.models import Contact
 from courseapp.contacts.people import confirm, contact_for
 from courseapp.errors import Refusal
 from courseapp.extensions import db
@@ -95,13 +94,10 @@ def mark_answered(public_id: str, now: datetime) -> bool:
     return True
 
 
-def export_questions(user: User | None, contact: Contact | None) -> list[dict[str, Any]]:
-    """What a person asked and reported, oldest first."""
+def export_questions(user: User | None, mac: str | None) -> list[dict[str, Any]]:
+    """What a person asked and reported, signed in or under the address of this keyed hash, oldest first."""
     rows = db.session.execute(
-        sa.select(Question, Lesson.title)
-        .outerjoin(Lesson, Lesson.id == Question.lesson_id)
-        .where(_is_of(user, contact))
-        .order_by(Question.id)
+        sa.select(Question, Lesson.title).outerjoin(Lesson, Lesson.id == Question.lesson_id).where(_is_of(user, mac)).order_by(Question.id)
     )
     return [
         {
@@ -116,17 +112,33 @@ def export_questions(user: User | None, contact: Contact | None) -> list[dict[st
     ]
 
 
-def forget_questions(user: User | None, contact: Contact | None, now: datetime) -> None:
-    """Delete what a person asked and reported, and wipe the mails that carry it."""
-    names = db.session.scalars(sa.select(Question.public_id).where(_is_of(user, contact))).all()
-    mailing.erase_named([_mail_key(name) for name in names], now)
-    db.session.execute(sa.delete(Question).where(Question.public_id.in_(names)))
+def forget_questions(user: User | None, mac: str | None, now: datetime, asked_until: datetime | None = None) -> int:
+    """Delete what a person asked and reported, signed in or under the address of this keyed hash, with its mails; how many."""
+    until = Question.asked_at <= asked_until if asked_until is not None else sa.true()
+    return _forget(sa.and_(_is_of(user, mac), until), now)
+
+
+def forget_questions_of(guests: Sequence[int], now: datetime) -> int:
+    """Delete what guests of these ids asked and reported, with its mails; how many."""
+    return _forget(Question.user_id.in_(guests), now)
 
 
 def forget_answered(now: datetime) -> int:
-    """Delete questions whose answer is long past; how many."""
-    done = db.session.execute(sa.delete(Question).where(Question.answered_at < now - KEPT).execution_options(synchronize_session=False))
-    return int(done.rowcount)  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
+    """Delete questions whose answer is long past, with their mails; how many."""
+    return _forget(Question.answered_at < now - KEPT, now)
+
+
+def rekey_questions() -> None:
+    """Give every address of a question its hash under the SECRET_KEY that is set now."""
+    for question in db.session.scalars(sa.select(Question).where(Question.address.is_not(None))):
+        question.address_mac = address_mac(str(question.address))
+
+
+def _forget(which: sa.ColumnElement[bool], now: datetime) -> int:
+    names = db.session.scalars(sa.select(Question.public_id).where(which)).all()
+    mailing.erase_named([_mail_key(name) for name in names], now)
+    db.session.execute(sa.delete(Question).where(Question.public_id.in_(names)).execution_options(synchronize_session=False))
+    return len(names)
 
 
 def _keep(question: Question) -> Question:
@@ -168,11 +180,11 @@ def _mail_key(public_id: str) -> str:
     return f"service:question:{public_id}"
 
 
-def _is_of(user: User | None, contact: Contact | None) -> sa.ColumnElement[bool]:
-    """SQL: the person asked it, signed in or under their address."""
+def _is_of(user: User | None, mac: str | None) -> sa.ColumnElement[bool]:
+    """SQL: the person asked it, signed in or under the address of this keyed hash."""
     theirs: list[sa.ColumnElement[bool]] = [sa.false()]
     if user is not None:
         theirs.append(Question.user_id == user.id)
-    if contact is not None and contact.address_mac is not None:
-        theirs.append(Question.address_mac == contact.address_mac)
+    if mac is not None:
+        theirs.append(Question.address_mac == mac)
     return sa.or_(*theirs)

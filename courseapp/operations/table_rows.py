@@ -45,7 +45,8 @@ def pieces_of(connection: sa.Connection, table: sa.Table) -> Iterator[tuple[int,
 
 def line_of(row: Any) -> bytes:
     """One row, by column name."""
-    return json.dumps(dict(row), ensure_ascii=False, default=_plain, separators=(",", ":")).encode() + b"\n"
+    line = json.dumps(dict(row), ensure_ascii=False, default=_plain, separators=(",", ":"))
+    return line.encode("utf-8", "surrogatepass") + b"\n"  # a column of JSON may hold half a letter, and json.loads takes it so
 
 
 def load(connection: sa.Connection, table: sa.Table, lines: Iterable[bytes]) -> int:
@@ -65,7 +66,7 @@ def _insert(connection: sa.Connection, table: sa.Table, statement: sa.Insert, ba
         return 0
     try:
         connection.execute(statement, batch)
-    except sa.exc.StatementError as error:
+    except (sa.exc.StatementError, OverflowError, UnicodeError) as error:
         # Most of the database's own words quote the row, and so would say in a terminal or a log what is in it.
         why = str(error.orig) if isinstance(error, sa.exc.OperationalError) else type(error).__name__
         raise MisfitRow(f"This database does not take rows of the table {table.name} ({why}).") from None
@@ -99,7 +100,7 @@ def _row_of(line: bytes, table: sa.Table, readers: dict[str, Callable[[Any], Any
         if row.keys() != readers.keys():
             raise MisfitRow(f"The table {table.name} has other columns here than in the backup.")
         return {name: value if value is None or (read := readers[name]) is None else read(value) for name, value in row.items()}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise MisfitRow(f"A row of the table {table.name} cannot be read.") from None
 
 

@@ -4,24 +4,28 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import uploads
 from courseapp.contacts import privacy as contacts_privacy
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
-from courseapp.journal import privacy as journal
+from courseapp.journal import events
 from courseapp.mailing import privacy as mailing
-from courseapp.operations.questions import forget_answered
+from courseapp.mailing.forgetting import forget_old
+from courseapp.operations.questions import forget_answered, forget_questions_of
 from courseapp.organisation.models import Invitation, OwnerLink
 
 REQUESTS = timedelta(days=2)
 IDLE_GUESTS = timedelta(days=120)
 UNCONFIRMED = timedelta(days=14)
+HALF_FILES = timedelta(days=1)
+AT_ONCE = 1000  # people
 
 
 def tidy(now: datetime) -> dict[str, int]:
-    """Delete spent sign-in requests, ended sessions, long answered questions, and guests nobody can come back to; how many of each."""
+    """Delete what has had its time; how many of each. What is left of very much goes with the next ticks."""
     deletions = {
         "requests": sa.delete(SignInRequest).where(SignInRequest.created_at < now - REQUESTS),
         "invitations": sa.delete(Invitation).where(Invitation.expires_at < now - REQUESTS),
@@ -29,22 +33,26 @@ def tidy(now: datetime) -> dict[str, int]:
         "changes": sa.delete(AddressChange).where(AddressChange.expires_at < now - REQUESTS),
         "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
     }
-    counts = {"addresses": forget_unconfirmed(now), "questions": forget_answered(now), "uploads": uploads.sweep(now)}
+    counts = {
+        "addresses": forget_unconfirmed(now),
+        "questions": forget_answered(now),
+        "mails": forget_old(now),
+        "uploads": uploads.sweep(now),
+        "half files": storage.sweep(HALF_FILES.total_seconds()),
+    }
     for name, statement in deletions.items():
         counts[name] = db.session.execute(statement.execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
-    return {**counts, "guests": forget_idle_guests(now)}
+    counts["guests"] = forget_guests(now)  # after the sessions, by which one could come back
+    return counts
 
 
-def forget_idle_guests(now: datetime) -> int:
-    """Delete guests who have no session left, so that nobody can come back to them; how many.
-
-    What the journal has of them is cut off too: SQLite gives the number of a last row again, and whoever got it would
-    take over what the guest did.
-    """
-    has_session = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
-    query = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~has_session)
-    ids = db.session.scalars(query.limit(1000)).all()
-    journal.erase([f"user:{guest}" for guest in ids])
+def forget_guests(now: datetime) -> int:
+    """Erase guests nobody can come back to; how many. No record is kept of it: who is restored by a backup is idle again."""
+    can_come_back = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
+    idle = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~can_come_back)
+    ids = db.session.scalars(idle.limit(AT_ONCE)).all()
+    forget_questions_of(ids, now)
+    events.cut([f"user:{number}" for number in ids])
     db.session.execute(sa.delete(User).where(User.id.in_(ids)).execution_options(synchronize_session=False))
     return len(ids)
 
@@ -52,7 +60,7 @@ def forget_idle_guests(now: datetime) -> int:
 def forget_unconfirmed(now: datetime) -> int:
     """Erase addresses that somebody typed and nobody confirmed; how many."""
     query = sa.select(Contact).where(Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), Contact.created_at < now - UNCONFIRMED)
-    contacts = db.session.scalars(query.limit(1000)).all()
+    contacts = db.session.scalars(query.limit(AT_ONCE)).all()
     for contact in contacts:
         mailing.erase(contact.id, now)
         contacts_privacy.erase(contact, now)

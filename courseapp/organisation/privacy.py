@@ -9,7 +9,7 @@ from courseapp.organisation.models import Invitation
 
 
 def export(contact_id: int) -> list[dict[str, Any]]:
-    """Every invitation to an address, oldest first."""
+    """Every invitation to an address, oldest first; never who invited."""
     rows = db.session.scalars(sa.select(Invitation).where(Invitation.contact_id == contact_id).order_by(Invitation.id))
     return [
         {"roles": row.roles.split(), "at": row.created_at.isoformat(), "accepted": row.accepted_at.isoformat() if row.accepted_at else None}

@@ -36,10 +36,11 @@ FILES = {
     "courseapp/campaigns/publishing.py": "reads the folder of sequences it publishes",
     "courseapp/mailing/smtp.py": "writes mail to files in embedded mode",
     "courseapp/mailing/preview.py": "shows those files at /outbox",
-    "courseapp/mailing/privacy.py": "removes a person's mails from that folder",
+    "courseapp/mailing/forgetting.py": "removes mails of the forgotten, and old ones, from that folder",
     "courseapp/catalog/typeset.py": "reads its own Typst template, a file of the package",
     "courseapp/operations/embedded.py": "watches over the processes it starts, by files in DATA_DIR",
     "courseapp/operations/backups.py": "writes and reads the one file of a backup, which lies outside the storage on purpose",
+    "courseapp/operations/encryption.py": "reads the key of an encrypted backup, and writes into a pipe",
     "courseapp/operations/erasures.py": "reads the records of erasures in a folder of the old installation",
     "courseapp/operations/diagnosis.py": "reads which migration this version needs, a file of the program",
 }

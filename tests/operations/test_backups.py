@@ -496,7 +496,7 @@ def test_a_file_that_rows_name_and_the_storage_lacks_is_reported(app: Flask, tmp
     db.session.commit()
     answer = app.test_cli_runner().invoke(args=["backup", "create", str(tmp_path / "all.backup")])
     assert answer.exit_code == 1
-    assert f"1 files are missing from the storage, such as {asset.storage_key}" in answer.output
+    assert f"1 files are missing from the storage or damaged, such as {asset.storage_key}" in answer.output
     assert backups.verify(tmp_path / "all.backup", quiet).missing == [asset.storage_key]
 
 

@@ -4,6 +4,8 @@ import configparser
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ COMPOSE = ROOT / "compose.yaml"
 UNITS = {name: ROOT / "deploy" / "systemd" / f"courseapp-{name}.service" for name in ("web", "worker", "beat")}
 OURS = ("release", "web", "worker", "beat")
 OF_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS", "COURSEAPP_VERSION"}
-OF_SYSTEMS = {"PATH", "HOME", "PYTHONUNBUFFERED"}
+OF_SYSTEMS = {"PATH", "HOME", "PYTHONUNBUFFERED", "TMPDIR"}
 KNOWN = {name.upper() for name in Settings.model_fields} | OF_SYSTEMS
 
 
@@ -179,7 +181,8 @@ def test_units_give_nothing_away_that_is_not_needed(name: str) -> None:
     assert section["NoNewPrivileges"] == "yes"
     assert section["CapabilityBoundingSet"] == ""
     assert section["EnvironmentFile"].startswith("/")
-    assert f"DATA_DIR=/var/lib/{section['StateDirectory']}" in section["Environment"]
+    data, temporary = section["StateDirectory"].split()
+    assert f"DATA_DIR=/var/lib/{data} TMPDIR=/var/lib/{temporary}" in section["Environment"]
     assert int(section["TimeoutStopSec"]) > 30, "gunicorn takes up to 30 s to finish what it is at"
 
 
@@ -195,6 +198,57 @@ def test_the_proxies_set_what_the_application_believes_and_log_no_address_asked_
     assert "header_up X-Request-ID {http.request.uuid}" in caddy
     assert "request delete" in caddy
     assert caddy.count("{") == caddy.count("}")
+
+
+def test_bringing_the_tables_up_is_not_cut_off_by_systemd() -> None:
+    assert unit("web")["TimeoutStartSec"] == "infinity"
+
+
+def test_the_nightly_backup_runs_as_the_others_do_and_is_encrypted() -> None:
+    parser = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names of systemd are in mixed case
+    parser.read(ROOT / "deploy" / "systemd" / "courseapp-backup.service")
+    backup, beat = parser["Service"], unit("beat")
+    for name in ("User", "Group", "WorkingDirectory", "EnvironmentFile", "Environment", "StateDirectory", "UMask", "ProtectSystem"):
+        assert backup[name] == beat[name], name
+    hardened = {name for name in beat if name.startswith(("Protect", "Restrict", "Private", "System", "NoNew", "Capability", "Lock"))}
+    assert len(hardened) > 15
+    assert {name for name in hardened if backup.get(name) != beat[name]} == set()
+    _shell, _option, command = shlex.split(backup["ExecStart"])
+    words = shlex.split(command.replace("/opt/courseapp/.venv/bin/", "").replace("$$", "$"))
+    assert words[:6] == ["flask", "--app", "courseapp", "backup", "create", "--replace"]
+    assert "--to" in words
+    assert words[-1].startswith(backup["ReadWritePaths"])
+
+
+def test_what_is_being_uploaded_waits_on_disk_and_not_in_memory() -> None:
+    assert "/data /data/tmp" in (ROOT / "Dockerfile").read_text()
+    assert {compose()["services"][name]["environment"]["TMPDIR"] for name in OURS} == {"/data/tmp"}
+
+
+def test_the_databases_log_quotes_no_row() -> None:
+    words = compose()["services"]["database"]["command"]
+    assert {"log_error_verbosity=terse", "log_min_error_statement=panic", "log_parameter_max_length=0"} <= set(words)
+
+
+def test_the_nginx_example_is_one_that_debians_nginx_takes() -> None:
+    """1.22 of Debian 12 knows no `http2 on`; later ones take the older way too."""
+    nginx = (ROOT / "deploy" / "nginx.conf").read_text()
+    assert "http2 on" not in nginx.replace('"http2 on"', "")
+    assert len(re.findall(r"listen \S*443 ssl http2;", nginx)) == 2
+
+
+def test_the_first_start_says_the_owners_link_once_where_logs_are_read(tmp_path: Path) -> None:
+    """As compose's `release` and systemd's ExecStartPre run it: what it prints is what their logs show."""
+    shell = compose()["services"]["release"]["command"]
+    told = {name: value for name, value in compose()["services"]["release"]["environment"].items() if "${" not in value}
+    required = {"SECRET_KEY": "x" * 43, "SENDER_ADDRESS": "a@example.org", "POSTAL_ADDRESS": "1 Road", "SMTP_URL": "smtp://localhost"}
+    settings = {**told, **required, "BASE_URL": "https://learn.example.org", "ALLOW_SQLITE": "yes", "REDIS_URL": "", "TMPDIR": "/tmp"}
+    environment = {**settings, "DATA_DIR": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    starts = [subprocess.run(shell, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120) for _ in range(2)]
+    assert [start.returncode for start in starts] == [0, 0], starts[0].stderr
+    links = [re.findall(r"https://learn\.example\.org/\S+", start.stdout + start.stderr) for start in starts]
+    assert [len(found) for found in links] == [1, 0]
 
 
 def test_the_guide_names_files_that_are_there() -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from flask import Flask
 
@@ -19,10 +20,10 @@ from courseapp.extensions import bell, db, wake
 from courseapp.logs import LibraryLine, access_line, known_as, request_id
 from courseapp.waking import Bell
 from tests.client import Client
+from tests.code.source import ROOT
 from tests.factories import lessons_of, make_course, make_enrolment, make_user
 from tests.recording_smtp import RecordingSmtp
 
-ROOT = Path(__file__).parents[2]
 OWN = re.compile(r"[0-9a-f]{12}")
 THEIRS = "7f9c2ba4-e88f-427d-8d0c-1c2b3a4d5e6f"
 
@@ -272,3 +273,51 @@ def test_the_line_written_by_hand_looks_like_those_of_the_library(app: Flask, ca
     library, hand = lines(capfd)
     assert {name: value for name, value in hand.items() if name != "timestamp"} == {k: v for k, v in library.items() if k != "timestamp"}
     assert [len(line["timestamp"]) for line in (library, hand)] == [len(f"{clock.now():%Y-%m-%dT%H:%M:%S.%f}Z")] * 2
+
+
+@pytest.mark.one_database
+def test_what_nobody_caught_ends_a_command_or_a_thread_in_a_line_of_ours(tmp_path: Path) -> None:
+    """A thread, a warning and at last the main program fail, each with a canary in its words."""
+    script = """
+import threading, warnings
+from courseapp import create_app
+
+def fail(words):
+    raise ValueError(words)
+
+app = create_app()
+thread = threading.Thread(target=fail, args=("canary one",))
+thread.start()
+thread.join()
+warnings.warn("canary two")
+with app.app_context():
+    from courseapp.extensions import db
+    import sqlalchemy as sa
+    try:
+        db.session.execute(sa.text("SELECT no_column WHERE :word = 'x'"), {"word": "canary three"})
+    except Exception as error:
+        raise RuntimeError(f"canary four {error}") from error
+"""
+    settings = {
+        "MODE": "production",
+        "SECRET_KEY": "x" * 43,
+        "SENDER_ADDRESS": "a@example.org",
+        "POSTAL_ADDRESS": "1 Road",
+        "SMTP_URL": "smtp://localhost",
+        "BASE_URL": "https://learn.example.org",
+        "ALLOW_SQLITE": "yes",
+        "DATA_DIR": str(tmp_path),
+    }
+    ended = subprocess.run([sys.executable, "-c", script], env=settings, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "canary" not in ended.stdout + ended.stderr
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line["event"] for line in lines if line.get("event") == "not_caught"] == ["not_caught"] * 2
+    assert [failure["kind"] for failure in lines[-1]["failure"]] == ["RuntimeError", "OperationalError", "OperationalError"]
+
+
+@pytest.mark.one_database
+def test_an_error_of_the_database_does_not_say_what_it_was_asked(app: Flask) -> None:
+    with pytest.raises(sa.exc.OperationalError) as caught:
+        db.session.execute(sa.text("SELECT no_column WHERE :word = 'x'"), {"word": "canary"})
+    assert "canary" not in str(caught.value)

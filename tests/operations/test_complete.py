@@ -1,0 +1,223 @@
+"""Export and erasure are complete: every column that points at a person is filled, given out, and points at nobody afterwards.
+
+A new table with a key to users or contacts fails here until it is filled below, and until its room's privacy.py forgets it.
+"""
+
+import json
+from datetime import timedelta
+
+import sqlalchemy as sa
+from flask import Flask
+
+from courseapp import clock
+from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
+from courseapp.authoring.models import Import, Upload, UploadState
+from courseapp.contacts.models import Contact
+from courseapp.extensions import db
+from courseapp.journal.models import Event
+from courseapp.learning.joining import join_guest
+from courseapp.mailing import loops
+from courseapp.mailing.models import Message, State
+from courseapp.mailing.smtp import file_of_mail, half_of_mail
+from courseapp.operations.models import Question, QuestionKind
+from courseapp.operations.people import erase, export
+from courseapp.operations.tidying import tidy
+from courseapp.organisation.models import Invitation
+from tests.accounts.mailbox import last_mail_to
+from tests.client import Client
+from tests.conftest import NOW
+from tests.factories import (
+    lessons_of,
+    make_completion,
+    make_consent,
+    make_contact,
+    make_course,
+    make_enrolment,
+    make_event,
+    make_guest,
+    make_message,
+    make_outcome,
+    make_run,
+    make_sequence,
+    make_suppression,
+    make_user,
+)
+from tests.rows import tables_that_hold
+
+STAY = {"messages.contact_id"}  # as a number, so that sums add up; what filled them in is gone
+GIVEN_OUT = [
+    *("canary.ada@example.org", "Canarina", "canary phone", "192.0.2.0", "bounced", "canary.two@example.org"),
+    *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary folder"),
+    *("Canary sequence", "canary reason", "canary filling", "marketer", "instructor", "test"),
+]
+
+
+def a_whole_life() -> tuple[User, Contact]:
+    """One person in every table that can point at one."""
+    course = make_course(title="Canary course")
+    lesson = lessons_of(course)[0]
+    lesson.title = "Canary lesson"
+    user = make_user("canary.ada@example.org", roles=[Role.INSTRUCTOR], password="canary secret owls 7", name="Canarina")
+    contact, wished = user.contact, make_contact("canary.two@example.org", confirmed=False)
+    assert contact is not None
+    contact.first_name = "Canarina"
+    make_enrolment(user, course, last_lesson_id=lesson.id, last_opened_at=NOW)
+    make_completion(user, lesson)
+    make_outcome(user, outcome="professional")
+    make_consent(contact, network="192.0.2.0")
+    make_suppression("canary.ada@example.org")
+    make_message(contact, state=State.FAILED, fields={"words": "canary filling"}, settled_at=NOW, reason="canary reason")
+    make_event("enrolled", f"user:{user.id}", readers=["campaigns"], data={"user_id": user.id})
+    make_event("consent_given", f"contact:{contact.id}")
+    make_run(make_sequence(title="Canary sequence"), contact, course)
+    times = {"created_at": NOW, "expires_at": NOW + timedelta(days=1)}
+    hashes = {"token_hash": "b" * 64, "code_mac": "c" * 64, "browser_mac": "d" * 64}
+    db.session.add_all(
+        [
+            LoginSession(user_id=user.id, token_hash="a" * 64, device="canary phone", last_seen_at=NOW, **times),
+            SignInRequest(contact_id=contact.id, guest_id=user.id, **hashes, **times),
+            AddressChange(user_id=user.id, new_contact_id=wished.id, old_token_hash="e" * 64, new_token_hash="f" * 64, **times),
+            Import(course_id=course.id, by_user_id=user.id, source="canary folder", changes={}, warnings=0, at=NOW),
+            Upload(by_user_id=user.id, files=["canary.zip"], size=1, state=UploadState.READY, created_at=NOW),
+            Invitation(contact_id=contact.id, roles="marketer", token_hash="h" * 64, **times),
+            Invitation(contact_id=make_contact().id, invited_by_id=user.id, roles="owner", token_hash="i" * 64, **times),
+            Question(kind=QuestionKind.LESSON, text="Canary report", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),
+            Question(
+                kind=QuestionKind.DATA, text="Canary question", address=contact.address, address_mac=contact.address_mac, asked_at=NOW
+            ),
+        ]
+    )
+    db.session.commit()
+    return user, contact
+
+
+def pointing_at(user_id: int, contacts: list[int]) -> dict[str, int]:
+    """How many rows point at a person, by column: every foreign key to users and contacts there is."""
+    found = {}
+    for table in db.metadata.sorted_tables:
+        for key in table.foreign_keys:
+            if key.column.table.name in {"users", "contacts"}:
+                ids = [user_id] if key.column.table.name == "users" else contacts
+                rows = db.session.scalar(sa.select(sa.func.count()).select_from(table).where(key.parent.in_(ids)))
+                found[f"{table.name}.{key.parent.name}"] = rows or 0
+    return found
+
+
+def test_whoever_is_in_every_table_gets_everything_and_is_in_none_afterwards(app: Flask) -> None:
+    user, contact = a_whole_life()
+    wished = db.session.scalars(sa.select(Contact.id).where(Contact.address == "canary.two@example.org")).one()
+    user_id, contacts = user.id, [contact.id, wished]
+    before = pointing_at(user_id, contacts)
+    assert [name for name, count in before.items() if not count] == [], "not filled above"
+    given = json.dumps(export(user, contact))
+    assert [word for word in GIVEN_OUT if word not in given] == []
+    assert [secret * 64 for secret in "abcdefhi" if secret * 64 in given] == []
+    erase(user, contact, NOW)
+    db.session.commit()
+    assert {name for name, count in pointing_at(user_id, contacts).items() if count} == STAY
+    assert db.session.scalars(sa.select(Event).where(Event.subject.like("%:%"), Event.type != "course_changed")).all() == []
+    for word in ("canary.ada", "canary.two", "Canarina", "canary phone", "192.0.2", "canary filling", "canary reason", "Canary question"):
+        assert tables_that_hold(word) == [], word
+
+
+def test_after_a_change_of_address_nothing_of_the_old_or_the_new_one_is_left_by_an_erasure(client: Client, app: Flask) -> None:
+    user = make_user("canary.old@example.org")
+    client.sign_in(user)
+    client.submit("accounts.settings", {"new_address": "canary.new@example.org"}, to="accounts.change_address")
+    links = [last_mail_to(f"canary.{which}@example.org").link for which in ("old", "new")]
+    loops.drain(clock.now)
+    for link in links:
+        client.submit(link)
+    loops.drain(clock.now)
+    loops.close_door()
+    db.session.expire_all()
+    assert user.contact is not None
+    assert user.contact.address == "canary.new@example.org"
+    tidy(clock.now() + timedelta(days=4))  # what tells that the addresses belonged together goes after two days
+    erase(user, user.contact, NOW)
+    db.session.commit()
+    folder = app.config["SETTINGS"].data_dir
+    assert [path for path in folder.rglob("*") if path.is_file() and b"canary" in path.read_bytes()] == []
+    assert tables_that_hold("canary") == []
+
+
+def test_a_mail_that_was_half_written_when_its_process_died_goes_too(app: Flask) -> None:
+    contact = make_contact("canary@example.org")
+    message = make_message(contact)
+    whole = file_of_mail(app.config["SETTINGS"], message.public_id)
+    whole.parent.mkdir()
+    for path in (whole, half_of_mail(whole)):
+        path.write_bytes(b"To: canary@example.org")
+    erase(None, contact, NOW)
+    assert list(whole.parent.iterdir()) == []
+
+
+def test_what_a_stranger_asked_under_an_address_is_found_given_out_and_forgotten(client: Client) -> None:
+    client.submit("asking.ask", {"kind": "data", "text": "Canary words", "address": "canary@example.org"})
+    run = client.application.test_cli_runner().invoke
+    assert "Canary words" in run(args=["privacy", "export", "Canary@example.org"]).output
+    db.session.commit()
+    assert run(args=["privacy", "erase", "canary@example.org", "--yes"]).exit_code == 0
+    assert tables_that_hold("canary") == []
+    assert run(args=["privacy", "erase", "canary@example.org", "--yes"]).exit_code == 1
+
+
+def test_nobody_inherits_the_past_of_a_guest_whose_number_they_get(app: Flask) -> None:
+    """SQLite gives the highest number again once its row is gone."""
+    joined, idle = make_guest(), make_guest(created_at=NOW - timedelta(days=200))
+    idle_id = idle.id
+    for guest in (joined, idle):
+        make_event("lesson_completed", f"user:{guest.id}", data={"user_id": guest.id, "lesson_id": 1})
+    db.session.add(Question(kind=QuestionKind.SITE, text="Canary", user_id=idle.id, asked_at=NOW))
+    db.session.commit()
+    join_guest(joined, make_user(), NOW)
+    assert tidy(NOW)["guests"] == 1
+    db.session.commit()
+    db.session.expunge_all()
+    newcomer = make_guest(id=idle_id)
+    assert export(newcomer, None)["events"] == []
+    assert not [event for event in db.session.query(Event) if event.facts.get("lesson_id")]
+    assert tables_that_hold("Canary") == []
+
+
+def test_a_key_that_names_a_number_given_again_stops_no_mail(app: Flask) -> None:
+    contact = make_contact()
+    message = make_message(contact, dedupe_key="sequence:7:1", state=State.ACCEPTED, settled_at=NOW)
+    for _ in range(2):
+        erase(None, contact, NOW)
+        db.session.commit()
+    kept = db.session.get_one(Message, message.id).dedupe_key
+    assert kept == f"sequence:7:1:{message.public_id}"
+    make_message(make_contact(), dedupe_key="sequence:7:1")
+    db.session.commit()
+
+
+def test_what_filled_old_mails_in_goes_and_service_mails_go_altogether(app: Flask) -> None:
+    folder = file_of_mail(app.config["SETTINGS"], "x").parent
+    folder.mkdir()
+    contact = make_contact()
+    ages = {"new": 29, "old": 31, "older": 181}
+    rows = {}
+    for name, days in ages.items():
+        for stream in ("sign-in", "marketing"):
+            facts = {"state": State.EXPIRED, "settled_at": NOW - timedelta(days=days), "fields": {"secret_text": "Canary"}}
+            rows[name, stream] = message = make_message(contact, stream=stream, **facts)
+            file_of_mail(app.config["SETTINGS"], message.public_id).write_bytes(b"Canary")
+    waiting = make_message(contact, fields={"a": "b"}, created_at=NOW - timedelta(days=400), due_at=NOW - timedelta(days=400))
+    db.session.commit()
+    names = {key: (row.id, row.public_id) for key, row in rows.items()}
+    assert tidy(NOW)["mails"] == 4
+    db.session.commit()
+    db.session.expire_all()
+    assert db.session.get_one(Message, waiting.id).fields == {"a": "b"}
+    left = {key: found.fields for key, (number, _) in names.items() if (found := db.session.get(Message, number)) is not None}
+    full = {"secret_text": "Canary"}
+    assert left == {
+        ("new", "sign-in"): full,
+        ("new", "marketing"): full,
+        ("old", "sign-in"): {},
+        ("old", "marketing"): {},
+        ("older", "marketing"): {},
+    }
+    assert {path.stem for path in folder.iterdir()} == {names["new", stream][1] for stream in ("sign-in", "marketing")}
+    assert tidy(NOW)["mails"] == 0

@@ -1,0 +1,101 @@
+"""Files are kept whole or not at all, whoever else keeps one at the same moment and whenever the process is killed."""
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, cast
+
+import pytest
+from flask import Flask
+
+from courseapp import storage
+
+pytestmark = pytest.mark.one_database
+KINDS = ["folder", "memory"]
+
+
+@pytest.fixture(params=KINDS)
+def kept_in(request: pytest.FixtureRequest, make_app: Callable[..., Flask], tmp_path: Path) -> Flask:
+    """An application that keeps its files in a folder, or in an object store."""
+    address = (tmp_path / "kept").as_uri() if request.param == "folder" else f"memory://{tmp_path.name}"
+    return make_app(storage_url=address)
+
+
+def test_many_threads_keep_files_at_the_same_moment_and_none_is_lost(kept_in: Flask) -> None:
+    failures: list[BaseException] = []
+
+    def keep_many(number: int) -> None:
+        with kept_in.app_context():
+            try:
+                for index in range(40):
+                    storage.keep(f"assets/{number}/{index}", bytes(1000))
+            except BaseException as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=keep_many, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with kept_in.app_context():
+        assert failures == []
+        assert len(list(storage.stored_keys())) == 320
+
+
+class Breaking(io.BytesIO):
+    """A file whose disk breaks after some bytes."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if piece := super().read(size):
+            return piece
+        raise OSError("the disk is gone")
+
+
+def test_what_could_not_be_read_to_its_end_is_not_kept_and_what_was_there_stays(kept_in: Flask) -> None:
+    with kept_in.app_context():
+        storage.keep("logo/one", b"before")
+        for key in ("logo/one", "logo/two"):
+            with pytest.raises(OSError, match="the disk is gone"):
+                storage.keep_stream(key, cast(IO[bytes], Breaking(bytes(3_000_000))))
+        assert list(storage.stored_keys()) == ["logo/one"]
+        with storage.open_stored("logo/one") as file:
+            assert file.read() == b"before"
+
+
+def test_a_killed_process_leaves_nothing_under_a_name_and_what_it_left_is_swept(make_app: Callable[..., Flask], tmp_path: Path) -> None:
+    app = make_app(storage_url=(tmp_path / "kept").as_uri())
+    with app.app_context():
+        storage.keep("assets/1", b"whole")
+        if (child := os.fork()) == 0:
+            storage.keep_stream("assets/2", cast(IO[bytes], Killer()))
+        os.waitpid(child, 0)
+        halves = list((tmp_path / "kept" / storage.HALVES).iterdir())
+        assert len(halves) == 1
+        assert list(storage.stored_keys()) == ["assets/1"]
+        assert storage.sweep(older_than=3600) == 0
+        assert storage.sweep(older_than=-1) == 1
+        assert not halves[0].exists()
+
+
+class Killer:
+    """A file in the middle of which the process dies."""
+
+    pieces = 0
+
+    def read(self, _size: int) -> bytes:
+        """One piece; then the end."""
+        self.pieces += 1
+        if self.pieces == 3:
+            os._exit(1)
+        return bytes(1_000_000)
+
+
+def test_renaming_never_becomes_copying_from_another_disk(
+    make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.mkstemp", lambda *_args, **_more: pytest.fail("a temporary folder may be another disk, or memory"))
+    with make_app(storage_url=(tmp_path / "kept").as_uri()).app_context():
+        storage.keep("assets/1", b"whole")
+        assert storage.has("assets/1")
