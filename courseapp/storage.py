@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from courseapp.bucket import Bucket
 
 PIECE = 1024 * 1024  # bytes held in memory at a time
-PARTS = ".parts"  # the folder of files that are being written
-LEFT_BEHIND = 24 * 3600  # seconds after which whatever is not whole was left by a process that died
+HALVES = ".halves"  # the folder, in a local storage, of what is being written
 
 
 def init_storage(app: Flask, address: str, access: S3Access | None = None) -> None:
@@ -91,9 +91,9 @@ def origin() -> str | None:
     return _place().origin
 
 
-def sweep() -> int:
-    """Remove what processes that died in the middle of writing have left behind; how many."""
-    return _place().sweep(time.time() - LEFT_BEHIND)
+def sweep(older_than: float) -> int:
+    """Remove what processes left that were killed while they kept something, older than so many seconds; how many files."""
+    return _place().sweep(time.time() - older_than)
 
 
 def is_writable() -> bool:
@@ -114,20 +114,24 @@ class Folder:
         self.root = root
 
     def keep(self, key: str, content: IO[bytes]) -> int:
-        """Write a file beside its place and move it there: on one file system that happens or does not."""
-        part, path, size = self.root / PARTS / secrets.token_hex(16), self.root / key, 0
-        part.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write a file beside the others and move it to its place: within one file system that happens or does not.
+
+        It must outlive a power cut, for rows are written that name it.
+        """
+        half, path = self.root / HALVES / secrets.token_hex(16), self.root / key
+        for folder in (half.parent, path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
         try:
-            with open(part, "xb", opener=_for_us_alone) as file:
-                while piece := content.read(PIECE):
-                    size += file.write(piece)
+            with open(half, "xb", opener=_for_us_alone) as file:
+                shutil.copyfileobj(content, file, PIECE)
+                size = file.tell()
                 file.flush()
-                os.fdatasync(file.fileno())  # else a power cut could leave an empty file under the key of a whole one
-            part.replace(path)
+                os.fsync(file.fileno())
+            half.replace(path)
         except BaseException:
-            part.unlink(missing_ok=True)
+            half.unlink(missing_ok=True)
             raise
+        _sync(path.parent)
         return size
 
     def remove(self, key: str) -> None:
@@ -153,22 +157,31 @@ class Folder:
         while folders:
             with os.scandir(folders.pop()) as found:
                 listed = sorted(found, key=lambda entry: entry.name)
-            folders += [Path(entry.path) for entry in reversed(listed) if entry.is_dir() and entry.name != PARTS]
+            folders += [Path(entry.path) for entry in reversed(listed) if entry.is_dir() and entry.name != HALVES]
             yield from (Path(entry.path).relative_to(self.root).as_posix() for entry in listed if entry.is_file())
 
     def link(self, _key: str, _seconds: int, _media_type: str, _disposition: str) -> None:
         """A folder has no addresses."""
 
     def sweep(self, before: float) -> int:
-        """Remove parts that nobody has written to since `before` (seconds since 1970)."""
-        left = [part for part in (self.root / PARTS).glob("*") if part.stat().st_mtime < before]
-        for part in left:
-            part.unlink(missing_ok=True)
+        """Remove halves that nobody has written to since `before` (seconds since 1970)."""
+        left = [half for half in (self.root / HALVES).glob("*") if half.stat().st_mtime < before]
+        for half in left:
+            half.unlink(missing_ok=True)
         return len(left)
 
 
 def _for_us_alone(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _sync(folder: Path) -> None:
+    """Have a new name in a folder outlive a power cut."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _place() -> "Folder | Bucket":
@@ -177,6 +190,6 @@ def _place() -> "Folder | Bucket":
 
 
 def _checked(key: str) -> str:
-    if key.startswith(("/", PARTS)) or ".." in key.split("/"):
+    if key.startswith(("/", HALVES)) or ".." in key.split("/"):
         raise ValueError(f"not a storage key: {key!r}")
     return key

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import uploads
@@ -17,6 +18,7 @@ from courseapp.organisation.models import Invitation, OwnerLink
 REQUESTS = timedelta(days=2)
 IDLE_GUESTS = timedelta(days=120)
 UNCONFIRMED = timedelta(days=14)
+HALF_FILES = timedelta(days=1)
 
 
 def tidy(now: datetime) -> dict[str, int]:
@@ -30,7 +32,12 @@ def tidy(now: datetime) -> dict[str, int]:
         "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
         "guests": sa.delete(User).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~last_seen),
     }
-    counts = {"addresses": forget_unconfirmed(now), "questions": forget_answered(now), "uploads": uploads.sweep(now)}
+    counts = {
+        "addresses": forget_unconfirmed(now),
+        "questions": forget_answered(now),
+        "uploads": uploads.sweep(now),
+        "half files": storage.sweep(HALF_FILES.total_seconds()),
+    }
     for name, statement in deletions.items():
         counts[name] = db.session.execute(statement.execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]  # a DELETE gives a CursorResult
     return counts
