@@ -374,7 +374,7 @@ def keep_position(public_id: str) -> Response:
     now = clock.now()
     found = media.asset_for(learner(), public_id, now) or abort(404)
     seconds = request.form.get("seconds", "")
-    if not seconds.isdecimal() or len(seconds) > 6:
+    if not (seconds.isascii() and seconds.isdecimal()) or len(seconds) > 6:
         abort(400)
     note_position(learner().id, found.id, int(seconds), now)
     db.session.commit()
