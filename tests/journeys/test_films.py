@@ -1,8 +1,12 @@
 """Films and sound in a real browser: they play, show what is said, and go on at the second on another device."""
 
 import base64
+import contextlib
 import io
+import threading
 import wave
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +24,7 @@ from tests.factories import lessons_of, make_asset, make_course, make_enrolment,
 from tests.journeys.test_every_page import faults_of
 
 if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.one_database
 
@@ -60,14 +64,14 @@ def tone() -> bytes:
     return file.getvalue()
 
 
-def sign_in(app: Flask, page: "Page", user: User) -> None:
+def sign_in(app: Flask, page: "Page", user: User, base: str = "") -> None:
     """Open a session of this person's in a browser."""
     client = app.test_client()
     assert isinstance(client, Client)
     client.sign_in(user)
     cookie = client.get_cookie("session")
     assert cookie is not None
-    page.goto("/healthz")
+    page.goto(f"{base}/healthz")
     page.context.add_cookies([{"name": "session", "value": cookie.value, "url": page.url}])
 
 
@@ -241,3 +245,75 @@ def test_without_scripts_it_plays_all_the_same(
         page.goto(address)
     assert answer.value.status == 206
     assert page.locator(".player-tools").count() == 0
+
+
+class Front:
+    """What browsers reach of a bucket: tells which addresses were asked for, and refuses those that are said to have expired."""
+
+    def __init__(self, content: bytes) -> None:
+        self.asked: list[str] = []
+        self.expired: set[str] = set()
+        front = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                """A range of the content."""
+                front.asked.append(self.path)
+                first = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+                self.send_response(403 if self.path in front.expired else 206)
+                part = b"" if self.path in front.expired else content[first : first + 500_000]
+                self.send_header("Content-Type", "audio/wav")
+                self.send_header("Content-Length", str(len(part)))
+                self.send_header("Content-Range", f"bytes {first}-{first + len(part) - 1}/{len(content)}")
+                self.end_headers()
+                with contextlib.suppress(OSError):  # a browser that has enough cuts the line
+                    self.wfile.write(part)
+
+            def log_message(self, *_words: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def front() -> Iterator[Front]:
+    """The front of a bucket that holds one sound."""
+    made = Front(tone())
+    yield made
+    made.stop()
+
+
+def test_a_sound_in_a_bucket_plays_and_goes_on_after_its_address_has_expired(
+    make_app: Any, bucket: dict[str, Any], browser: "Browser", front: Front
+) -> None:
+    app = make_app(**bucket, s3_public_endpoint=front.url)
+    with app.app_context():
+        course = make_course(slug="films")
+        sound = make_asset(course, path="m/breath.wav", media_type="audio/wav")
+        user = make_user()
+        make_enrolment(user, course)
+        address = lesson_with(course, f'<audio controls preload="none" src="/assets/{sound.public_id}.wav"></audio>')
+        server, context = LiveServer(app), browser.new_context()
+        try:
+            page = context.new_page()
+            said: list[str] = []
+            page.on("console", lambda message: said.append(message.text))
+            sign_in(app, page, user, server.url)
+            page.goto(server.url + address)
+            play(page)
+            assert len(set(front.asked)) == 1
+            front.expired.update(front.asked)
+            page.locator("audio").evaluate("media => { media.currentTime = 300; }")
+            page.wait_for_function("() => document.querySelector('audio').currentTime > 300.3", timeout=15_000)
+            assert len(set(front.asked)) == 2
+            assert not any("Content Security Policy" in words for words in said)
+        finally:
+            context.close()
+            server.stop()

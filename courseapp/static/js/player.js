@@ -91,9 +91,11 @@ function askAnew(media) {
     const at = media.currentTime;
     if (!source || !at || tries >= RETRIES || !navigator.onLine) return;
     tries += 1;
-    media.src = `${source}?again=${Date.now()}`; // another address, or the browser would remember where the first one led
-    media.currentTime = at;
-    media.play().catch(() => {});
+    setTimeout(() => {
+      media.src = `${source}?again=${Date.now()}`; // another address, or the browser would remember where the first one led
+      media.currentTime = at;
+      media.play().catch(() => {});
+    }, tries * 1000);
   });
 }
 
