@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.harness import ROOT, Ground
 from bench.mails import Mails
+from bench.media import media_first_byte
 from bench.pages import Pages
 from bench.result import Plan, Row
 from bench.ticks import idle_tick
@@ -29,6 +30,7 @@ NAMES = (
     "record_progress",
     "landing_page",
     "enrol",
+    "media_first_byte",
     "web_rss_mb",
     "web_start_s",
     "growth_1m",
@@ -37,7 +39,7 @@ NAMES = (
     "idle_tick_ms",
     "idle_tick_growth",
 )
-OF_PAGES = NAMES[:7]
+OF_PAGES = NAMES[:8]
 
 
 def main() -> int:
@@ -84,6 +86,7 @@ def works(ground: Ground, plan: Plan, wanted: set[str]) -> list[Callable[[], lis
             "record_progress": pages.record_progress,
             "landing_page": pages.landing_page,
             "enrol": pages.enrol,
+            "media_first_byte": lambda: media_first_byte(pages),
             "web_rss_mb": pages.memory,
             "web_start_s": pages.start,
             "growth_1m": pages.growth,
