@@ -8,6 +8,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -29,11 +30,29 @@ class Bucket:
     """Files as objects `folder/key` of a bucket."""
 
     def __init__(self, name: str, folder: str, access: S3Access) -> None:
-        self.name, self.prefix = name, f"{folder}/" if folder else ""
-        self._client = _client(access, access.endpoint)
-        self._signer = _client(access, access.public_endpoint) if access.public_endpoint else self._client
-        parts = urlsplit(self.link("any", 1, "", ""))
-        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.name, self.prefix, self._access = name, f"{folder}/" if folder else "", access
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the addresses of `link`, told without loading what makes them."""
+        parts = urlsplit(self._access.public_endpoint or _endpoint(self._access))
+        return f"{parts.scheme}://{parts.netloc if self._style == 'path' else f'{self.name}.{parts.netloc}'}"
+
+    @property
+    def _style(self) -> str:
+        """Whether the bucket stands in the path or in the host's name. Few servers of one's own know a host for each bucket, and
+        certificates of Amazon's know none whose name has a dot."""
+        return "path" if self._access.endpoint or self._access.public_endpoint or "." in self.name else "virtual"
+
+    @cached_property
+    def _client(self) -> Any:
+        """Made when it is first needed: that takes a second, which no command that touches no file should wait."""
+        return _client(self._access, _endpoint(self._access), self._style)
+
+    @cached_property
+    def _signer(self) -> Any:
+        public = self._access.public_endpoint
+        return _client(self._access, public, self._style) if public else self._client
 
     def keep(self, key: str, content: IO[bytes]) -> int:
         """Upload in parts, one after the other; parts of an upload that fails are removed."""
@@ -130,13 +149,16 @@ class _Arriving(io.RawIOBase):
         super().close()
 
 
-def _client(access: S3Access, endpoint: str) -> Any:
-    style = "path" if endpoint else "virtual"  # few servers of one's own know a host name for each bucket
+def _endpoint(access: S3Access) -> str:
+    return access.endpoint or f"https://s3.{access.region}.amazonaws.com"
+
+
+def _client(access: S3Access, endpoint: str, style: str) -> Any:
     checks: dict[str, Any] = dict.fromkeys(("request_checksum_calculation", "response_checksum_validation"), "when_required")
     config = Config(signature_version="s3v4", s3={"addressing_style": style}, max_pool_connections=32, **checks, **PATIENCE)
     return boto3.session.Session().client(
         "s3",
-        endpoint_url=endpoint or None,
+        endpoint_url=endpoint,
         region_name=access.region,
         aws_access_key_id=access.key,
         aws_secret_access_key=access.secret,

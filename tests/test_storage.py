@@ -220,6 +220,25 @@ def test_an_address_of_a_bucket_is_signed_and_expires(make_app: Callable[..., Fl
         assert bucket["s3_secret_key"] not in address.query
 
 
+@pytest.mark.parametrize(
+    ("settings", "origin"),
+    [
+        ({}, "https://files.s3.us-east-1.amazonaws.com"),
+        ({"s3_region": "eu-central-1"}, "https://files.s3.eu-central-1.amazonaws.com"),
+        ({"storage_url": "s3://fi.les/x"}, "https://s3.us-east-1.amazonaws.com"),
+        ({"s3_endpoint": "http://minio:9000"}, "http://minio:9000"),
+        ({"s3_endpoint": "http://minio:9000", "s3_public_endpoint": "https://s3.example.org"}, "https://s3.example.org"),
+        ({"s3_public_endpoint": "https://files.example.org"}, "https://files.example.org"),
+    ],
+)
+def test_pages_are_told_the_very_origin_that_films_are_led_to(
+    make_app: Callable[..., Flask], settings: dict[str, str], origin: str
+) -> None:
+    with make_app(**{"storage_url": "s3://files/course", "s3_access_key": "k", "s3_secret_key": "s", **settings}).app_context():
+        address = urlsplit(storage.link_to("assets/x", 300, "audio/mpeg", "inline") or "")
+        assert storage.origin() == f"{address.scheme}://{address.netloc}" == origin
+
+
 @pytest.mark.parametrize("trouble", ["nobody listens", "no such bucket"])
 def test_a_bucket_that_is_away_is_a_failure_like_that_of_a_disk(
     make_app: Callable[..., Flask], bucket: dict[str, Any], trouble: str
