@@ -115,7 +115,9 @@ def play(page: "Page", kind: str = "audio") -> Any:
 def position() -> int | None:
     """The one position that is kept."""
     db.session.commit()
-    return db.session.query(MediaPosition.seconds).scalar()
+    found: int | None = db.session.query(MediaPosition.seconds).scalar()
+    db.session.commit()  # else the server, which writes, would wait for us
+    return found
 
 
 def wait_for_position(page: "Page", least: int) -> int:

@@ -33,16 +33,19 @@ function addTools(media) {
 function resume(media, copy) {
   const address = positionAddress(media);
   const note = copy.querySelector("[data-stopped]");
+  const words = note.querySelector("[data-words]");
   let begun = false; // once it has played here, this page knows best
   let saved = 0;
   let asked = 0;
   let asking = false;
+  let sending = null;
+  let waiting = null;
 
   const startAt = (seconds) => {
     saved = asked = seconds;
     if (media.currentTime !== seconds) media.currentTime = seconds;
     note.hidden = !seconds;
-    note.querySelector("[data-time]").textContent = clockWords(seconds);
+    words.textContent = words.dataset.words.replace("…", clockWords(seconds));
   };
   const ask = () => {
     if (begun || asking) return;
@@ -53,21 +56,32 @@ function resume(media, copy) {
       .catch(() => {})
       .finally(() => { asking = false; });
   };
-  const save = (seconds) => {
+  const send = (seconds) => {
+    const body = new URLSearchParams({ seconds: String(seconds) });
+    sending = fetch(address, { method: "POST", body, headers: { "X-CSRFToken": token.content }, credentials: "same-origin", keepalive: true })
+      .catch(() => { saved = -1; }) // the next one says it
+      .finally(() => {
+        sending = null;
+        if (waiting === null) return;
+        const next = waiting;
+        waiting = null;
+        send(next);
+      });
+  };
+  const save = (seconds, isLast = false) => {
     if (!begun || seconds === saved) return;
     saved = seconds;
-    const body = new URLSearchParams({ seconds: String(seconds) });
-    fetch(address, { method: "POST", body, headers: { "X-CSRFToken": token.content }, credentials: "same-origin", keepalive: true })
-      .catch(() => { saved = -1; }); // the next one says it
+    if (sending && !isLast) waiting = seconds; // one after the other, or an earlier one might come in later
+    else send(seconds);
   };
   const here = () => Math.floor(media.currentTime);
 
   media.addEventListener("loadedmetadata", () => { if (asked && asked > media.duration - NEAR) startAt(0); }); // it got shorter, or was over
   media.addEventListener("playing", () => { begun = true; });
-  media.addEventListener("timeupdate", () => { if (!media.paused && Math.abs(here() - saved) >= SAVED_EVERY) save(here()); });
+  media.addEventListener("timeupdate", () => { if (!media.paused && !media.ended && Math.abs(here() - saved) >= SAVED_EVERY) save(here()); });
   media.addEventListener("pause", () => { if (!media.ended) save(here()); });
   media.addEventListener("ended", () => save(0));
-  addEventListener("pagehide", () => { if (!media.ended) save(here()); });
+  addEventListener("pagehide", () => { if (!media.ended) save(here(), true); });
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") ask();
     else if (!media.ended) save(here());
