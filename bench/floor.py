@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, abort, g, redirect, render_template, url_for
+from flask import Flask, abort, g, redirect, render_template, send_file, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from jinja2 import DictLoader
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -130,6 +130,11 @@ def create_app() -> Flask:
     @login_required
     def page() -> str:
         return render_template("page.html", title="The floor", user=current_user, items=items)
+
+    @app.get("/film")
+    @login_required
+    def film() -> Response:
+        return send_file(os.environ["FLOOR_FILM"], mimetype="video/mp4", conditional=True)
 
     @app.post("/items/<int:item>")
     @login_required

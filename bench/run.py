@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.harness import Ground
 from bench.mails import Mails
+from bench.media import media_first_byte
 from bench.pages import Pages
 from bench.processes import ROOT
 from bench.result import Plan, Row
@@ -30,6 +31,7 @@ NAMES = (
     "record_progress",
     "landing_page",
     "enrol",
+    "media_first_byte",
     "web_rss_mb",
     "web_start_s",
     "growth_1m",
@@ -38,7 +40,7 @@ NAMES = (
     "idle_tick_ms",
     "idle_tick_growth",
 )
-OF_PAGES = NAMES[:7]
+OF_PAGES = NAMES[:8]
 
 
 def main() -> int:
@@ -85,6 +87,7 @@ def works(ground: Ground, plan: Plan, wanted: set[str]) -> list[Callable[[], lis
             "record_progress": pages.record_progress,
             "landing_page": pages.landing_page,
             "enrol": pages.enrol,
+            "media_first_byte": lambda: media_first_byte(pages),
             "web_rss_mb": pages.memory,
             "web_start_s": pages.start,
             "growth_1m": pages.growth,

@@ -63,7 +63,7 @@ def create_app(**overrides: Any) -> Flask:
     init_logs(settings)
     init_request_ids(app, settings)  # first, so that what refuses a request has its number
     init_extensions(app, settings)
-    init_storage(app, settings.storage)
+    init_storage(app, settings.storage, settings.s3)
     init_journal(app, READERS)
     init_web(app, settings)
     init_errors(app)

@@ -7,6 +7,7 @@
 
 import contextlib
 import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -16,6 +17,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 UNSAFE_SECRETS = {"", "dev", "secret", "changeme", "change-me", "test", "default"}
 SECRET_MINIMUM = 32  # characters; token_urlsafe(32) gives 43
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How a bucket is reached. `endpoint` is empty for Amazon's own; `public_endpoint` where browsers reach it under another address."""
+
+    key: str
+    secret: str = field(repr=False)
+    region: str = "us-east-1"
+    endpoint: str = ""
+    public_endpoint: str = ""
 
 
 class Settings(BaseSettings):
@@ -35,6 +47,11 @@ class Settings(BaseSettings):
     database_pool: int = Field(default=10, ge=1, le=100)
     redis_url: str = ""
     storage_url: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
+    s3_region: str = "us-east-1"
+    s3_endpoint: str = ""
+    s3_public_endpoint: str = ""
     web_threads: int = Field(default=8, ge=1, le=64)
     web_workers: int = Field(default=1, ge=1, le=64)
     trusted_proxies: int = Field(default=0, ge=0, le=5)
@@ -81,8 +98,15 @@ class Settings(BaseSettings):
 
     @property
     def storage(self) -> str:
-        """The fsspec address under which files are kept."""
+        """The address under which files are kept: of a folder (file://, or a path), or of a bucket (s3://)."""
         return self.storage_url or (self.data_dir / "files").absolute().as_uri()
+
+    @property
+    def s3(self) -> S3Access | None:
+        """How the bucket of `storage` is reached, where keys for one are set."""
+        if not (self.s3_access_key and self.s3_secret_key):
+            return None
+        return S3Access(self.s3_access_key, self.s3_secret_key, self.s3_region, self.s3_endpoint, self.s3_public_endpoint)
 
     @property
     def public_url(self) -> str:
@@ -140,8 +164,38 @@ class Settings(BaseSettings):
                 "DATABASE_URL is missing, so this would run on SQLite. Set DATABASE_URL to a PostgreSQL address, "
                 "or ALLOW_SQLITE=yes if one small server on SQLite is what you want.",
             ),
+            *self._storage_checks(),
         )
         return [words for wrong, words in checks if wrong]
+
+    def _storage_checks(self) -> tuple[tuple[bool, str], ...]:
+        """What may be wrong about where files are kept, each with its words."""
+        where = urlsplit(self.storage)
+        is_bucket, is_folder = where.scheme == "s3", where.scheme in {"", "file"}
+        endpoints = [urlsplit(address) for address in (self.s3_endpoint, self.s3_public_endpoint) if address]
+        seen = endpoints[-1:]  # where browsers are sent
+        return (
+            (
+                not (is_bucket and where.netloc) and not (is_folder and not where.netloc and where.path.startswith("/")),
+                "STORAGE_URL is no place for files. Set it to s3://BUCKET/FOLDER, or to the full path of a folder, "
+                "such as /srv/courseapp/files.",
+            ),
+            (
+                is_bucket and not (self.s3_access_key and self.s3_secret_key),
+                "S3_ACCESS_KEY and S3_SECRET_KEY are missing. STORAGE_URL names a bucket: set both to a key pair that may read, write, "
+                "list and delete in it.",
+            ),
+            (
+                is_bucket and any(part.scheme not in {"http", "https"} or not part.netloc or part.path.strip("/") for part in endpoints),
+                "S3_ENDPOINT or S3_PUBLIC_ENDPOINT is no address. Set it to scheme and host alone, such as https://s3.example.org "
+                "(for Amazon leave it empty and set S3_REGION).",
+            ),
+            (
+                is_bucket and self.is_https and any(part.scheme == "http" for part in seen),
+                "Pages come by https and films would come by http, which browsers refuse. Set S3_PUBLIC_ENDPOINT (or S3_ENDPOINT) "
+                "to an https address that learners' browsers reach.",
+            ),
+        )
 
     def with_secret(self) -> "Settings":
         """These settings with a secret: embedded mode makes one on first use and keeps it in `data_dir`."""

@@ -1,99 +1,99 @@
-"""The one door to files: a local folder or anything fsspec speaks (S3-compatible among them).
+"""The one door to files: a local folder, or an S3-compatible bucket (bucket.py). Decision 0008 says why it is written like this.
 
-Keys are relative paths of our own making (`assets/ab/abc….svg`); nothing a person typed becomes a key.
+Keys are relative paths of our own making (`assets/ab/abc…`); nothing a person typed becomes a key. A file appears under its key
+when it is whole, and not before.
 """
 
 import contextlib
+import io
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
-import fsspec
 from flask import Flask, current_app
-from fsspec.implementations.local import LocalFileSystem
 
-PIECE = 1024 * 1024
+from courseapp.config import S3Access
+
+if TYPE_CHECKING:
+    from courseapp.bucket import Bucket
+
+PIECE = 1024 * 1024  # bytes held in memory at a time
 HALVES = ".halves"  # the folder, in a local storage, of what is being written
 
 
-def init_storage(app: Flask, address: str) -> None:
-    """Bind the folder at `address` (an fsspec URL) to the application."""
-    system, root = fsspec.core.url_to_fs(address)
-    app.extensions["storage"] = (system, root.rstrip("/"))
+def init_storage(app: Flask, address: str, access: S3Access | None = None) -> None:
+    """Bind what lies at `address` to the application: `file:///folder`, `/folder`, or `s3://bucket/folder`, which needs `access`."""
+    where = urlsplit(address)
+    if where.scheme == "s3" and access is not None:
+        from courseapp.bucket import Bucket  # boto3 is large; an installation that keeps files in a folder never loads it
+
+        app.extensions["storage"] = Bucket(where.netloc, where.path.strip("/"), access)
+    elif where.scheme in {"", "file"}:
+        app.extensions["storage"] = Folder(Path(unquote(where.path)))
+    else:
+        raise ValueError(f"STORAGE_URL={address} is neither a folder nor a bucket with S3_ACCESS_KEY and S3_SECRET_KEY")
 
 
 def keep(key: str, content: bytes) -> None:
     """Store `content` under `key`, whole or not at all."""
-    keep_stream(key, BytesIO(content))
+    keep_stream(key, io.BytesIO(content))
 
 
 def keep_stream(key: str, content: IO[bytes]) -> int:
-    """Store an open file under `key`, a piece at a time, whole or not at all; how many bytes it has.
-
-    Not by fsspec's transactions: one belongs to a whole file system, so of two threads that keep something at the same
-    moment the one ends the other's. And what is kept must outlive a power cut, for rows are written that name it.
-    """
-    system, path = _locate(key)
-    if isinstance(system, LocalFileSystem):
-        return _keep_here(Path(path), content)
-    system.makedirs(path.rpartition("/")[0], exist_ok=True)
-    with tempfile.NamedTemporaryFile() as file:
-        shutil.copyfileobj(content, file, PIECE)
-        file.flush()
-        system.put_file(file.name, path)  # object stores show nothing until it is whole
-        return file.tell()
-
-
-def sweep(older_than: float) -> int:
-    """Remove what processes left that were killed while they kept something, older than so many seconds; how many files."""
-    system, root = current_app.extensions["storage"]
-    halves = Path(root, HALVES)
-    if not (isinstance(system, LocalFileSystem) and halves.is_dir()):
-        return 0
-    left = [path for path in halves.iterdir() if time.time() - path.stat().st_mtime > older_than]
-    for path in left:
-        path.unlink(missing_ok=True)
-    return len(left)
+    """Store an open file under `key`, a piece at a time, whole or not at all; how many bytes it has."""
+    return _place().keep(_checked(key), content)
 
 
 def remove(key: str) -> None:
     """Remove what is stored under `key`; nothing there is fine."""
-    system, path = _locate(key)
     with contextlib.suppress(FileNotFoundError):
-        system.rm_file(path)
+        _place().remove(_checked(key))
 
 
 def has(key: str) -> bool:
     """Whether something is stored under `key`."""
-    system, path = _locate(key)
-    return bool(system.exists(path))
+    try:
+        return size_of(key) >= 0
+    except FileNotFoundError:
+        return False
 
 
-def open_stored(key: str) -> IO[bytes]:
-    """The stored file, open for reading; raises FileNotFoundError."""
-    system, path = _locate(key)
-    return cast(IO[bytes], system.open(path, "rb"))
+def size_of(key: str) -> int:
+    """Bytes of the stored file; raises FileNotFoundError."""
+    return _place().size(_checked(key))
+
+
+def open_stored(key: str, start: int = 0, length: int | None = None) -> IO[bytes]:
+    """The stored file, open for reading from byte `start`; raises FileNotFoundError.
+
+    With `length` no more than these bytes are asked of a bucket; a file of a folder goes on to its end all the same.
+    """
+    return _place().open(_checked(key), start, length)
 
 
 def stored_keys(folder: str = "") -> Iterator[str]:
     """The keys of all that is stored (under `folder`), a folder at a time; raises OSError where one cannot be listed."""
-    system, top = _locate(folder)
-    root: str = system._strip_protocol(_locate("")[1])
-    system.invalidate_cache()
-    folders = [top] if system.exists(top) else []
-    while folders:  # not system.walk(), which passes over a folder in silence that it may not read
-        here = folders.pop()
-        # an object store may list the folder itself among what is in it
-        listed = [entry for entry in system.ls(here, detail=True) if entry["name"].rstrip("/") != here.rstrip("/")]
-        inner = (entry["name"] for entry in listed if entry["type"] == "directory")
-        folders += sorted((name for name in inner if not name.endswith(f"/{HALVES}")), reverse=True)
-        yield from sorted(entry["name"].removeprefix(root).strip("/") for entry in listed if entry["type"] == "file")
+    return _place().keys(_checked(folder))
+
+
+def link_to(key: str, seconds: int, media_type: str, disposition: str) -> str | None:
+    """A signed address at which a browser may fetch the file for so many seconds, under these headers; None where there is no such."""
+    return _place().link(_checked(key), seconds, media_type, disposition)
+
+
+def origin() -> str | None:
+    """Where the addresses of `link_to` lead (scheme, host, port); None where there are none."""
+    return _place().origin
+
+
+def sweep(older_than: float) -> int:
+    """Remove what processes left that were killed while they kept something, older than so many seconds; how many files."""
+    return _place().sweep(time.time() - older_than)
 
 
 def is_writable() -> bool:
@@ -101,26 +101,78 @@ def is_writable() -> bool:
     try:
         keep("health/probe", b"ok")
         return True
-    except Exception:  # whatever the store's client raises: of object stores it is not always an OSError
+    except OSError:
         return False
 
 
-def _keep_here(path: Path, content: IO[bytes]) -> int:
-    halves = Path(current_app.extensions["storage"][1], HALVES)  # beside the others, for renaming must not become copying
-    for folder in (path.parent, halves):
-        folder.mkdir(parents=True, exist_ok=True)
-    half = halves / secrets.token_hex(8)
-    try:
-        with open(half, "xb") as file:
-            shutil.copyfileobj(content, file, PIECE)
-            size = file.tell()
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
-    _sync(path.parent)
-    return size
+class Folder:
+    """Files in a folder of this machine."""
+
+    origin = None
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def keep(self, key: str, content: IO[bytes]) -> int:
+        """Write a file beside the others and move it to its place: within one file system that happens or does not.
+
+        It must outlive a power cut, for rows are written that name it.
+        """
+        half, path = self.root / HALVES / secrets.token_hex(16), self.root / key
+        for folder in (half.parent, path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(half, "xb", opener=_for_us_alone) as file:
+                shutil.copyfileobj(content, file, PIECE)
+                size = file.tell()
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(path)
+        except BaseException:
+            half.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+        return size
+
+    def remove(self, key: str) -> None:
+        """Remove a file; raises FileNotFoundError."""
+        (self.root / key).unlink()
+
+    def size(self, key: str) -> int:
+        """Bytes of a file; raises FileNotFoundError, also for a folder."""
+        path = self.root / key
+        if not path.is_file():
+            raise FileNotFoundError(key)
+        return path.stat().st_size
+
+    def open(self, key: str, start: int, _length: int | None) -> IO[bytes]:
+        """A file from `start`. Without a buffer, so that the server may hand it to the kernel as it stands (sendfile)."""
+        file = (self.root / key).open("rb", buffering=0)
+        file.seek(start)
+        return file
+
+    def keys(self, folder: str) -> Iterator[str]:
+        """All files. Not os.walk(), which passes over a folder in silence that it may not read."""
+        folders = [self.root / folder] if (self.root / folder).is_dir() else []
+        while folders:
+            with os.scandir(folders.pop()) as found:
+                listed = sorted(found, key=lambda entry: entry.name)
+            folders += [Path(entry.path) for entry in reversed(listed) if entry.is_dir() and entry.name != HALVES]
+            yield from (Path(entry.path).relative_to(self.root).as_posix() for entry in listed if entry.is_file())
+
+    def link(self, _key: str, _seconds: int, _media_type: str, _disposition: str) -> None:
+        """A folder has no addresses."""
+
+    def sweep(self, before: float) -> int:
+        """Remove halves that nobody has written to since `before` (seconds since 1970)."""
+        left = [half for half in (self.root / HALVES).glob("*") if half.stat().st_mtime < before]
+        for half in left:
+            half.unlink(missing_ok=True)
+        return len(left)
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync(folder: Path) -> None:
@@ -132,8 +184,12 @@ def _sync(folder: Path) -> None:
         os.close(opened)
 
 
-def _locate(key: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    if key.startswith("/") or ".." in key.split("/"):
+def _place() -> "Folder | Bucket":
+    place: Folder | Bucket = current_app.extensions["storage"]
+    return place
+
+
+def _checked(key: str) -> str:
+    if key.startswith(("/", HALVES)) or ".." in key.split("/"):
         raise ValueError(f"not a storage key: {key!r}")
-    system, root = current_app.extensions["storage"]
-    return system, f"{root}/{key}"
+    return key

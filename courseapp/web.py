@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from flask import Flask, Request, Response, abort, current_app, g, make_response, request, send_file, session
+from flask import Flask, Request, Response, abort, current_app, g, make_response, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import format_date, format_time, get_domain, get_locale, ngettext
 from flask_babel import gettext as _
@@ -35,7 +35,7 @@ POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
-        "media-src 'self'",
+        "media-src 'self'{media}",
         "connect-src 'self'",
         "frame-src 'self'",
         "manifest-src 'self'",
@@ -55,7 +55,6 @@ HEADERS = {
 
 UNLESS_SAID = {
     "X-Frame-Options": "DENY",
-    "Content-Security-Policy": POLICY,
     "Cache-Control": "no-store",  # a shared or stolen device must not show what was learnt
 }
 
@@ -78,9 +77,8 @@ def init_web(app: Flask, settings: Settings) -> None:
         MAX_CONTENT_LENGTH=1024 * 1024,
         MAX_FORM_MEMORY_SIZE=256 * 1024,
     )
-    headers = dict(HEADERS)
-    if secure:
-        headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+    headers = HEADERS | ({"Strict-Transport-Security": "max-age=63072000; includeSubDomains"} if secure else {})
+    unless_said = UNLESS_SAID | {"Content-Security-Policy": policy_of(app)}
 
     app.extensions["pages"] = {}
     _refuse_foreign_posts(app)
@@ -89,7 +87,7 @@ def init_web(app: Flask, settings: Settings) -> None:
     @app.after_request
     def add_headers(answer: Response) -> Response:
         answer.headers.extend(headers)  # no page sets one of these itself
-        for name, value in UNLESS_SAID.items():
+        for name, value in unless_said.items():
             if name not in answer.headers:
                 answer.headers[name] = value
         return answer
@@ -102,6 +100,13 @@ def init_web(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]  # as above
+
+
+def policy_of(app: Flask) -> str:
+    """What pages may load: from here alone; sound and film also from the bucket that holds them, where there is one."""
+    with app.app_context():
+        bucket = storage.origin()
+    return POLICY.format(media=f" {bucket}" if bucket else "")
 
 
 class RoomyRequest(Request):
@@ -241,18 +246,6 @@ def bytes_words(size: int) -> str:
     if size >= 1_000_000_000:
         return f"{size / 1_000_000_000:g} GB"
     return f"{size / 1_000_000:.1f} MB"
-
-
-def send_stored(key: str, media_type: str, name: str, inline: bool = False, **headers: str) -> Response:
-    """A stored file as an answer, streamed. What is not shown inline is offered under `name` (RFC 6266)."""
-    try:
-        file = storage.open_stored(key)
-    except FileNotFoundError:
-        abort(404)
-    answer = send_file(file, mimetype=media_type, as_attachment=not inline, download_name=name, max_age=0)
-    answer.headers["Cache-Control"] = "private, no-cache"
-    answer.headers.update(headers)
-    return answer
 
 
 def kept_page(key: tuple[object, ...], render: Callable[[], str]) -> Response:

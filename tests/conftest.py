@@ -31,7 +31,7 @@ from tests.databases import Database, PostgresDatabase, SqliteDatabase
 from tests.recording_smtp import RecordingSmtp
 from tests.services import Keeper, services_in
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.browser", "tests.buckets"]
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)  # a Monday, in winter time everywhere
 DATABASES = ("sqlite", "postgresql")

@@ -20,7 +20,7 @@ from courseapp.contacts.address import address_key, address_mac
 from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose, Suppression, SuppressionReason
 from courseapp.extensions import db
 from courseapp.journal.models import Event, Receipt
-from courseapp.learning.models import Completion, Enrolment, Outcome, SafetyOutcome
+from courseapp.learning.models import Completion, Enrolment, MediaPosition, Outcome, SafetyOutcome
 from courseapp.learning.safety_questions import VERSION
 from courseapp.mailing.models import Letter, Message, State
 from courseapp.mailing.streams import PRIORITY, stream_of
@@ -175,6 +175,11 @@ def make_enrolment(user: User | None = None, course: Course | None = None, **kw:
 def make_completion(user: User, lesson: Lesson, **kw: Any) -> Completion:
     """That somebody has done a lesson."""
     return _add(Completion(**{"user_id": user.id, "lesson_id": lesson.id, "completed_at": NOW, **kw}))
+
+
+def make_position(user: User, asset: Asset, seconds: int = 83, **kw: Any) -> MediaPosition:
+    """That somebody stopped a film or sound at a second."""
+    return _add(MediaPosition(**{"user_id": user.id, "asset_id": asset.id, "seconds": seconds, "at": NOW, **kw}))
 
 
 def make_outcome(user: User, outcome: Outcome | str = Outcome.AHEAD, **kw: Any) -> SafetyOutcome:

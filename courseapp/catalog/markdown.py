@@ -30,11 +30,13 @@ ALLOWED_TAGS = {
     *("h2", "h3", "h4", "h5", "p", "br", "hr", "blockquote", "pre", "code", "div", "section", "aside", "span"),
     *("a", "strong", "em", "s", "del", "sub", "sup", "ul", "ol", "li", "dl", "dt", "dd", "input", "label"),
     *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "audio", "video", "track"),
+    *("details", "summary"),
 }
 ALLOWED_ATTRIBUTES = {
     "a": {"href", "id", "class"},
     "aside": {"class"},
     "audio": {"src", "controls", "preload"},
+    "details": {"class"},
     "div": {"class", "tabindex", "role", "aria-label"},
     "h2": {"id"},
     "img": {"src", "alt", "width", "height", "loading"},
@@ -62,6 +64,7 @@ class AssetPlace:
     width: int | None = None
     height: int | None = None
     captions_url: str | None = None
+    transcript: tuple[str, ...] = ()  # the paragraphs of what is said in it (`captions.py` makes them of the captions)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def box_titles() -> dict[str, str]:
         "key": _("To remember"),
         "paper": _("To fill in"),
         "table": _("Table"),
+        "transcript": _("What is said, to read"),
     }
 
 
@@ -293,7 +297,7 @@ def normal_path(folder: str, target: str) -> str | None:
 def _to_html(tokens: list[Token], around: Surroundings) -> str:
     writer = _reader()
     rules: dict[str, Callable[..., str]] = {
-        "figure": lambda tokens, index, options, env: _figure_html(tokens[index]),
+        "figure": lambda tokens, index, options, env: _figure_html(tokens[index], around),
         "image": lambda tokens, index, options, env: _media_html(tokens[index]),
         "table_open": lambda tokens, index, options, env: _table_opening(tokens, index, around),
         "table_close": lambda *_: "</table></div>\n",
@@ -342,11 +346,21 @@ def box_title(token: Token, name: str, standard: Mapping[str, str]) -> str:
     return token.info.strip().removeprefix(name).strip() or standard.get(name, "")
 
 
-def _figure_html(token: Token) -> str:
+def _figure_html(token: Token, around: Surroundings) -> str:
     image = (token.children or [])[0]
     caption = str(image.attrGet("title") or "")
     words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f"<figure>{_media_html(image)}{words}</figure>\n"
+    return f"<figure>{_media_html(image)}{_transcript_html(image, around)}{words}</figure>\n"
+
+
+def _transcript_html(image: Token, around: Surroundings) -> str:
+    """What is said, for who cannot hear it or would rather read; closed until it is asked for."""
+    place: AssetPlace | None = image.meta.get("place")
+    if place is None or not place.transcript:
+        return ""
+    title = around.box_titles.get("transcript", "What is said, to read")
+    paragraphs = "".join(f"<p>{escape(words)}</p>" for words in place.transcript)
+    return f'<details class="transcript"><summary>{escape(title)}</summary>{paragraphs}</details>'
 
 
 def _media_html(image: Token) -> str:

@@ -7,8 +7,9 @@ from courseapp.catalog.copies import file_name, finished_copy
 from courseapp.catalog.landing import Landing, kept_landing
 from courseapp.catalog.models import CopyKind
 from courseapp.catalog.outline import published_course
+from courseapp.delivery import send_stored
 from courseapp.extensions import limiter
-from courseapp.web import kept_page, send_stored, static_url
+from courseapp.web import kept_page, static_url
 
 pages = Blueprint("catalog", __name__)
 BLUEPRINTS = (pages,)

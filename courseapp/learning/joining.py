@@ -11,6 +11,7 @@ from courseapp.catalog.models import Lesson, Need
 from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
+from courseapp.learning.playing import join_positions
 from courseapp.learning.progress import finish, outline_for
 
 
@@ -42,6 +43,7 @@ def join_guest(guest: User, account: User, now: datetime) -> None:
         else:
             own.completed_at = min(own.completed_at, completion.completed_at)
     _join_outcome(guest, account)
+    join_positions(guest.id, account.id)
     _finish_what_is_whole_now(account, now)
     end_sessions(guest)
     events.cut([f"user:{guest.id}"])

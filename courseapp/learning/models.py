@@ -1,4 +1,4 @@
-"""Enrolments, completions, safety outcomes."""
+"""Enrolments, completions, safety outcomes, positions in films."""
 
 import enum
 
@@ -59,3 +59,16 @@ class SafetyOutcome(Model):
     outcome: Mapped[Outcome] = mapped_column(enum_of(Outcome))
     wording: Mapped[str] = mapped_column(sa.String(20))
     decided_at: Mapped[Moment]
+
+
+class MediaPosition(Model):
+    """Where a person stopped in a film or sound, in whole seconds. For that person alone, whatever lesson it stands in."""
+
+    __tablename__ = "media_positions"
+
+    user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False)
+    asset_id: Mapped[int] = mapped_column(
+        BigId, sa.ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True, autoincrement=False, index=True
+    )
+    seconds: Mapped[int]
+    at: Mapped[Moment]

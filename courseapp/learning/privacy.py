@@ -4,13 +4,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.catalog.models import Course, Lesson
+from courseapp.catalog.models import Asset, Course, Lesson
 from courseapp.extensions import db
-from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
+from courseapp.learning.models import Completion, Enrolment, MediaPosition, SafetyOutcome
 
 
 def export(user_id: int) -> dict[str, Any]:
-    """Courses and where one left off, completions, and the last outcome of the safety check."""
+    """Courses and where one left off, completions, where films were stopped, and the last outcome of the safety check."""
     enrolments = db.session.execute(
         sa.select(Course.title, Enrolment.started_at, Enrolment.finished_at, Lesson.title.label("left_off_in"), Enrolment.last_opened_at)
         .join(Course, Course.id == Enrolment.course_id)
@@ -22,6 +22,13 @@ def export(user_id: int) -> dict[str, Any]:
         .join(Lesson, Lesson.id == Completion.lesson_id)
         .where(Completion.user_id == user_id)
         .order_by(Completion.completed_at)
+    )
+    positions = db.session.execute(
+        sa.select(Course.title, Asset.path, MediaPosition.seconds, MediaPosition.at)
+        .join(Asset, Asset.id == MediaPosition.asset_id)
+        .join(Course, Course.id == Asset.course_id)
+        .where(MediaPosition.user_id == user_id)
+        .order_by(MediaPosition.at)
     )
     kept = db.session.get(SafetyOutcome, user_id)
     return {
@@ -36,11 +43,14 @@ def export(user_id: int) -> dict[str, Any]:
             for row in enrolments
         ],
         "lessons_done": [{"title": title, "at": at.isoformat()} for title, at in completions],
+        "media_positions": [
+            {"course": title, "file": path, "seconds": seconds, "at": at.isoformat()} for title, path, seconds, at in positions
+        ],
         "safety_check": {"outcome": kept.outcome.value, "wording": kept.wording, "at": kept.decided_at.isoformat()} if kept else None,
     }
 
 
 def erase(user_id: int) -> None:
-    """Forget enrolments, completions and the outcome."""
-    for model in (SafetyOutcome, Completion, Enrolment):
+    """Forget enrolments, completions, positions and the outcome."""
+    for model in (SafetyOutcome, MediaPosition, Completion, Enrolment):
         db.session.execute(sa.delete(model).where(model.user_id == user_id))

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask_babel import format_decimal
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import aliased
 
@@ -22,6 +23,7 @@ RULE_WORDS = {
     Rule.MARK: _l("This lesson is done when you say so."),
     Rule.OPEN: _l("This lesson is done once you have opened it."),
 }
+SPEEDS = (0.75, 1, 1.25, 1.5, 2)  # at which films and sound may play
 _outcome = (SafetyOutcome.outcome, SafetyOutcome.wording, SafetyOutcome.decided_at)
 
 
@@ -114,6 +116,12 @@ class Reading:
         """Whether the safety check stands before it."""
         return self.row.locked
 
+    @property
+    def speeds(self) -> list[tuple[float, str]]:
+        """At which films and sound of the lesson may play, with words; none where it has neither."""
+        has_media = "<audio" in self.html or "<video" in self.html
+        return [(speed, f"{format_decimal(speed)} ×") for speed in SPEEDS] if has_media else []
+
     def as_page(self) -> dict[str, Any]:
         """What the lesson page shows."""
         row = self.row
@@ -124,6 +132,7 @@ class Reading:
             "minutes": row.minutes,
             "shows": row.shows,
             "html": self.html,
+            "speeds": self.speeds,
             "stop_html": self.stop_html,
             "needs_check": row.needs_check.value,
             "done": row.done,

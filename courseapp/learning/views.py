@@ -18,6 +18,7 @@ from courseapp.catalog.copies import file_name, finished_copy
 from courseapp.catalog.landing import Landing, kept_landing
 from courseapp.catalog.models import Course, Rule
 from courseapp.contacts.address import address_hint, network_of
+from courseapp.delivery import send_media, send_stored
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.learning import joining, media, safety
@@ -25,11 +26,12 @@ from courseapp.learning.enrolment import enrol, enrolment_of, enrolments_of
 from courseapp.learning.forms import ClaimForm, StartForm
 from courseapp.learning.gate import copy_kind
 from courseapp.learning.models import Enrolment, Outcome
+from courseapp.learning.playing import note_position, position_of
 from courseapp.learning.progress import LearnerOutline, complete_lesson, next_lesson, note_opening, outline_for, undo_completion
 from courseapp.learning.reading import LessonState, lesson_of_learner, reading_of, state_of
 from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, WHAT_NOW
 from courseapp.site import Site, present_site
-from courseapp.web import kept_page, send_stored
+from courseapp.web import kept_page
 
 pages = Blueprint("learning", __name__)
 BLUEPRINTS = (pages,)
@@ -354,9 +356,29 @@ def asset(public_id: str, suffix: str) -> Response:
     if found is None or not found.path.endswith(f".{suffix}"):
         abort(404)
     policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG may style itself, and do nothing else
-    answer = send_stored(found.storage_key, found.media_type, f"file.{suffix}", inline=True, **{"Content-Security-Policy": policy})
-    answer.set_etag(found.digest[:32])
-    return answer.make_conditional(request)
+    headers = {"Content-Security-Policy": policy}
+    return send_media(found.storage_key, found.size, found.media_type, f"file.{suffix}", found.digest[:32], **headers)
+
+
+@pages.get("/assets/<public_id>/position")
+def position(public_id: str) -> Response:
+    """Where the learner stopped in a film or sound, for the page's script."""
+    found = media.asset_for(learner(), public_id, clock.now()) or abort(404)
+    return jsonify(seconds=position_of(learner().id, found.id))
+
+
+@pages.post("/assets/<public_id>/position")
+@limiter.limit("40 per minute", key_func=lambda: f"learner:{learner().id}")
+def keep_position(public_id: str) -> Response:
+    """Remember where the learner is (`seconds`; 0: no longer); may be sent twice."""
+    now = clock.now()
+    found = media.asset_for(learner(), public_id, now) or abort(404)
+    seconds = request.form.get("seconds", "")
+    if not (seconds.isascii() and seconds.isdecimal()) or len(seconds) > 6:
+        abort(400)
+    note_position(learner().id, found.id, int(seconds), now)
+    db.session.commit()
+    return Response(status=204)
 
 
 @pages.get("/learn/<slug>/copy.pdf")

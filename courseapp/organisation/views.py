@@ -15,6 +15,7 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.browser import begin_session, per_address, per_network
 from courseapp.accounts.models import Role, User
 from courseapp.contacts.address import address_hint
+from courseapp.delivery import send_stored
 from courseapp.errors import Refusal, error_page
 from courseapp.extensions import db, limiter
 from courseapp.journal import events
@@ -22,7 +23,7 @@ from courseapp.organisation import forms, invitations, legal, logo, owner_link, 
 from courseapp.organisation.contrast import style_sheet
 from courseapp.organisation.history import CHANGED, SUBJECT, recent_changes
 from courseapp.site import Outdated, change_site, digest_of, forget_site, present_site
-from courseapp.web import kept_page, send_stored
+from courseapp.web import kept_page
 
 log = structlog.get_logger()
 doors = Blueprint("entrance", __name__)

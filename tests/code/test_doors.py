@@ -14,9 +14,8 @@ DOORS = {
     "aiosmtplib": "courseapp/mailing/smtp.py",
     "aiosmtpd": "courseapp/mailing/smtp.py",
     "redis": "courseapp/extensions.py",
-    "fsspec": "courseapp/storage.py",
-    "s3fs": "courseapp/storage.py",
-    "boto3": "courseapp/storage.py",
+    "boto3": "courseapp/bucket.py",
+    "botocore": "courseapp/bucket.py",
     "urllib.request": "courseapp/operations/embedded.py",  # asks the web server it started whether it is up
     "requests": "",
     "httpx": "",

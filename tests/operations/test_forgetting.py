@@ -13,7 +13,7 @@ from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.journal.models import Event
-from courseapp.learning.models import Completion, Enrolment, SafetyOutcome
+from courseapp.learning.models import Completion, Enrolment, MediaPosition, SafetyOutcome
 from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State
 from courseapp.operations.people import erase, export
@@ -21,7 +21,18 @@ from courseapp.operations.tidying import tidy
 from tests.accounts.mailbox import last_mail_to
 from tests.client import Client
 from tests.conftest import NOW
-from tests.factories import lessons_of, make_completion, make_contact, make_course, make_enrolment, make_guest, make_outcome, make_user
+from tests.factories import (
+    lessons_of,
+    make_asset,
+    make_completion,
+    make_contact,
+    make_course,
+    make_enrolment,
+    make_guest,
+    make_outcome,
+    make_position,
+    make_user,
+)
 from tests.rows import tables_that_hold
 
 CANARIES = ("canary.ada", "Canarina")
@@ -38,6 +49,7 @@ def live_a_little(client: Client) -> tuple[User, Contact]:
     user = db.session.scalars(sa.select(User)).one()
     make_completion(user, lessons_of(course)[0])
     make_outcome(user)
+    make_position(user, make_asset(course, path="breath.mp3"))
     message = db.session.scalars(sa.select(Message).limit(1)).first()
     message.state, message.reason = State.FAILED, "550 <canary.ada@example.org> unknown"
     db.session.commit()
@@ -55,7 +67,7 @@ def test_erasing_leaves_no_word_of_a_person_in_any_table_or_file(client: Client,
     db.session.commit()
     for word in CANARIES:
         assert tables_that_hold(word) == []
-    for model in (User, Enrolment, Completion, SafetyOutcome):
+    for model in (User, Enrolment, Completion, MediaPosition, SafetyOutcome):
         assert db.session.query(model).count() == 0
     kept = [path for path in app.config["SETTINGS"].data_dir.rglob("*") if path.is_file()]
     assert [path for path in kept if b"canary" in path.read_bytes().lower()] == []
