@@ -23,45 +23,55 @@ from mdit_py_plugins.tasklists import tasklists_plugin
 BOXES = ("stop-if", "note", "practice", "key", "paper")
 VARIANTS = ("standard", "adapted")
 SOUND = {".mp3", ".m4a", ".ogg", ".wav"}
-FILM = {".mp4", ".webm"}
+FILM = {".mp4", ".webm", ".m4v", ".mov", ".3gp", ".mkv"}  # as they were sent; what is served is MP4 or WebM
+PAPERS = {".pdf"}
+OUR_FORMS = re.compile(r"/assets/[\w.-]+ \d+w(?:, /assets/[\w.-]+ \d+w)*")
+PAPER_NAME = "worksheet.pdf"  # what a download is called on a shared device: nothing of the course
+SIZES = "(min-width: 36rem) 32rem, 92vw"  # how wide the style sheet shows a picture: 32rem at most, on a telephone all but the margins
 PAGES = {"help-now": "/help-now", "safety-check": "/safety-check"}
 
 ALLOWED_TAGS = {
     *("h2", "h3", "h4", "h5", "p", "br", "hr", "blockquote", "pre", "code", "div", "section", "aside", "span"),
     *("a", "strong", "em", "s", "del", "sub", "sup", "ul", "ol", "li", "dl", "dt", "dd", "input", "label"),
-    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "audio", "video", "track"),
+    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "picture", "source", "img", "audio", "video", "track"),
 }
 ALLOWED_ATTRIBUTES = {
-    "a": {"href", "id", "class"},
+    "a": {"href", "id", "class", "download", "type"},
     "aside": {"class"},
     "audio": {"src", "controls", "preload"},
     "div": {"class", "tabindex", "role", "aria-label"},
     "h2": {"id"},
-    "img": {"src", "alt", "width", "height", "loading"},
+    "img": {"src", "alt", "width", "height", "loading", "decoding"},
     "input": {"type", "class", "disabled", "checked"},
     "label": {"class"},
     "li": {"id", "class"},
     "ol": {"class", "start"},
     "p": {"class"},
     "section": {"class"},
+    "source": {"srcset", "sizes", "type"},
     "sup": {"class"},
     "td": {"class"},
     "th": {"class", "scope"},
     "track": {"src", "kind", "srclang", "default"},
     "ul": {"class"},
-    "video": {"src", "controls", "preload", "width", "height"},
+    "video": {"src", "controls", "preload", "poster", "width", "height"},
     "hr": {"class"},
 }
 
 
 @dataclass(frozen=True)
 class AssetPlace:
-    """Where a file beside the lessons is served, and its size in pixels where it has one."""
+    """Where a file beside the lessons is served, and its size in pixels where it has one.
+
+    `smaller` are WebP forms of a picture, address and width in pixels; `poster_url` is the still of a film.
+    """
 
     url: str
     width: int | None = None
     height: int | None = None
     captions_url: str | None = None
+    smaller: tuple[tuple[str, int], ...] = ()
+    poster_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,7 @@ def _resolve(tokens: list[Token], around: Surroundings, problems: list[Problem],
             if child.type == "image":
                 _resolve_image(child, around, problems, assets, line)
             elif child.type == "link_open":
-                _resolve_link(child, around, problems, line)
+                _resolve_link(child, around, problems, assets, line)
     for number, text in _plain_lines(tokens):
         if found := re.match(r"^:::\s*([\w-]*)", text):
             name = found.group(1)
@@ -241,7 +251,12 @@ def _resolve_image(child: Token, around: Surroundings, problems: list[Problem], 
             )
         )
         return
-    if not child.content.strip() and PurePosixPath(target).suffix.lower() not in SOUND | FILM:
+    suffix = PurePosixPath(target).suffix.lower()
+    if not child.content.strip() and suffix in PAPERS:
+        problems.append(
+            Problem("words_missing", line, f"The file “{target}” has no words to choose it by.", "Write them: ![The worksheet](…).")
+        )
+    elif not child.content.strip() and suffix not in SOUND | FILM:
         problems.append(
             Problem(
                 "alt_missing",
@@ -256,10 +271,15 @@ def _resolve_image(child: Token, around: Surroundings, problems: list[Problem], 
     child.meta["path"] = path
 
 
-def _resolve_link(child: Token, around: Surroundings, problems: list[Problem], line: int) -> None:
+def _resolve_link(child: Token, around: Surroundings, problems: list[Problem], assets: set[str], line: int) -> None:
     target = str(child.attrGet("href") or "")
     kind, _colon, rest = target.partition(":")
-    if kind == "lesson":
+    path = normal_path(around.folder, unquote(target))
+    if path in around.assets and PurePosixPath(path or "").suffix.lower() in PAPERS:
+        assets.add(str(path))
+        child.attrSet("href", around.assets[str(path)].url)
+        child.attrSet("download", PAPER_NAME)
+    elif kind == "lesson":
         if rest in around.lessons:
             child.attrSet("href", around.lessons[rest])
         else:
@@ -357,9 +377,16 @@ def _media_html(image: Token) -> str:
         return f'<audio controls preload="none" src="{source}"></audio>'
     if suffix in FILM:
         track = f'<track kind="captions" src="{escape(place.captions_url)}" default>' if place.captions_url else ""
-        return f'<video controls preload="none" src="{source}">{track}</video>'
+        poster = f' poster="{escape(place.poster_url)}"' if place.poster_url else ""
+        return f'<video controls preload="none"{poster} src="{source}">{track}</video>'
+    if suffix in PAPERS:
+        return f'<a href="{source}" download="{PAPER_NAME}" type="application/pdf">{escape(image.content)} (PDF)</a>'
     size = f' width="{place.width}" height="{place.height}"' if place.width and place.height else ""
-    return f'<img src="{source}" alt="{escape(image.content)}" loading="lazy"{size}>'
+    plain = f'<img src="{source}" alt="{escape(image.content)}" loading="lazy" decoding="async"{size}>'
+    if not place.smaller:
+        return plain
+    forms = ", ".join(f"{escape(url)} {width}w" for url, width in place.smaller)
+    return f'<picture><source type="image/webp" srcset="{forms}" sizes="{SIZES}">{plain}</picture>'
 
 
 def sanitised(html: str) -> str:
@@ -371,4 +398,10 @@ def sanitised(html: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer",
         strip_comments=True,
+        attribute_filter=_only_ours,
     )
+
+
+def _only_ours(_element: str, name: str, value: str) -> str | None:
+    """Addresses in srcset are not among those whose scheme the sanitiser looks at: they must be of our own files."""
+    return value if name != "srcset" or OUR_FORMS.fullmatch(value) else None
