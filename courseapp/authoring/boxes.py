@@ -15,7 +15,7 @@ TELLING = {b"udta", b"meta", b"uuid"}
 DATED = {b"mvhd", b"tkhd", b"mdhd"}
 TABLES = {*DATED, b"hdlr", b"stsd"}
 HARMLESS = {"vide", "soun"}  # handlers of tracks; others hold a position for every second (mebx), time codes, chapters
-MOST_BOXES = 200_000
+MOST_BOXES = 100_000
 LARGEST_TABLE = 64_000_000  # bytes of a box that is read as a whole
 
 
@@ -55,17 +55,19 @@ class Facts:
 
 def facts_of(location: Path) -> Facts:
     """What is in the file. Raises BrokenBoxesError where it is something else."""
-    facts, seen = Facts(), list[bytes]()
+    facts, seen, count = Facts(), set[bytes](), [0]
     with location.open("rb") as file:
         end = file.seek(0, 2)
-        for box in _boxes(file, 0, end, [0]):
-            seen.append(box.kind)
+        for box in _boxes(file, 0, end, count):
+            if box.kind == b"moov" and b"moov" in seen:
+                raise BrokenBoxesError("two films in one")
+            seen.add(box.kind)
             if box.kind == b"ftyp":
                 file.seek(box.start)
                 facts.brand = file.read(4).decode("latin-1").strip()
             elif box.kind == b"moov":
                 facts.starts_at_once = b"mdat" not in seen
-            _look_into(file, box, facts, [0], 0)  # what tells may also stand beside the film, at the top
+            _look_into(file, box, facts, count, 0)  # what tells may also stand beside the film, at the top
     if b"moov" not in seen or not facts.codecs:
         raise BrokenBoxesError("no film in it")
     return facts
