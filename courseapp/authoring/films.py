@@ -6,6 +6,7 @@ files), is slowed down, bounded in time, output and memory, and ends with the pr
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -32,6 +33,7 @@ SHORT_SIDE_KEPT = 1080
 LONGEST_WORK = 1800  # seconds of one conversion; the task has 3000 for everything
 LONGEST_SILENCE = 90  # seconds without a word on progress
 MOST_OUTPUT = 1_000_000_000  # bytes
+SPARE = 20_000_000  # bytes; with less on the disk it is the disk's fault, not the film's
 MOST_MEMORY = 4_000_000_000  # address space; decoding 4K takes about a gigabyte of it
 HOW_TO = (
     "Convert it to MP4 with H.264 and AAC, such as with HandBrake (preset “Fast 720p30”). "
@@ -233,6 +235,8 @@ def _run(command: Sequence[str], duration: float, tell: Tell) -> None:
     try:
         _follow(process, duration, tell)
         if process.wait(30) != 0:
+            if shutil.disk_usage(Path(command[-1].removeprefix("file:")).parent).free < SPARE:
+                raise OSError(errno.ENOSPC, "No space left on device")
             raise Unfit("film_broken", "The film could not be read to its end.", HOW_TO)
     except subprocess.TimeoutExpired as error:
         raise _too_slow() from error
