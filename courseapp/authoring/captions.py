@@ -91,7 +91,9 @@ def _warn_of_order(cues: list[tuple[int, Cue]], path: str, report: Report) -> No
     latest = 0
     for line, cue in cues:
         if cue.start < latest:
-            report.warn("captions_order", path, line, "These words begin before those above them.", "Put the captions in the order of time.")
+            report.warn(
+                "captions_order", path, line, "These words begin before those above them.", "Put the captions in the order of time."
+            )
             return
         latest = cue.start
 
@@ -112,4 +114,3 @@ def _written(cues: list[Cue]) -> str:
 def _clock(moment: int) -> str:
     seconds, thousandths = divmod(moment, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
-

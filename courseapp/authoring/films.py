@@ -170,7 +170,7 @@ def _probed(location: Path, suffix: str) -> Film:
     command = ["ffprobe", "-v", "error", "-protocol_whitelist", "file", "-f", DEMUXERS.get(suffix, "mov")]
     command += ["-show_entries", wanted, "-of", "json", f"file:{location}"]
     try:
-        answer = subprocess.run(command, capture_output=True, timeout=60, check=True, stdin=subprocess.DEVNULL, preexec_fn=_bounded)  # noqa: S603, PLW1509  # fixed words and a name of our own making; the child bounds itself
+        answer = subprocess.run(command, capture_output=True, timeout=60, check=True, stdin=subprocess.DEVNULL, preexec_fn=_bounded)  # noqa: S603  # fixed words and a name of our own making; the child bounds itself
         found = json.loads(answer.stdout)
         videos = [stream for stream in found["streams"] if stream.get("codec_type") == "video"]
         sounds = [stream for stream in found["streams"] if stream.get("codec_type") == "audio"]

@@ -5,7 +5,7 @@ Lessons, modules and assets are known again by key and path, so that progress an
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -148,6 +148,7 @@ class _Writer:
         }
         self.pieces = {joint_path(path, piece.part): (path, piece) for path in self._media() for piece in draft.files[path].pieces}
         self.asset_ids = {path: self.assets[path].public_id if path in self.assets else random_public_id() for path in self.pieces}
+        self.places, self.links = self._places(), {key: f"/lessons/{public_id}" for key, public_id in self.lesson_ids.items()}
         self.rendered = {
             lesson.key: self._render(lesson.body, str(PurePosixPath(lesson.file).parent), lesson.file, lesson.body_line)
             for lesson in draft.lessons
@@ -167,7 +168,11 @@ class _Writer:
         for path in self._media():
             whole, *others = self.draft.files[path].pieces
             urls = {piece: self._asset_url(joint_path(path, piece.part)) for piece in others}
-            smaller = tuple((url, piece.width) for piece, url in urls.items() if piece.media_type == "image/webp" and not _is_poster(piece) and piece.width)
+            smaller = tuple(
+                (url, piece.width)
+                for piece, url in urls.items()
+                if piece.media_type == "image/webp" and not _is_poster(piece) and piece.width
+            )
             poster = next((url for piece, url in urls.items() if _is_poster(piece)), None)
             captions = next((self._asset_url(found) for found in captions_of(path) if found in self.asset_ids), None)
             places[path] = AssetPlace(self._asset_url(path), whole.width, whole.height, captions, smaller, poster)
@@ -177,9 +182,9 @@ class _Writer:
         return f"/assets/{self.asset_ids[path]}{PurePosixPath(path).suffix.lower()}"
 
     def _render(self, body: str, folder: str, file: str, body_line: int) -> Rendered:
-        links = {key: f"/lessons/{public_id}" for key, public_id in self.lesson_ids.items()}
+        around = Surroundings("" if folder == "." else folder, self.places, self.links, self.draft.language)
         with force_locale(self.draft.language.replace("-", "_")):
-            rendered = render(body, Surroundings("" if folder == "." else folder, self._places(), links, self.draft.language, box_titles()))
+            rendered = render(body, replace(around, box_titles=box_titles()))
         for problem in rendered.problems:
             self.report.error(problem.code, file, body_line + problem.line - 1, problem.message, problem.mend)
         return rendered
@@ -205,7 +210,9 @@ class _Writer:
         result.removed = [key for key, row in self.lessons.items() if key not in keys and row.retired_at is None]
         rows = {(path, row.digest) for path, row in self.assets.items()}
         pieces = {(path, piece.digest) for path, (_file, piece) in self.pieces.items()}
-        owners = {path: row.part_of or path for path, row in self.assets.items()} | {path: file for path, (file, _piece) in self.pieces.items()}
+        owners = {path: row.part_of or path for path, row in self.assets.items()} | {
+            path: file for path, (file, _piece) in self.pieces.items()
+        }
         result.assets = sorted({owners[path] for path, _digest in rows ^ pieces} | self._sent_anew())
         return result
 
@@ -268,7 +275,13 @@ class _Writer:
         for path, (file, piece) in self.pieces.items():
             row = self.assets.get(path) or Asset(course_id=course.id, path=path, public_id=self.asset_ids[path])
             row.source_digest, row.part_of = self.draft.files[file].digest, file if path != file else None
-            row.digest, row.media_type, row.size, row.width, row.height = piece.digest, piece.media_type, piece.size, piece.width, piece.height
+            row.digest, row.media_type, row.size, row.width, row.height = (
+                piece.digest,
+                piece.media_type,
+                piece.size,
+                piece.width,
+                piece.height,
+            )
             keep_piece(piece)
             db.session.add(row)
             rows[path] = row

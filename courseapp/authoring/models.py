@@ -1,4 +1,4 @@
-"""Imports: what was brought in, by whom, and what it changed. Uploads: what is on its way to becoming one. Prepared files: what was made of them."""
+"""Imports: what was brought in, by whom, and what it changed. Uploads: what is on its way there. Prepared files: what was made of them."""
 
 import enum
 from datetime import datetime, timedelta

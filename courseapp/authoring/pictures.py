@@ -5,6 +5,7 @@ behind the picture is gone: a fresh image holds points alone. Each becomes one f
 copy know, at most 1600 points wide, and WebP in the widths that telephones ask for.
 """
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
@@ -76,10 +77,8 @@ def _points_of(picture: "Picture") -> "Picture":
     plain.thumbnail(most, reducing_gap=3.0)
     plain = _in_srgb(plain, profile)
     plain.info = {name: value for name, value in picture.info.items() if name == "exif"}
-    try:
+    with contextlib.suppress(Exception):  # what a camera noted is broken: the picture is shown as it lies
         plain = ImageOps.exif_transpose(plain)
-    except Exception:  # noqa: S110  # what a camera noted is broken: the picture is shown as it lies
-        pass
     bare = Image.new(plain.mode, plain.size)
     bare.paste(plain)
     return bare

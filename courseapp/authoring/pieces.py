@@ -1,4 +1,4 @@
-"""Pieces: the files that one uploaded file is served as. The first is the file itself, whatever it became; others are smaller forms of it."""
+"""Pieces: the files that one uploaded file is served as. The first is the file itself, whatever it became; others are smaller forms."""
 
 import hashlib
 from dataclasses import dataclass

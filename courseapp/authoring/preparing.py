@@ -29,7 +29,7 @@ UNTAKEN = timedelta(days=14)  # as long as the upload itself may wait
 SOUND_RECIPE = "sound-1"
 
 Tell = Callable[[str, int, int], None]
-"""Told a stage, and how many of how many are done. It may commit, for what is made stays good whatever becomes of the import; it may raise."""
+"""Told a stage, and how many of how many are done. It may commit, for what is made stays good whatever comes of it; it may raise."""
 
 
 def prepare(files: dict[str, SourceFile], folder: Path, report: Report, now: datetime, tell: Tell) -> dict[str, SourceFile]:
@@ -161,7 +161,9 @@ def sweep(now: datetime) -> int:
     db.session.flush()
     for digest in {row.digest for row in rows}:
         is_needed = sa.or_(
-            sa.exists().where(Asset.digest == digest), sa.exists().where(Asset.source_digest == digest), sa.exists().where(PreparedFile.digest == digest)
+            sa.exists().where(Asset.digest == digest),
+            sa.exists().where(Asset.source_digest == digest),
+            sa.exists().where(PreparedFile.digest == digest),
         )
         if not db.session.scalar(sa.select(is_needed)):
             storage.remove(key_of(digest))

@@ -52,7 +52,7 @@ BEGINNINGS = {  # of the first 4096 bytes
     ".gif": rb"GIF8[79]a",
     ".webp": rb"RIFF....WEBPVP8",
     ".wav": rb"RIFF....WAVE",
-    ".mp3": rb"ID3[\x02-\x04]|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]",  # a tag, or the head of a frame: layer III, a rate, no reserved bits
+    ".mp3": rb"ID3[\x02-\x04]|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]",  # a tag, or a frame of layer III
     ".m4a": BOXES,
     ".ogg": rb"OggS\0",
     ".mp4": BOXES,

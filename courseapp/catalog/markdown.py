@@ -7,6 +7,7 @@ CommonMark with tables, footnotes, task lists and our own containers (`::: stop-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
 from pathlib import PurePosixPath
 from typing import Any
@@ -33,7 +34,23 @@ PAGES = {"help-now": "/help-now", "safety-check": "/safety-check"}
 ALLOWED_TAGS = {
     *("h2", "h3", "h4", "h5", "p", "br", "hr", "blockquote", "pre", "code", "div", "section", "aside", "span"),
     *("a", "strong", "em", "s", "del", "sub", "sup", "ul", "ol", "li", "dl", "dt", "dd", "input", "label"),
-    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "picture", "source", "img", "audio", "video", "track"),
+    *(
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "figure",
+        "figcaption",
+        "picture",
+        "source",
+        "img",
+        "audio",
+        "video",
+        "track",
+    ),
 }
 ALLOWED_ATTRIBUTES = {
     "a": {"href", "id", "class", "download", "type"},
@@ -120,7 +137,7 @@ def render(source: str, around: Surroundings) -> Rendered:
 
 def parse(source: str) -> list[Token]:
     """The body's block tokens; an image alone in its paragraph has become a `figure` token."""
-    return _figures(_reader().parse(source, {}))
+    return _figures(_parser().parse(source, {}))
 
 
 def box_titles() -> dict[str, str]:
@@ -164,6 +181,12 @@ def stop_box_of(tokens: list[Token]) -> list[Token]:
 def count_boxes(tokens: list[Token], name: str) -> int:
     """How many containers of a name there are."""
     return sum(token.type == f"container_{name}_open" for token in tokens)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    """The one that only parses; those that write are given rules of their own."""
+    return _reader()
 
 
 def _reader() -> MarkdownIt:
@@ -311,6 +334,8 @@ def normal_path(folder: str, target: str) -> str | None:
 
 
 def _to_html(tokens: list[Token], around: Surroundings) -> str:
+    if not tokens:
+        return ""
     writer = _reader()
     rules: dict[str, Callable[..., str]] = {
         "figure": lambda tokens, index, options, env: _figure_html(tokens[index]),

@@ -19,7 +19,10 @@ And out.
 01:00:02.000 --> 01:00:03.000
 Later.
 """
-SUBRIP = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<font color=\"red\">Breathe <i>in</i> & out</font>\r\n\r\n2\r\n00:00:03,000 --> 00:00:04,000\r\n1 < 2 --> yes\r\n"
+SUBRIP = (
+    '1\r\n00:00:01,000 --> 00:00:02,500\r\n<font color="red">Breathe <i>in</i> & out</font>\r\n\r\n'
+    "2\r\n00:00:03,000 --> 00:00:04,000\r\n1 < 2 --> yes\r\n"
+)
 
 
 def prepared(text: str | bytes, suffix: str = ".vtt") -> tuple[str | None, list[tuple[str, int]]]:
@@ -41,9 +44,7 @@ def test_captions_keep_their_words_times_and_places_and_lose_their_notes() -> No
 def test_subrip_becomes_webvtt() -> None:
     text, problems = prepared(SUBRIP, ".srt")
     assert problems == []
-    assert text == (
-        "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nBreathe in &amp; out\n\n00:00:03.000 --> 00:00:04.000\n1 &lt; 2 --&gt; yes\n"
-    )
+    assert text == ("WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nBreathe in &amp; out\n\n00:00:03.000 --> 00:00:04.000\n1 &lt; 2 --&gt; yes\n")
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,6 @@ def test_a_drawing_without_a_usable_size_is_taken_with_a_warning(box: str) -> No
     assert svg_codes(f'{OPEN} viewBox="{box}"/>') == ["svg_size"]
 
 
-
 def test_the_drawings_of_the_introduction_are_all_drawings() -> None:
     drawings = sorted(CONTENT.rglob("*.svg"))
     assert len(drawings) >= 10
@@ -160,7 +159,9 @@ def test_a_link_hidden_by_numbers_of_letters_is_refused() -> None:
 
 def test_what_a_drawing_program_notes_for_itself_is_left_out_and_said() -> None:
     report = Report()
-    inkscape = 'xmlns:inkscape="http://www.inkscape.org/namespaces/inkscape" xmlns:sodipodi="http://sodipodi.sourceforge.net/DTD/sodipodi-0.dtd"'
+    inkscape = (
+        'xmlns:inkscape="http://www.inkscape.org/namespaces/inkscape" xmlns:sodipodi="http://sodipodi.sourceforge.net/DTD/sodipodi-0.dtd"'
+    )
     drawing = (
         f'{OPEN} {inkscape} viewBox="0 0 9 9" sodipodi:docname="/home/maria/pelvis.svg"><!-- by Maria --><metadata>Maria</metadata>'
         '<sodipodi:namedview id="n"/><g inkscape:label="Layer" data-name="x"><text>a<flowRoot>b</flowRoot>c</text></g></svg>'
@@ -226,12 +227,21 @@ def test_whatever_is_drawn_what_comes_out_holds_only_what_a_drawing_may_hold(con
         assert element.tag.removeprefix("{http://www.w3.org/2000/svg}") in ELEMENTS
         assert set(element.attrib) <= ATTRIBUTES
         assert element.get("href", "#").startswith("#")
-        assert not re.search(r"\\|url\((?!\s*[\"']?\s*#)|image-set|javascript:", " ".join(element.attrib.values()).lower().replace(element.get("aria-label", ""), ""))
+        assert not re.search(
+            r"\\|url\((?!\s*[\"']?\s*#)|image-set|javascript:",
+            " ".join(element.attrib.values()).lower().replace(element.get("aria-label", ""), ""),
+        )
     assert clean_svg(found[0], "a.svg", Report()) == found
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode), st.text(max_size=99).map(lambda text: f"{OPEN}>{text}</svg>".encode())))
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.text(max_size=200).map(str.encode),
+        st.text(max_size=99).map(lambda text: f"{OPEN}>{text}</svg>".encode()),
+    )
+)
 def test_whatever_comes_for_a_drawing_is_answered(content: bytes) -> None:
     report = Report()
     assert (clean_svg(content, "a.svg", report) is None) == report.has_errors

@@ -175,7 +175,11 @@ def test_a_list_of_other_files_is_followed_nowhere(tmp_path: Path, name: str) ->
     """HLS and concat lists make ffmpeg open files and addresses: the kind is said to it, and it may open nothing else."""
     heard = _listener()
     secret = filmed(tmp_path / "secret.ts", "-c:v", "mpeg2video", seconds=0.4, sound=False)
-    for words in (LIST.format(f"file://{secret}"), LIST.format(f"http://127.0.0.1:{heard.port}/x.ts"), f"ffconcat version 1.0\nfile {secret}\n"):
+    for words in (
+        LIST.format(f"file://{secret}"),
+        LIST.format(f"http://127.0.0.1:{heard.port}/x.ts"),
+        f"ffconcat version 1.0\nfile {secret}\n",
+    ):
         (tmp_path / name).write_text(words)
         shutil.rmtree(tmp_path / "a.pieces", ignore_errors=True)
         with pytest.raises(Unfit) as refused:
@@ -192,7 +196,9 @@ def test_a_film_whose_pictures_lie_elsewhere_asks_for_nothing(tmp_path: Path) ->
     address = f"http://127.0.0.1:{heard.port}/x".encode() + b"\0"
     place = content.index(b"dref")
     assert content[place + 12 : place + 20] == struct.pack(">I4s", 12, b"url ")
-    (tmp_path / "a.mov").write_bytes(content[: place + 20] + bytes(4) + address[: len(content) - place - 24] + content[place + 24 + len(address) :])
+    (tmp_path / "a.mov").write_bytes(
+        content[: place + 20] + bytes(4) + address[: len(content) - place - 24] + content[place + 24 + len(address) :]
+    )
     with pytest.raises(Unfit):
         prepared(tmp_path / "a.mov")
     assert heard.count() == 0
@@ -233,7 +239,7 @@ def _listener() -> _Listener:
 def test_a_film_cut_off_is_refused(tmp_path: Path, name: str) -> None:
     how = H264 if name == "a.mp4" else ("-c:v", "libvpx", "-c:a", "libopus")
     source = filmed(tmp_path / name, *how)
-    source.write_bytes(source.read_bytes()[:200 if name == "a.webm" else -2000])
+    source.write_bytes(source.read_bytes()[: 200 if name == "a.webm" else -2000])
     with pytest.raises(Unfit) as refused:
         prepared(source)
     assert refused.value.code == "film_broken"
@@ -270,7 +276,13 @@ def by_hand(*tracks: bytes, beside: bytes = b"") -> bytes:
     place = b"+48.2000+011.5750/"
     notes = box(b"udta", box(b"\xa9xyz", place)) + box(b"meta", box(b"keys", b"com.apple.quicktime.location.ISO6709"), box(b"ilst", place))
     film = box(b"mvhd", struct.pack(">III", 0, 3_900_000_000, 3_900_000_001), bytes(88))
-    return box(b"ftyp", b"isom", bytes(4)) + beside + box(b"moov", film, *tracks, notes) + box(b"uuid", bytes(16), b"Maria") + box(b"mdat", b"pictures")
+    return (
+        box(b"ftyp", b"isom", bytes(4))
+        + beside
+        + box(b"moov", film, *tracks, notes)
+        + box(b"uuid", bytes(16), b"Maria")
+        + box(b"mdat", b"pictures")
+    )
 
 
 HIGH = box(b"avcC", bytes([1, 100, 0, 31]))
@@ -336,7 +348,9 @@ def test_boxes_made_to_trouble_their_reader_are_refused_quickly(tmp_path: Path, 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=5)), min_size=1, max_size=4))
-def test_whatever_is_broken_in_a_film_its_size_stays_and_the_reader_answers(tmp_path_factory: pytest.TempPathFactory, breaks: list[tuple[int, bytes]]) -> None:
+def test_whatever_is_broken_in_a_film_its_size_stays_and_the_reader_answers(
+    tmp_path_factory: pytest.TempPathFactory, breaks: list[tuple[int, bytes]]
+) -> None:
     content = bytearray(by_hand(PICTURES, SOUND))
     for place, rubbish in breaks:
         place %= len(content)

@@ -107,7 +107,9 @@ def test_smaller_forms_open_where_their_picture_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("app")
-def test_the_same_files_again_change_nothing_and_make_nothing(tmp_path: Path, no_decoding: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_files_again_change_nothing_and_make_nothing(
+    tmp_path: Path, no_decoding: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = no_decoding
     monkeypatch.undo()
     bring_in(with_pictures(tmp_path))
@@ -200,7 +202,9 @@ def test_what_was_made_before_a_death_is_not_made_again(instructor: Client, tmp_
     assert made == ["room.jpg", "hand.jpg", "hand.jpg"]
 
 
-def test_progress_is_said_and_no_lock_is_held_while_a_picture_is_made(instructor: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_said_and_no_lock_is_held_while_a_picture_is_made(
+    instructor: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[str | None, int, int, bool]] = []
     prepare_picture = pictures.prepare_picture
 
