@@ -24,8 +24,9 @@ from courseapp.authoring.report import Report, Severity
 from courseapp.authoring.undoing import standing_of
 from courseapp.authoring.validation import refuse_unreviewed_touch, validate
 from courseapp.catalog.copies import want_copies
-from courseapp.catalog.markdown import AssetPlace, Rendered, Surroundings, box_titles, render
+from courseapp.catalog.markdown import Rendered, box_titles, render
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Revision
+from courseapp.catalog.references import AssetPlace, Surroundings
 from courseapp.columns import random_public_id
 from courseapp.extensions import db
 from courseapp.journal import events

@@ -130,7 +130,7 @@ def _in_srgb(picture: "Picture", profile: bytes | None) -> "Picture":
 
 
 def _written(picture: "Picture", suffix: str, folder: Path) -> list[Made]:
-    has_alpha = picture.mode == "RGBA" and picture.getextrema()[3][0] < 255
+    has_alpha = picture.mode == "RGBA" and picture.getchannel("A").getextrema()[0] != 255
     if picture.mode == "RGBA" and not has_alpha:
         picture = picture.convert("RGB")
     if suffix in {".jpg", ".jpeg"} or (suffix == ".webp" and not has_alpha):

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
-from courseapp.catalog.markdown import BOXES, FILM, PAGES, PAPERS, SOUND, box_title, normal_path
+from courseapp.catalog.markdown import box_title
+from courseapp.catalog.references import BOXES, FILM, PAGES, PAPERS, SOUND, normal_path
 
 Node = dict[str, Any]
 

@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("taken_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_prepared_files")),
-        sa.UniqueConstraint("source_digest", "recipe", "part", name=op.f("uq_prepared_files_source_digest")),
+        sa.UniqueConstraint("source_digest", "recipe", "part", name=op.f("uq_prepared_files_source_digest_recipe_part")),
     )
     with op.batch_alter_table("prepared_files", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_prepared_files_digest"), ["digest"], unique=False)

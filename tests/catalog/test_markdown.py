@@ -2,7 +2,8 @@
 
 import pytest
 
-from courseapp.catalog.markdown import AssetPlace, Rendered, Surroundings, normal_path, render
+from courseapp.catalog.markdown import Rendered, render
+from courseapp.catalog.references import AssetPlace, Surroundings, normal_path
 
 PLACES = {
     "m/pic.svg": AssetPlace("/assets/pic.svg", 640, 320),

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from courseapp.catalog.markdown import ALLOWED_ATTRIBUTES, ALLOWED_TAGS, AssetPlace, Surroundings, render, sanitised
+from courseapp.catalog.markdown import ALLOWED_ATTRIBUTES, ALLOWED_TAGS, render, sanitised
+from courseapp.catalog.references import AssetPlace, Surroundings
 
 PLACES = {
     "pic.svg": AssetPlace("/assets/pic.svg", 10, 10),
