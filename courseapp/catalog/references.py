@@ -1,4 +1,4 @@
-"""What a lesson's Markdown refers to: files beside it, other lessons, pages; each resolved to its address, or named as a problem with its line."""
+"""What a lesson's Markdown refers to (files, lessons, pages): resolved to addresses, or named as a problem with its line."""
 
 import re
 from collections.abc import Iterator, Mapping
