@@ -75,7 +75,7 @@ def clean_svg(content: bytes, path: str, report: Report) -> tuple[bytes, int | N
     if left_out:
         report.note("svg_trimmed", path, 0, f"Left out, for it draws nothing: {', '.join(sorted(left_out)[:8])}.", "")
     width, height = _size_of(root, path, report)
-    clean.set("xmlns", SVG_NAMESPACE.strip("{}"))
+    clean.attrib = {"xmlns": SVG_NAMESPACE.strip("{}"), **clean.attrib}
     return ElementTree.tostring(clean, encoding="utf-8"), width, height
 
 
