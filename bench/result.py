@@ -51,6 +51,11 @@ class Plan:
         """Rows of sequence_runs on the large side of the idle tick."""
         return 100_000 if self.quick else 1_000_000
 
+    @property
+    def media_mb(self) -> int:
+        """Recordings of the course that is imported."""
+        return 60 if self.quick else 300
+
 
 @dataclass(frozen=True)
 class Row:

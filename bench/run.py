@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import Ground
+from bench.imports import imports
 from bench.mails import Mails
 from bench.media import media_first_byte
 from bench.pages import Pages
@@ -39,6 +40,8 @@ NAMES = (
     "outbox_vs_prebuilt",
     "idle_tick_ms",
     "idle_tick_growth",
+    "import_ratio",
+    "import_rss_mb",
 )
 OF_PAGES = NAMES[:8]
 
@@ -97,6 +100,8 @@ def works(ground: Ground, plan: Plan, wanted: set[str]) -> list[Callable[[], lis
         found.append(lambda: Mails(ground, plan).rows())
     if wanted & {"idle_tick_ms", "idle_tick_growth"}:
         found.append(lambda: idle_tick(ground, plan))
+    if wanted & {"import_ratio", "import_rss_mb"}:
+        found.append(lambda: imports(ground, plan))
     return found
 
 

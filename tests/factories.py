@@ -156,6 +156,7 @@ def make_asset(course: Course, content: bytes = b"<svg xmlns='http://www.w3.org/
     values = {
         "course_id": course.id,
         "path": f"figure-{next(_numbers)}.svg",
+        "source_digest": digest,
         "digest": digest,
         "media_type": "image/svg+xml",
         "size": len(content),

@@ -24,7 +24,7 @@ COMMANDS = (course,)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def import_command(path: Path, dry_run: bool, publish: bool, without_review: bool, as_json: bool) -> None:
     """Bring the course folder PATH in, through the pipeline that uploads use. Ends with 1 where errors keep it out."""
-    result = import_course(path, clock.now(), publish=publish, dry_run=dry_run, without_review=without_review)
+    result = import_course(path, clock.now(), publish=publish, dry_run=dry_run, without_review=without_review, tell=keep_what_is_made)
     if result.committed:
         db.session.commit()
     else:
@@ -35,6 +35,11 @@ def import_command(path: Path, dry_run: bool, publish: bool, without_review: boo
         print_words(result, dry_run)
     if result.report.has_errors:
         sys.exit(1)
+
+
+def keep_what_is_made(_stage: str, _done: int, _total: int) -> None:
+    """Commit pictures and films as they are made: they are slow, and stay good whatever becomes of the import."""
+    db.session.commit()
 
 
 def as_facts(result: Result, dry_run: bool) -> dict[str, object]:

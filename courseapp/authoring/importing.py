@@ -1,33 +1,37 @@
-"""The import pipeline: receive → read → validate → report → difference → commit, all of it in one transaction.
+"""The import pipeline: receive → prepare → read → validate → report → difference → commit; what is written, in one transaction.
 
 Lessons, modules and assets are known again by key and path, so that progress and addresses survive.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import sqlalchemy as sa
 from flask import current_app
 from flask_babel import force_locale
 
-from courseapp import storage
 from courseapp.authoring.models import Import
+from courseapp.authoring.pieces import Piece, joint_path
+from courseapp.authoring.preparing import Tell, keep_piece, note_taken, prepare, workplace
 from courseapp.authoring.reading import CourseDraft, LessonDraft, read_course
-from courseapp.authoring.receiving import MEDIA, receive_folder
+from courseapp.authoring.receiving import MEDIA, SourceFile, receive_folder
 from courseapp.authoring.report import Report, Severity
 from courseapp.authoring.undoing import standing_of
 from courseapp.authoring.validation import refuse_unreviewed_touch, validate
 from courseapp.catalog.copies import want_copies
-from courseapp.catalog.markdown import AssetPlace, Rendered, Surroundings, box_titles, render
+from courseapp.catalog.markdown import Rendered, box_titles, render
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Revision
+from courseapp.catalog.references import AssetPlace, Surroundings
 from courseapp.columns import random_public_id
 from courseapp.extensions import db
 from courseapp.journal import events
 
+CAPTIONS = (".vtt", ".srt")  # the first is taken where both are there
 RENDERING = "1"  # raise it when the renderer changes what it makes of the same text, and every import makes new revisions
 
 
@@ -72,15 +76,32 @@ def import_course(
     by_user_id: int | None = None,
     source: str | None = None,
     report: Report | None = None,
+    tell: Tell = lambda _stage, _done, _total: None,
 ) -> Result:
     """Bring a course folder in. The caller commits where `committed` is True, and rolls back otherwise.
 
     Args:
         source: what to call the folder in the record of imports; its name, where nothing is said.
         report: what was found on the way here, to be gone on with.
+        tell: told how far the slow part is, before anything of the course is read or written; see `preparing.Tell`.
     """
     report = report or Report()
-    draft = read_course(receive_folder(folder, report), report)
+    with TemporaryDirectory(prefix="upload-", dir=workplace(), ignore_cleanup_errors=True) as place:
+        files = prepare(receive_folder(folder, report), Path(place), report, now, tell)
+        return _imported(files, report, now, publish, dry_run, without_review, by_user_id, source or folder.name)
+
+
+def _imported(
+    files: dict[str, SourceFile],
+    report: Report,
+    now: datetime,
+    publish: bool,
+    dry_run: bool,
+    without_review: bool,
+    by_user_id: int | None,
+    source: str,
+) -> Result:
+    draft = read_course(files, report)
     if draft is None:
         return Result(report, Difference())
     validate(draft, report)
@@ -103,7 +124,7 @@ def import_course(
         Import(
             course_id=course.id,
             by_user_id=by_user_id,
-            source=source or folder.name,
+            source=source,
             changes=difference.as_dict(),
             warnings=report.count(Severity.WARNING),
             before=before,
@@ -126,7 +147,9 @@ class _Writer:
         self.lesson_ids = {
             lesson.key: self.lessons[lesson.key].public_id if lesson.key in self.lessons else random_public_id() for lesson in draft.lessons
         }
-        self.asset_ids = {path: self.assets[path].public_id if path in self.assets else random_public_id() for path in self._media()}
+        self.pieces = {joint_path(path, piece.part): (path, piece) for path in self._media() for piece in draft.files[path].pieces}
+        self.asset_ids = {path: self.assets[path].public_id if path in self.assets else random_public_id() for path in self.pieces}
+        self.places, self.links = self._places(), {key: f"/lessons/{public_id}" for key, public_id in self.lesson_ids.items()}
         self.rendered = {
             lesson.key: self._render(lesson.body, str(PurePosixPath(lesson.file).parent), lesson.file, lesson.body_line)
             for lesson in draft.lessons
@@ -143,20 +166,26 @@ class _Writer:
 
     def _places(self) -> dict[str, AssetPlace]:
         places = {}
-        for path, public_id in self.asset_ids.items():
-            file = self.draft.files[path]
-            captions = str(PurePosixPath(path).with_suffix(".vtt"))
-            captions_url = self._asset_url(captions) if captions in self.asset_ids and captions != path else None
-            places[path] = AssetPlace(self._asset_url(path, public_id), file.width, file.height, captions_url)
+        for path in self._media():
+            whole, *others = self.draft.files[path].pieces
+            urls = {piece: self._asset_url(joint_path(path, piece.part)) for piece in others}
+            smaller = tuple(
+                (url, piece.width)
+                for piece, url in urls.items()
+                if piece.media_type == "image/webp" and not _is_poster(piece) and piece.width
+            )
+            poster = next((url for piece, url in urls.items() if _is_poster(piece)), None)
+            captions = next((self._asset_url(found) for found in captions_of(path) if found in self.asset_ids), None)
+            places[path] = AssetPlace(self._asset_url(path), whole.width, whole.height, captions, smaller, poster)
         return places
 
-    def _asset_url(self, path: str, public_id: str | None = None) -> str:
-        return f"/assets/{public_id or self.asset_ids[path]}{PurePosixPath(path).suffix.lower()}"
+    def _asset_url(self, path: str) -> str:
+        return f"/assets/{self.asset_ids[path]}{PurePosixPath(path).suffix.lower()}"
 
     def _render(self, body: str, folder: str, file: str, body_line: int) -> Rendered:
-        links = {key: f"/lessons/{public_id}" for key, public_id in self.lesson_ids.items()}
+        around = Surroundings("" if folder == "." else folder, self.places, self.links, self.draft.language)
         with force_locale(self.draft.language.replace("-", "_")):
-            rendered = render(body, Surroundings("" if folder == "." else folder, self._places(), links, self.draft.language, box_titles()))
+            rendered = render(body, replace(around, box_titles=box_titles()))
         for problem in rendered.problems:
             self.report.error(problem.code, file, body_line + problem.line - 1, problem.message, problem.mend)
         return rendered
@@ -164,7 +193,7 @@ class _Writer:
     def _report_unused(self) -> None:
         used = self.article.assets.union(*(rendered.assets for rendered in self.rendered.values()))
         for path in self._media():
-            if path not in used and PurePosixPath(path).suffix.lower() != ".vtt":
+            if path not in used and PurePosixPath(path).suffix.lower() not in CAPTIONS:
                 self.report.warn("file_unused", path, 0, "No lesson shows this file.", "Refer to it from a lesson, or remove it.")
 
     def difference(self) -> Difference:
@@ -180,11 +209,17 @@ class _Writer:
                 result.unchanged.append(lesson.key)
         keys = {lesson.key for lesson in self.draft.lessons}
         result.removed = [key for key, row in self.lessons.items() if key not in keys and row.retired_at is None]
-        result.assets = [
-            path for path in self._media() if path not in self.assets or self.assets[path].digest != self.draft.files[path].digest
-        ]
-        result.assets += [path for path in self.assets if path not in self.draft.files]
+        rows = {(path, row.digest) for path, row in self.assets.items()}
+        pieces = {(path, piece.digest) for path, (_file, piece) in self.pieces.items()}
+        owners = {path: row.part_of or path for path, row in self.assets.items()} | {
+            path: file for path, (file, _piece) in self.pieces.items()
+        }
+        result.assets = sorted({owners[path] for path, _digest in rows ^ pieces} | self._sent_anew())
         return result
+
+    def _sent_anew(self) -> set[str]:
+        """Files whose content is another, though it became the same."""
+        return {path for path in self._media() if path in self.assets and self.assets[path].source_digest != self.draft.files[path].digest}
 
     def _is_changed(self, lesson: LessonDraft, row: Lesson) -> bool:
         revision = self.revisions.get(row.id)
@@ -238,15 +273,20 @@ class _Writer:
 
     def _write_assets(self, course: Course) -> dict[str, Asset]:
         rows = {}
-        for path, public_id in self.asset_ids.items():
-            file = self.draft.files[path]
-            row = self.assets.get(path) or Asset(course_id=course.id, path=path, public_id=public_id)
-            row.digest, row.media_type, row.size, row.width, row.height = file.digest, file.media_type, file.size, file.width, file.height
-            if not storage.has(row.storage_key):
-                with file.location.open("rb") as content:
-                    storage.keep_stream(row.storage_key, content)
+        for path, (file, piece) in self.pieces.items():
+            row = self.assets.get(path) or Asset(course_id=course.id, path=path, public_id=self.asset_ids[path])
+            row.source_digest, row.part_of = self.draft.files[file].digest, file if path != file else None
+            row.digest, row.media_type, row.size, row.width, row.height = (
+                piece.digest,
+                piece.media_type,
+                piece.size,
+                piece.width,
+                piece.height,
+            )
+            keep_piece(piece)
             db.session.add(row)
             rows[path] = row
+        note_taken({row.source_digest for row in rows.values()}, self.now)
         for path, row in self.assets.items():
             if path not in rows:
                 db.session.delete(row)
@@ -306,13 +346,23 @@ class _Writer:
         order = list(Need)
         sample = self.draft.front.get("sample")
         for path, row in assets.items():
-            shown_by = [lesson for lesson in self.draft.lessons if self._shows(lesson.key, path)]
+            file = self.pieces[path][0]
+            shown_by = [lesson for lesson in self.draft.lessons if _shows(self.rendered[lesson.key].assets, file)]
             row.need = min((lesson.needs_check for lesson in shown_by), key=order.index, default=Need.TOUCH)
-            row.is_public = path in self.article.assets or any(lesson.key == sample for lesson in shown_by)
+            row.is_public = _shows(self.article.assets, file) or any(lesson.key == sample for lesson in shown_by)
 
-    def _shows(self, key: str, path: str) -> bool:
-        used = self.rendered[key].assets
-        return path in used or (path.endswith(".vtt") and any(str(PurePosixPath(name).with_suffix(".vtt")) == path for name in used))
+
+def _is_poster(piece: Piece) -> bool:
+    return piece.part.startswith("poster")
+
+
+def captions_of(path: str) -> list[str]:
+    """Where the captions of a film or recording may lie: beside it, under its name."""
+    return [found for suffix in CAPTIONS if (found := str(PurePosixPath(path).with_suffix(suffix))) != path]
+
+
+def _shows(used: frozenset[str], path: str) -> bool:
+    return path in used or (path.endswith(CAPTIONS) and any(path in captions_of(name) for name in used))
 
 
 def _hash(value: object) -> str:

@@ -107,7 +107,7 @@ def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> Pat
 
 def _look_or_commit(upload: Upload, course: Path, report: Report, clock: Clock) -> None:
     """Look through what was laid out; where it was accepted, bring it in."""
-    is_accepted = upload.state is UploadState.ACCEPTED
+    is_accepted, upload_id = upload.state is UploadState.ACCEPTED, upload.id
     _tell(upload.id, clock, "importing" if is_accepted else "checking")
     result = import_course(
         course,
@@ -118,6 +118,7 @@ def _look_or_commit(upload: Upload, course: Path, report: Report, clock: Clock) 
         by_user_id=upload.by_user_id,
         source=", ".join(upload.files)[:200],
         report=report,
+        tell=lambda stage, done, total: _tell(upload_id, clock, stage, done, total),
     )
     if not is_accepted:
         db.session.rollback()

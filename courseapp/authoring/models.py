@@ -1,4 +1,4 @@
-"""Imports: what was brought in, by whom, and what it changed. Uploads: what is on its way to becoming one."""
+"""Imports: what was brought in, by whom, and what it changed. Uploads: what is on its way there. Prepared files: what was made of them."""
 
 import enum
 from datetime import datetime, timedelta
@@ -28,6 +28,28 @@ class Import(Model):
     # how the course stood before, for undoing; None for imports from before this was kept
     before: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON, deferred=True)
     undone_at: Mapped[Moment | None]
+
+
+class PreparedFile(Model):
+    """A file made of an uploaded one, known again by the content it was made of and the recipe; one row for each piece of it.
+
+    `taken_at` is when it became part of a course, from when on it stays; `used_at` when it was last made or looked up.
+    """
+
+    __tablename__ = "prepared_files"
+    __table_args__ = (sa.UniqueConstraint("source_digest", "recipe", "part"),)
+
+    id: Mapped[PrimaryKey]
+    source_digest: Mapped[str] = mapped_column(sa.String(64))
+    recipe: Mapped[str] = mapped_column(sa.String(40))
+    part: Mapped[str] = mapped_column(sa.String(40))
+    digest: Mapped[str] = mapped_column(sa.String(64), index=True)
+    media_type: Mapped[str] = mapped_column(sa.String(80))
+    size: Mapped[int] = mapped_column(BigId)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    used_at: Mapped[Moment]
+    taken_at: Mapped[Moment | None]
 
 
 class UploadState(enum.StrEnum):

@@ -1,14 +1,16 @@
-"""Receiving: which files are there, and whether each is what its name says. Nothing is read further before that."""
+"""Receiving: which files are there, and whether each begins as its name says. Nothing is read further before that.
 
-import hashlib
+How a file begins is looked up in a table of our own, one exact form for each name: libraries that guess know a hundred kinds, and
+take an AVI for a WAV because both are RIFF. What is served of a picture, drawing or film is made anew later (`preparing`).
+"""
+
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
-import puremagic
-
+from courseapp.authoring.pieces import Piece, digest_of
 from courseapp.authoring.report import Report
 
 TEXT = {".md": "text/markdown"}
@@ -24,8 +26,13 @@ MEDIA = {
     ".ogg": "audio/ogg",
     ".wav": "audio/wav",
     ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".3gp": "video/3gpp",
+    ".mkv": "video/x-matroska",
     ".webm": "video/webm",
     ".vtt": "text/vtt",
+    ".srt": "text/vtt",
     ".pdf": "application/pdf",
 }
 MOST_FILES = 5_000
@@ -33,10 +40,45 @@ LONGEST_PATH = 200  # characters; what the database holds of a lesson's folder
 LARGEST_TEXT = 1_000_000  # bytes
 LARGEST_SVG = 2_000_000
 LARGEST_MEDIA = 500_000_000
-SVG_NAMESPACE = "{http://www.w3.org/2000/svg}"
-XHTML_NAMESPACE = "{http://www.w3.org/1999/xhtml"
-ELSEWHERE = re.compile(r"@import|url\s*\(\s*[\"']?\s*(?!#)[^\s\"')]", re.IGNORECASE)  # a reference inside the drawing, url(#shade), is fine
-SVG_REFUSED = {"script", "foreignObject", "iframe", "image", "use", "animate", "set", "handler"}
+LARGEST_CAPTIONS = 2_000_000
+LARGEST_PICTURE = 60_000_000
+LARGEST = {**dict.fromkeys(TEXT, LARGEST_TEXT), ".svg": LARGEST_SVG, ".vtt": LARGEST_CAPTIONS, ".srt": LARGEST_CAPTIONS}
+LARGEST |= dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".gif"), LARGEST_PICTURE)
+BOXES = rb"....(?:ftyp|moov|mdat|wide|free|skip|pnot)"
+BEGINNINGS = {  # of the first 4096 bytes
+    ".png": rb"\x89PNG\r\n\x1a\n....IHDR",
+    ".jpg": rb"\xff\xd8\xff",
+    ".jpeg": rb"\xff\xd8\xff",
+    ".gif": rb"GIF8[79]a",
+    ".webp": rb"RIFF....WEBPVP8",
+    ".wav": rb"RIFF....WAVE",
+    ".mp3": rb"ID3[\x02-\x04]|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]",  # a tag, or a frame of layer III
+    ".m4a": BOXES,
+    ".ogg": rb"OggS\0",
+    ".mp4": BOXES,
+    ".m4v": BOXES,
+    ".mov": BOXES,
+    ".3gp": BOXES,
+    ".webm": rb"\x1aE\xdf\xa3.{4,60}webm",
+    ".mkv": rb"\x1aE\xdf\xa3.{4,60}matroska",
+    ".pdf": rb"%PDF-\d",
+    ".vtt": rb"(?:\xef\xbb\xbf)?WEBVTT",
+    ".srt": rb"(?:\xef\xbb\xbf)?\s*\d",
+    ".svg": rb"(?:\xef\xbb\xbf)?\s*<",
+}
+ADVICE = {
+    ".heic": "Save it as JPEG. On an iPhone: Settings → Camera → Formats → Most Compatible.",
+    ".heif": "Save it as JPEG. On an iPhone: Settings → Camera → Formats → Most Compatible.",
+    ".avif": "Save it as JPEG, PNG or WebP.",
+    ".tif": "Save it as PNG or JPEG.",
+    ".tiff": "Save it as PNG or JPEG.",
+    ".bmp": "Save it as PNG or JPEG.",
+    ".avi": "Convert it to MP4 with H.264 and AAC, such as with HandBrake.",
+    ".wmv": "Convert it to MP4 with H.264 and AAC, such as with HandBrake.",
+    ".aac": "Save it as M4A or MP3.",
+    ".wma": "Save it as M4A or MP3.",
+    ".flac": "Save it as M4A or MP3.",
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +90,12 @@ class SourceFile:
     size: int
     digest: str
     media_type: str
-    width: int | None = None
-    height: int | None = None
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its name, in small letters."""
+        return self.location.suffix.lower()
 
     def text(self) -> str:
         """The content of a text file."""
@@ -97,106 +143,36 @@ def _receive_file(location: Path, path: str, report: Report) -> SourceFile | Non
             path,
             0,
             f"Files ending in “{suffix or 'nothing'}” are not taken in.",
-            "Remove it, or save it as one of the kinds we know.",
+            ADVICE.get(suffix, "Remove it, or save it as one of the kinds we know."),
         )
         return None
     size = location.stat().st_size
-    largest = LARGEST_TEXT if suffix in TEXT else LARGEST_SVG if suffix == ".svg" else LARGEST_MEDIA
+    largest = LARGEST.get(suffix, LARGEST_MEDIA)
     if size > largest:
         report.error("file_too_large", path, 0, f"The file has {size:,} bytes; {largest:,} is the most.", "Make it smaller or split it.")
         return None
-    width = height = None
-    if suffix == ".svg":
-        found = check_svg(location.read_bytes(), path, report)
-        if found is None:
-            return None
-        width, height = found
-    elif suffix in MEDIA and not _is_what_it_says(location, suffix):
-        report.error(
-            "wrong_content", path, 0, f"The content is not that of a “{suffix}” file.", "Save it again in its own format, and name it so."
-        )
+    if suffix in MEDIA and not _begins_as_it_says(location, suffix):
+        mend = "Save it again in its own format, and name it so."
+        report.error("wrong_content", path, 0, f"The content is not that of a “{suffix}” file.", mend)
         return None
-    return SourceFile(path, location, size, _digest(location), media_type, width, height)
-
-
-def check_svg(content: bytes, path: str, report: Report) -> tuple[int | None, int | None] | None:
-    """An SVG's size in pixels; None, with the reason reported, where it holds anything but a drawing."""
-    declared = re.match(rb"(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']*)", content)
-    if not _is_utf8(content) or (declared and declared[1].lower() not in {b"utf-8", b"us-ascii"}):
-        # another encoding could hide from the two searches below what a browser would find
-        report.error("svg_broken", path, 0, "The drawing is not UTF-8 text.", "Save it again as a plain SVG, in UTF-8.")
+    if suffix in MEDIA and _is_archive_too(location):
+        mend = "Open it in the program it was made with, and save it again."
+        report.error("two_in_one", path, 0, "An archive hangs behind the content: the file is two things at once.", mend)
         return None
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        report.error("svg_doctype", path, 0, "The drawing declares entities.", "Save it as a plain SVG, without a document type.")
-        return None
-    try:
-        root = ElementTree.fromstring(content)  # noqa: S314  # entities and document types were refused above
-    except ElementTree.ParseError as error:
-        report.error(
-            "svg_broken", path, error.position[0], f"The drawing cannot be read: {error}.", "Save it again from your drawing program."
-        )
-        return None
-    active = _active_in(root) or ("xml-stylesheet" if b"<?xml-stylesheet" in content else None)
-    if active is not None:
-        report.error(
-            "svg_active",
-            path,
-            0,
-            f"The drawing holds “{active}”, which can do more than draw.",
-            "Remove scripts, links, embedded pictures, animations, and styles from elsewhere.",
-        )
-        return None
-    try:
-        _left, _top, width, height = (float(number) for number in (root.get("viewBox") or "").replace(",", " ").split())
-        return round(width), round(height)
-    except (ValueError, OverflowError):  # OverflowError: inf
-        report.warn("svg_size", path, 0, "The drawing has no viewBox, so it cannot be scaled.", 'Add viewBox="0 0 width height".')
-        return None, None
+    return SourceFile(path, location, size, digest_of(location), media_type)
 
 
-def _active_in(root: ElementTree.Element) -> str | None:
-    """What in a drawing could do more than draw; None where nothing could."""
-    if root.tag != f"{SVG_NAMESPACE}svg":
-        return str(root.tag).rpartition("}")[2]
-    for element in root.iter():
-        namespace, _brace, name = str(element.tag).rpartition("}")
-        if name in SVG_REFUSED or namespace == XHTML_NAMESPACE:
-            return name
-        for key, value in element.attrib.items():
-            attribute = key.rpartition("}")[2]
-            if attribute.lower().startswith("on") or (attribute == "href" and not value.startswith("#")) or ELSEWHERE.search(value):
-                return attribute
-        if name == "style" and ELSEWHERE.search(element.text or ""):
-            return name
-    return None
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _is_what_it_says(location: Path, suffix: str) -> bool:
+def _begins_as_it_says(location: Path, suffix: str) -> bool:
     with location.open("rb") as file:
-        head = file.read(4096)
-    if suffix == ".vtt":
-        return head.removeprefix(b"\xef\xbb\xbf").startswith(b"WEBVTT")
+        return re.match(BEGINNINGS[suffix], file.read(4096), re.DOTALL) is not None
+
+
+def _is_archive_too(location: Path) -> bool:
+    """Whether the file can be unpacked as well; its last bytes may look like an archive's by chance, hence the second look."""
     try:
-        found = {match.extension.lower() for match in puremagic.magic_string(head, filename=location.name)}
-    except (puremagic.PureError, ValueError):
+        if not zipfile.is_zipfile(location):
+            return False
+        with zipfile.ZipFile(location) as archive:
+            return bool(archive.infolist())
+    except Exception:  # not an archive that anything could unpack
         return False
-    same = {
-        ".jpg": {".jpg", ".jpeg", ".jpe", ".jfif"},
-        ".jpeg": {".jpg", ".jpeg", ".jpe", ".jfif"},
-        ".m4a": {".m4a", ".mp4"},
-        ".ogg": {".ogg", ".oga"},
-    }
-    return bool(found & same.get(suffix, {suffix}))
-
-
-def _digest(location: Path) -> str:
-    with location.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,14 @@ class Severity(enum.StrEnum):
     NOTE = "note"
 
 
+class Unfit(Exception):
+    """A file that may not come in: code, words and how to mend it, for whoever knows which file it is."""
+
+    def __init__(self, code: str, message: str, mend: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.code, self.message, self.mend, self.line = code, message, mend, line
+
+
 @dataclass(frozen=True)
 class Row:
     """One finding. `line` counts from 1 in the file; 0 where the whole file is meant."""

@@ -18,7 +18,7 @@ from courseapp.journal import events
 COURSE = ("title", "language", "edition", "summary", "headline", "article_source", "article_html", "front", "content_hash", "published_at")
 MODULE = ("position", "title", "summary", "retired_at")
 LESSON = ("module_id", "position", "title", "minutes", "shows", "needs_check", "rule", "revision_number", "published_at", "retired_at")
-ASSET = ("public_id", "path", "digest", "media_type", "size", "width", "height", "need", "is_public")
+ASSET = ("public_id", "path", "part_of", "source_digest", "digest", "media_type", "size", "width", "height", "need", "is_public")
 Facts = dict[str, Any]
 
 
@@ -66,7 +66,8 @@ def _put_back(course: Course, before: Facts, now: datetime) -> None:
                 _apply(row, facts[str(row.id)])
             elif row.retired_at is None:
                 row.retired_at = now  # it came with the import; should it come again, its progress is still there
-    kept = {facts["path"]: facts for facts in before["assets"]}
+    # what was kept before there were pieces says neither what a file is part of nor what it was made of
+    kept = {facts["path"]: {"part_of": None, "source_digest": facts["digest"], **facts} for facts in before["assets"]}
     for row in _rows(Asset, course.id):
         if row.path in kept:
             _apply(row, kept.pop(row.path))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from courseapp import storage
 from courseapp.accounts.models import User
+from courseapp.authoring import preparing
 from courseapp.authoring.models import Upload, UploadState
 from courseapp.columns import random_public_id
 from courseapp.errors import Refusal
@@ -109,6 +110,7 @@ def sweep(now: datetime) -> int:
     db.session.execute(stale.values(state=UploadState.CANCELLED, finished_at=now))
     ended = sa.select(Upload).where(Upload.finished_at.is_not(None), Upload.size > 0).limit(100)
     swept = db.session.scalars(ended).all()
+    preparing.sweep(now)
     for upload in swept:
         for index in range(len(upload.files)):
             storage.remove(upload.storage_key(index))

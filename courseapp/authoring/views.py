@@ -35,7 +35,13 @@ STATE_WORDS = {
     UploadState.CANCELLED: _l("thrown away"),
     UploadState.FAILED: _l("failed"),
 }
-STAGE_WORDS = {"unpacking": _l("Unpacking"), "checking": _l("Checking every lesson"), "importing": _l("Bringing it in")}
+STAGE_WORDS = {
+    "unpacking": _l("Unpacking"),
+    "preparing": _l("Making pictures and recordings fit for the web"),
+    "filming": _l("Converting a film"),
+    "checking": _l("Checking every lesson"),
+    "importing": _l("Bringing it in"),
+}
 
 pages = Blueprint("authoring", __name__)
 BLUEPRINTS = (pages,)

@@ -65,5 +65,7 @@ def lessons_of_copy(course: Course, kind: CopyKind) -> list[Any]:
 
 def images_of(course: Course) -> dict[str, str]:
     """Path inside the course folder → storage key, of every image."""
-    assets = db.session.scalars(sa.select(Asset).where(Asset.course_id == course.id, Asset.media_type.like("image/%")))
+    assets = db.session.scalars(
+        sa.select(Asset).where(Asset.course_id == course.id, Asset.media_type.like("image/%"), Asset.part_of.is_(None))
+    )
     return {asset.path: asset.storage_key for asset in assets if PurePosixPath(asset.path).suffix}

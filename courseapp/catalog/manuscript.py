@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
-from courseapp.catalog.markdown import BOXES, FILM, PAGES, SOUND, box_title, normal_path
+from courseapp.catalog.markdown import box_title
+from courseapp.catalog.references import BOXES, FILM, PAGES, PAPERS, SOUND, normal_path
 
 Node = dict[str, Any]
 
@@ -51,7 +52,7 @@ def picture_paths(tokens: Sequence[Token], folder: str) -> Iterator[str]:
         for child in token.children or ():
             if child.type == "image":
                 path = _path_of(child, folder)
-                if path and PurePosixPath(path).suffix.lower() not in SOUND | FILM:
+                if path and PurePosixPath(path).suffix.lower() not in SOUND | FILM | PAPERS:
                     yield path
 
 
@@ -142,7 +143,10 @@ class _Writer:
     def _figure(self, image: SyntaxTreeNode) -> Node:
         path = _path_of(image, self.around.folder) or ""
         caption = str(image.attrs.get("title") or "")
-        kind = "recording" if PurePosixPath(path).suffix.lower() in SOUND | FILM else "figure"
+        suffix = PurePosixPath(path).suffix.lower()
+        kind = "recording" if suffix in SOUND | FILM else "figure"
+        if suffix in PAPERS:  # a sheet of its own: named here, to be fetched on the site
+            return {"is": "paragraph", "body": [{"is": "text", "text": image.content.strip()}]}
         return {"is": kind, "picture": self.around.pictures.get(path), "alt": image.content.strip() or caption, "caption": caption}
 
     def _line(self, nodes: Sequence[SyntaxTreeNode], in_heading: bool = False, depth: int = 0) -> list[Node]:
@@ -163,7 +167,8 @@ class _Writer:
             elif node.type == "footnote_ref" and not in_heading:
                 result += self._footnote(node.meta["id"])
             elif node.type == "image":
-                result.append(self._figure(node) | {"is": "inline_picture"})
+                figure = self._figure(node)
+                result += figure["body"] if figure["is"] == "paragraph" else [figure | {"is": "inline_picture"}]
             elif node.type != "html_inline":  # the task list's own input and label; marks nested too deep lose the mark, not the words
                 result += self._line(node.children, in_heading, depth)
         return result

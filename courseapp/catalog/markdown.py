@@ -5,12 +5,12 @@ CommonMark with tables, footnotes, task lists and our own containers (`::: stop-
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote
 
 import nh3
 from flask_babel import gettext as _
@@ -20,72 +20,40 @@ from mdit_py_plugins.container import container_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.tasklists import tasklists_plugin
 
-BOXES = ("stop-if", "note", "practice", "key", "paper")
-VARIANTS = ("standard", "adapted")
-SOUND = {".mp3", ".m4a", ".ogg", ".wav"}
-FILM = {".mp4", ".webm"}
-PAGES = {"help-now": "/help-now", "safety-check": "/safety-check"}
+from courseapp.catalog.references import BOXES, FILM, PAPER_NAME, PAPERS, SOUND, VARIANTS, AssetPlace, Problem, Surroundings, resolve
+
+OUR_FORMS = re.compile(r"/assets/[\w.-]+ \d+w(?:, /assets/[\w.-]+ \d+w)*")
+SIZES = "(min-width: 36rem) 32rem, 92vw"  # how wide the style sheet shows a picture: 32rem at most, on a telephone all but the margins
 
 ALLOWED_TAGS = {
     *("h2", "h3", "h4", "h5", "p", "br", "hr", "blockquote", "pre", "code", "div", "section", "aside", "span"),
     *("a", "strong", "em", "s", "del", "sub", "sup", "ul", "ol", "li", "dl", "dt", "dd", "input", "label"),
-    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img", "audio", "video", "track"),
-    *("details", "summary"),
+    *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "picture", "source", "img"),
+    *("audio", "video", "track", "details", "summary"),
 }
 ALLOWED_ATTRIBUTES = {
-    "a": {"href", "id", "class"},
+    "a": {"href", "id", "class", "download", "type"},
     "aside": {"class"},
     "audio": {"src", "controls", "preload"},
     "details": {"class"},
     "div": {"class", "tabindex", "role", "aria-label"},
     "h2": {"id"},
-    "img": {"src", "alt", "width", "height", "loading"},
+    "img": {"src", "alt", "width", "height", "loading", "decoding"},
     "input": {"type", "class", "disabled", "checked"},
     "label": {"class"},
     "li": {"id", "class"},
     "ol": {"class", "start"},
     "p": {"class"},
     "section": {"class"},
+    "source": {"srcset", "sizes", "type"},
     "sup": {"class"},
     "td": {"class"},
     "th": {"class", "scope"},
     "track": {"src", "kind", "srclang", "default"},
     "ul": {"class"},
-    "video": {"src", "controls", "preload", "width", "height"},
+    "video": {"src", "controls", "preload", "poster", "width", "height"},
     "hr": {"class"},
 }
-
-
-@dataclass(frozen=True)
-class AssetPlace:
-    """Where a file beside the lessons is served, and its size in pixels where it has one."""
-
-    url: str
-    width: int | None = None
-    height: int | None = None
-    captions_url: str | None = None
-    transcript: tuple[str, ...] = ()  # the paragraphs of what is said in it (`captions.py` makes them of the captions)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a lesson's references may point at: files by path relative to the course folder, lessons by key."""
-
-    folder: str
-    assets: Mapping[str, AssetPlace]
-    lessons: Mapping[str, str]
-    language: str = "en"
-    box_titles: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong at a line of the body (1-based within the body), and how to mend it."""
-
-    code: str
-    line: int
-    message: str
-    mend: str
 
 
 @dataclass(frozen=True)
@@ -104,7 +72,7 @@ def render(source: str, around: Surroundings) -> Rendered:
     tokens = parse(source)
     problems: list[Problem] = []
     assets: set[str] = set()
-    _resolve(tokens, around, problems, assets)
+    resolve(tokens, around, problems, assets)
     has_variants = any(token.type in {f"container_{name}_open" for name in VARIANTS} for token in tokens)
     html = _to_html(variant_of(tokens, "standard"), around)
     adapted = _to_html(variant_of(tokens, "adapted"), around) if has_variants else None
@@ -113,7 +81,7 @@ def render(source: str, around: Surroundings) -> Rendered:
 
 def parse(source: str) -> list[Token]:
     """The body's block tokens; an image alone in its paragraph has become a `figure` token."""
-    return _figures(_reader().parse(source, {}))
+    return _figures(_parser().parse(source, {}))
 
 
 def box_titles() -> dict[str, str]:
@@ -160,6 +128,12 @@ def count_boxes(tokens: list[Token], name: str) -> int:
     return sum(token.type == f"container_{name}_open" for token in tokens)
 
 
+@cache
+def _parser() -> MarkdownIt:
+    """The one that only parses; those that write are given rules of their own."""
+    return _reader()
+
+
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False, "typographer": True, "linkify": False})
     reader.enable(["table", "strikethrough", "replacements", "smartquotes"])
@@ -191,110 +165,9 @@ def _figures(tokens: list[Token]) -> list[Token]:
     return result
 
 
-def _resolve(tokens: list[Token], around: Surroundings, problems: list[Problem], assets: set[str]) -> None:
-    line = 1
-    for token in tokens:
-        line = token.map[0] + 1 if token.map else line
-        for child in _with_children(token):
-            if child.type == "image":
-                _resolve_image(child, around, problems, assets, line)
-            elif child.type == "link_open":
-                _resolve_link(child, around, problems, line)
-    for number, text in _plain_lines(tokens):
-        if found := re.match(r"^:::\s*([\w-]*)", text):
-            name = found.group(1)
-            words = f"“::: {name}” is not a container we know." if name else "This “:::” closes nothing."
-            problems.append(Problem("container_unknown", number, words, f"Use one of: {', '.join((*BOXES, *VARIANTS))}."))
-
-
-def _plain_lines(tokens: list[Token]) -> Iterator[tuple[int, str]]:
-    for token in tokens:
-        if token.type == "inline" and token.map:
-            for offset, text in enumerate(token.content.split("\n")):
-                yield token.map[0] + 1 + offset, text
-
-
-def _with_children(token: Token) -> Iterator[Token]:
-    for child in token.children or ():
-        yield child
-        yield from _with_children(child)
-
-
-def _resolve_image(child: Token, around: Surroundings, problems: list[Problem], assets: set[str], line: int) -> None:
-    target = unquote(str(child.attrGet("src") or ""))  # the parser percent-encodes blanks and letters beyond ASCII
-    if "://" in target or target.startswith(("//", "data:")):
-        problems.append(
-            Problem(
-                "image_elsewhere",
-                line,
-                f"The image “{target[:80]}” lies on another site.",
-                "Put the file beside the lesson and name it by its path.",
-            )
-        )
-        child.attrSet("src", "")
-        return
-    path = normal_path(around.folder, target)
-    place = around.assets.get(path) if path else None
-    if place is None or path is None:
-        problems.append(
-            Problem(
-                "file_missing",
-                line,
-                f"The file “{target}” is not there.",
-                "Add it beside the lesson, or correct its name (letter case counts).",
-            )
-        )
-        return
-    if not child.content.strip() and PurePosixPath(target).suffix.lower() not in SOUND | FILM:
-        problems.append(
-            Problem(
-                "alt_missing",
-                line,
-                f"The image “{target}” has no words for people who cannot see it.",
-                "Write them between the square brackets: ![what it shows](…).",
-            )
-        )
-    assets.add(path)
-    child.attrSet("src", place.url)
-    child.meta["place"] = place
-    child.meta["path"] = path
-
-
-def _resolve_link(child: Token, around: Surroundings, problems: list[Problem], line: int) -> None:
-    target = str(child.attrGet("href") or "")
-    kind, _colon, rest = target.partition(":")
-    if kind == "lesson":
-        if rest in around.lessons:
-            child.attrSet("href", around.lessons[rest])
-        else:
-            problems.append(
-                Problem("lesson_unknown", line, f"There is no lesson “{rest}” to link to.", "Use the id from that lesson's front matter.")
-            )
-    elif kind == "page":
-        if rest in PAGES:
-            child.attrSet("href", PAGES[rest])
-        else:
-            problems.append(Problem("page_unknown", line, f"There is no page “{rest}” to link to.", f"Use one of: {', '.join(PAGES)}."))
-    elif kind.lower() not in {"http", "https", "mailto"} and not target.startswith("#"):
-        problems.append(
-            Problem("link_unsafe", line, f"The link “{target[:80]}” would not work.", "Use https://…, mailto:…, lesson:… or page:…")
-        )
-
-
-def normal_path(folder: str, target: str) -> str | None:
-    """`target` seen from `folder`, as a path inside the course folder; None where it would leave it."""
-    parts: list[str] = []
-    for part in [*PurePosixPath(folder).parts, *PurePosixPath(target).parts]:
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in {".", "/"}:
-            parts.append(part)
-    return "/".join(parts)
-
-
 def _to_html(tokens: list[Token], around: Surroundings) -> str:
+    if not tokens:
+        return ""
     writer = _reader()
     rules: dict[str, Callable[..., str]] = {
         "figure": lambda tokens, index, options, env: _figure_html(tokens[index], around),
@@ -371,9 +244,16 @@ def _media_html(image: Token) -> str:
         return f'<audio controls preload="none" src="{source}"></audio>'
     if suffix in FILM:
         track = f'<track kind="captions" src="{escape(place.captions_url)}" default>' if place.captions_url else ""
-        return f'<video controls preload="none" src="{source}">{track}</video>'
+        poster = f' poster="{escape(place.poster_url)}"' if place.poster_url else ""
+        return f'<video controls preload="none"{poster} src="{source}">{track}</video>'
+    if suffix in PAPERS:
+        return f'<a href="{source}" download="{PAPER_NAME}" type="application/pdf">{escape(image.content)} (PDF)</a>'
     size = f' width="{place.width}" height="{place.height}"' if place.width and place.height else ""
-    return f'<img src="{source}" alt="{escape(image.content)}" loading="lazy"{size}>'
+    plain = f'<img src="{source}" alt="{escape(image.content)}" loading="lazy" decoding="async"{size}>'
+    if not place.smaller:
+        return plain
+    forms = ", ".join(f"{escape(url)} {width}w" for url, width in place.smaller)
+    return f'<picture><source type="image/webp" srcset="{forms}" sizes="{SIZES}">{plain}</picture>'
 
 
 def sanitised(html: str) -> str:
@@ -385,4 +265,10 @@ def sanitised(html: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer",
         strip_comments=True,
+        attribute_filter=_only_ours,
     )
+
+
+def _only_ours(_element: str, name: str, value: str) -> str | None:
+    """Addresses in srcset are not among those whose scheme the sanitiser looks at: they must be of our own files."""
+    return value if name != "srcset" or OUR_FORMS.fullmatch(value) else None

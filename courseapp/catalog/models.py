@@ -129,6 +129,8 @@ class Revision(Model):
 class Asset(Model):
     """A file beside the lessons, kept by its content; its address stays when its content changes.
 
+    What is served may differ from what was sent: `digest` is of the one, `source_digest` of the other. Smaller forms of a picture
+    and the still of a film are rows of their own, with the path of their file in `part_of` and the same `need`.
     `need` is the least that any lesson showing it needs: a file opens where one of its lessons does.
     """
 
@@ -139,6 +141,8 @@ class Asset(Model):
     public_id: Mapped[PublicId]
     course_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"))
     path: Mapped[str] = mapped_column(sa.String(300))
+    part_of: Mapped[str | None] = mapped_column(sa.String(300))
+    source_digest: Mapped[str] = mapped_column(sa.String(64))
     digest: Mapped[str] = mapped_column(sa.String(64))
     media_type: Mapped[str] = mapped_column(sa.String(80))
     size: Mapped[int] = mapped_column(BigId)

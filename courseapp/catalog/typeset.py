@@ -19,7 +19,7 @@ from babel.dates import format_date
 from markdown_it.token import Token
 
 from courseapp.catalog.manuscript import Surround, manuscript_of, picture_paths
-from courseapp.catalog.markdown import BOXES
+from courseapp.catalog.references import BOXES
 
 TEMPLATE = Path(__file__).with_name("print.typ")
 FONTS = typst.Fonts(include_system_fonts=False)  # a machine's own fonts would change the line breaks

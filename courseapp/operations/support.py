@@ -219,7 +219,6 @@ def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, An
     return given
 
 
-
 def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None:
     """Forget a person everywhere, once the address was typed again. Raises Refusal (400)."""
     if address_key(typed.strip()) != person.contact.address_key:

@@ -47,7 +47,8 @@ def changed_on(page: str) -> datetime | None:
 
 
 def _rendered(source: str) -> "Rendered":
-    from courseapp.catalog.markdown import Surroundings, box_titles, render  # large, and few web processes ever render
+    from courseapp.catalog.markdown import box_titles, render  # large, and few web processes ever render
+    from courseapp.catalog.references import Surroundings
 
     around = Surroundings(folder="", assets={}, lessons={}, language=page_language(), box_titles=box_titles())
     return render(source, around)

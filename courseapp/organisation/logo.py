@@ -35,15 +35,15 @@ def media_type_of(key: str) -> str:
 
 
 def _svg(content: bytes) -> tuple[bytes, int, int]:
-    from courseapp.authoring.receiving import check_svg  # what knows files is large, and a logo is sent once
+    from courseapp.authoring.drawings import clean_svg  # what knows files is large, and a logo is sent once
     from courseapp.authoring.report import Report
 
-    size = check_svg(content, "logo.svg", Report())
-    if size is None:
+    found = clean_svg(content, "logo.svg", Report())
+    if found is None:
         raise Refusal(
             _("This is neither a PNG nor a plain SVG drawing. An SVG may hold no scripts, links, embedded pictures or document type."), 400
         )
-    width, height = size[0] or 0, size[1] or 0
+    content, width, height = found[0], found[1] or 0, found[2] or 0
     if width <= 0 or height <= 0:
         raise Refusal(_("This drawing does not say how large it is. Save it with a viewBox."), 400)
     return content, width, height

@@ -2,7 +2,8 @@
 
 import pytest
 
-from courseapp.catalog.markdown import AssetPlace, Rendered, Surroundings, normal_path, render
+from courseapp.catalog.markdown import Rendered, render
+from courseapp.catalog.references import AssetPlace, Surroundings, normal_path
 
 PLACES = {
     "m/pic.svg": AssetPlace("/assets/pic.svg", 640, 320),
@@ -74,17 +75,17 @@ GOLDEN = {
     ),
     "an image alone is a figure, with its size and caption": (
         '![alt](pic.svg "Cap & t")',
-        '<figure><img src="/assets/pic.svg" alt="alt" loading="lazy" width="640" height="320">'
+        '<figure><img src="/assets/pic.svg" alt="alt" loading="lazy" decoding="async" width="640" height="320">'
         "<figcaption>Cap &amp; t</figcaption></figure>\n",
     ),
     "a figure inside a container": (
         "::: practice\n![alt](pic.svg)\n:::",
         '<aside class="box box-practice">\n'
-        '<figure><img src="/assets/pic.svg" alt="alt" loading="lazy" width="640" height="320"></figure>\n</aside>\n',
+        '<figure><img src="/assets/pic.svg" alt="alt" loading="lazy" decoding="async" width="640" height="320"></figure>\n</aside>\n',
     ),
     "an image among words is none": (
         '![a "b"](plain.png) in text',
-        '<p><img src="/assets/plain.png" alt="a &quot;b&quot;" loading="lazy"> in text</p>\n',
+        '<p><img src="/assets/plain.png" alt="a &quot;b&quot;" loading="lazy" decoding="async"> in text</p>\n',
     ),
     "sound": (
         '![](talk.mp3 "A talk")',
@@ -98,9 +99,9 @@ GOLDEN = {
     "film without": ("![](silent.webm)", '<figure><video controls="" preload="none" src="/assets/silent.webm"></video></figure>\n'),
     "files named with blanks, other letters, or a folder above": (
         "![x](<two words.svg>)\n\n![y](gefühl.svg)\n\n![z](../top.svg)",
-        '<figure><img src="/assets/blank.svg" alt="x" loading="lazy"></figure>\n'
-        '<figure><img src="/assets/letters.svg" alt="y" loading="lazy"></figure>\n'
-        '<figure><img src="/assets/top.svg" alt="z" loading="lazy"></figure>\n',
+        '<figure><img src="/assets/blank.svg" alt="x" loading="lazy" decoding="async"></figure>\n'
+        '<figure><img src="/assets/letters.svg" alt="y" loading="lazy" decoding="async"></figure>\n'
+        '<figure><img src="/assets/top.svg" alt="z" loading="lazy" decoding="async"></figure>\n',
     ),
     "links to lessons and pages of ours": (
         "[l](lesson:first) [h](page:help-now) [s](page:safety-check)",

@@ -20,7 +20,8 @@ from pypdf.generic import DictionaryObject
 
 from courseapp.catalog import typeset as typesetting
 from courseapp.catalog.manuscript import Surround, manuscript_of
-from courseapp.catalog.markdown import BOXES, parse, variant_of
+from courseapp.catalog.markdown import parse, variant_of
+from courseapp.catalog.references import BOXES
 from courseapp.catalog.typeset import WORDS, PrintedCourse, PrintedLesson, PrintedModule, PrintedScreen, typeset
 
 CONTENT = Path(__file__).parents[2] / "content" / "introduction"

@@ -30,6 +30,10 @@ ENVIRONMENT = {
 # Who else may touch files, and why. Everything else keeps files through storage.py.
 FILES = {
     "courseapp/authoring/receiving.py": "reads the course folder it imports",
+    "courseapp/authoring/preparing.py": "reads the files of that folder, writes what becomes of them to a temporary one",
+    "courseapp/authoring/films.py": "writes films and sound to that temporary folder",
+    "courseapp/authoring/boxes.py": "blanks what a film tells, in the copy that lies there",
+    "courseapp/authoring/pieces.py": "hashes what lies there",
     "courseapp/authoring/unpacking.py": "lays an uploaded archive out in a temporary folder",
     "courseapp/authoring/loops.py": "makes and sweeps that temporary folder",
     "courseapp/campaigns/publishing.py": "reads the folder of sequences it publishes",

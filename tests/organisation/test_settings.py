@@ -467,7 +467,11 @@ def test_a_logo_is_kept_and_shown_and_taken_away(client: Client, owner: User, co
     stranger = client.application.test_client()
     assert '<img class="logo"' in stranger.visit("accounts.sign_in").text
     answer = stranger.visit("site.logo_picture", v=present_site().version)
-    assert answer.data == content
+    if media_type == "image/svg+xml":  # written anew: the same drawing in other bytes
+        assert answer.data.startswith(b"<svg xmlns=")
+        assert answer.data.count(b"<path") == content.count(b"<path")
+    else:
+        assert answer.data == content
     assert answer.headers["Content-Type"].partition(";")[0] == media_type
     assert "sandbox" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"

@@ -1,0 +1,58 @@
+"""Pieces: the files that one uploaded file is served as. The first is the file itself, whatever it became; others are smaller forms."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+JOINT = "//"  # between a file's path and its piece's name: no path of a folder holds two slashes in a row
+
+
+@dataclass(frozen=True)
+class Made:
+    """A piece just made, at `location`. `part` is "" for the file itself."""
+
+    part: str
+    media_type: str
+    location: Path
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece by its content; `location` is where it still has to be fetched from, None once it is kept."""
+
+    part: str
+    digest: str
+    media_type: str
+    size: int
+    width: int | None = None
+    height: int | None = None
+    location: Path | None = None
+
+    @property
+    def storage_key(self) -> str:
+        """Where it is kept."""
+        return key_of(self.digest)
+
+
+def key_of(digest: str) -> str:
+    """Where a content is kept; the same as `Asset.storage_key`."""
+    return f"assets/{digest[:2]}/{digest}"
+
+
+def piece_of(made: Made) -> Piece:
+    """A piece just made, by its content."""
+    size = made.location.stat().st_size
+    return Piece(made.part, digest_of(made.location), made.media_type, size, made.width, made.height, made.location)
+
+
+def digest_of(location: Path) -> str:
+    """SHA-256 of a file's content."""
+    with location.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def joint_path(path: str, part: str) -> str:
+    """The path under which a piece is listed."""
+    return f"{path}{JOINT}{part}" if part else path

@@ -1,0 +1,177 @@
+"""Preparing: every file of a course becomes what it is served as, before anything is compared or written.
+
+What is quick (drawings, captions) is done each time. What is slow (pictures, films, sound) is done once for each content and recipe
+and kept in storage from then on, already while an upload is looked through: bringing it in, or importing the same files again, then
+only looks it up. What was made for an upload that never came in goes after some days.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import sqlalchemy as sa
+from flask import current_app
+
+from courseapp import storage
+from courseapp.authoring import films, pictures
+from courseapp.authoring.captions import prepare_captions
+from courseapp.authoring.drawings import clean_svg
+from courseapp.authoring.models import PreparedFile
+from courseapp.authoring.pieces import Made, Piece, key_of, piece_of
+from courseapp.authoring.receiving import MEDIA, SourceFile
+from courseapp.authoring.report import Report, Unfit
+from courseapp.catalog.models import Asset
+from courseapp.extensions import db
+
+UNTAKEN = timedelta(days=14)  # as long as the upload itself may wait
+SOUND_RECIPE = "sound-1"
+
+Tell = Callable[[str, int, int], None]
+"""Told a stage, and how many of how many are done. It may commit, for what is made stays good whatever comes of it; it may raise."""
+
+
+def prepare(files: dict[str, SourceFile], folder: Path, report: Report, now: datetime, tell: Tell) -> dict[str, SourceFile]:
+    """The files with their pieces, first those that were quick. What may not come in is reported, and stands as it is.
+
+    Args:
+        folder: a temporary one, which must last until the pieces are kept.
+        tell: no transaction is open while something slow is made, provided that `tell` ends it.
+    """
+    slow = {path: recipe for path, file in files.items() if (recipe := _recipe_of(file))}
+    known = _known({(files[path].digest, recipe) for path, recipe in slow.items()}, now)
+    missing = [path for path, recipe in slow.items() if (files[path].digest, recipe) not in known]
+    for done, path in enumerate(missing):
+        tell("preparing", done, len(missing))
+        key = (files[path].digest, slow[path])
+        if key not in known and (made := _made(files[path], folder, report, tell)) is not None:
+            known[key] = _kept(key, made, now)
+    if missing:
+        tell("preparing", len(missing), len(missing))
+    prepared = {}
+    for number, (path, file) in enumerate(files.items()):
+        pieces = known.get((file.digest, slow[path])) if path in slow else _quick(file, folder, number, report)
+        prepared[path] = replace(file, pieces=tuple(pieces or [_as_it_is(file)])) if file.suffix in MEDIA else file
+    return prepared
+
+
+def _recipe_of(file: SourceFile) -> str | None:
+    if file.suffix in pictures.FORMATS:
+        return pictures.RECIPE
+    if file.suffix in films.FILMS:
+        return films.recipe()
+    return SOUND_RECIPE if file.suffix in {".m4a", ".mp3"} else None
+
+
+def _known(keys: set[tuple[str, str]], now: datetime) -> dict[tuple[str, str], list[Piece]]:
+    """What was made before and is still there."""
+    found: dict[tuple[str, str], list[PreparedFile]] = {}
+    digests = sorted({digest for digest, _recipe in keys})
+    for start in range(0, len(digests), 500):
+        query = sa.select(PreparedFile).where(PreparedFile.source_digest.in_(digests[start : start + 500])).order_by(PreparedFile.id)
+        for row in db.session.scalars(query):
+            found.setdefault((row.source_digest, row.recipe), []).append(row)
+    whole = {key: rows for key, rows in found.items() if key in keys and all(storage.has(key_of(row.digest)) for row in rows)}
+    for rows in whole.values():
+        for row in rows:
+            row.used_at = now
+    return {key: [_piece(row) for row in rows] for key, rows in whole.items()}
+
+
+def _piece(row: PreparedFile) -> Piece:
+    return Piece(row.part, row.digest, row.media_type, row.size, row.width, row.height)
+
+
+def _made(file: SourceFile, folder: Path, report: Report, tell: Tell) -> list[Piece] | None:
+    """A slow file's pieces, kept in storage; None, with the reason reported, where it may not come in."""
+    with TemporaryDirectory(dir=folder) as place:
+        try:
+            made = _slow(file, Path(place), tell)
+        except Unfit as unfit:
+            report.error(unfit.code, file.path, unfit.line, unfit.message, unfit.mend)
+            return None
+        pieces = [piece_of(one) for one in made] if made else [_as_it_is(file)]
+        for piece in pieces:
+            keep_piece(piece)
+    return [replace(piece, location=None) for piece in pieces]
+
+
+def _slow(file: SourceFile, place: Path, tell: Tell) -> list[Made]:
+    if file.suffix in pictures.FORMATS:
+        return pictures.prepare_picture(file.location, file.suffix, place)
+    if file.suffix in films.FILMS:
+        return films.prepare_film(file.location, file.suffix, place, lambda done, total: tell("filming", done, total))
+    return films.prepare_sound(file.location, file.suffix, place)
+
+
+def keep_piece(piece: Piece) -> None:
+    """Keep a piece's content, once."""
+    if piece.location is not None and not storage.has(piece.storage_key):
+        with piece.location.open("rb") as content:
+            storage.keep_stream(piece.storage_key, content)
+
+
+def _kept(key: tuple[str, str], pieces: list[Piece], now: datetime) -> list[Piece]:
+    """Note what was made; what an earlier note said of the same source is void."""
+    db.session.execute(sa.delete(PreparedFile).where(PreparedFile.source_digest == key[0], PreparedFile.recipe == key[1]))
+    for piece in pieces:
+        facts = {name: getattr(piece, name) for name in ("part", "digest", "media_type", "size", "width", "height")}
+        db.session.add(PreparedFile(source_digest=key[0], recipe=key[1], used_at=now, **facts))
+    db.session.flush()
+    return pieces
+
+
+def _quick(file: SourceFile, folder: Path, number: int, report: Report) -> list[Piece] | None:
+    """A drawing or captions, written anew; None for what is served as it is."""
+    target = folder / f"quick-{number}"
+    if file.suffix == ".svg":
+        drawing = clean_svg(file.location.read_bytes(), file.path, report)
+        if drawing is None:
+            return None
+        target.write_bytes(drawing[0])
+        return [piece_of(Made("", file.media_type, target, drawing[1], drawing[2]))]
+    if file.suffix in {".vtt", ".srt"}:
+        captions = prepare_captions(file.location.read_bytes(), file.suffix, file.path, report)
+        if captions is None:
+            return None
+        target.write_bytes(captions)
+        return [piece_of(Made("", file.media_type, target))]
+    return None
+
+
+def _as_it_is(file: SourceFile) -> Piece:
+    return Piece("", file.digest, file.media_type, file.size, location=file.location)
+
+
+def note_taken(digests: set[str], now: datetime) -> None:
+    """What was made of these sources is part of a course now, and stays: undoing an import may need it again."""
+    ordered = sorted(digests)
+    for start in range(0, len(ordered), 500):
+        these = PreparedFile.source_digest.in_(ordered[start : start + 500])
+        db.session.execute(sa.update(PreparedFile).where(these, PreparedFile.taken_at.is_(None)).values(taken_at=now))
+
+
+def sweep(now: datetime) -> int:
+    """Remove what was made for uploads that never came in; how many files."""
+    stale = sa.select(PreparedFile).where(PreparedFile.taken_at.is_(None), PreparedFile.used_at < now - UNTAKEN).limit(500)
+    rows = db.session.scalars(stale).all()
+    for row in rows:
+        db.session.delete(row)
+    db.session.flush()
+    for digest in {row.digest for row in rows}:
+        is_needed = sa.or_(
+            sa.exists().where(Asset.digest == digest),
+            sa.exists().where(Asset.source_digest == digest),
+            sa.exists().where(PreparedFile.digest == digest),
+        )
+        if not db.session.scalar(sa.select(is_needed)):
+            storage.remove(key_of(digest))
+    return len(rows)
+
+
+def workplace() -> Path:
+    """Where temporary folders are made; what a killed process left there is swept by the next upload."""
+    place: Path = current_app.config["SETTINGS"].data_dir / "tmp"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
