@@ -32,6 +32,7 @@ ENVIRONMENT = {
 FILES = {
     "courseapp/authoring/receiving.py": "reads the course folder it imports",
     "courseapp/authoring/unpacking.py": "lays an uploaded archive out in a temporary folder",
+    "courseapp/authoring/exporting.py": "writes a course out as files, into that folder or where the command says",
     "courseapp/authoring/loops.py": "makes and sweeps that temporary folder",
     "courseapp/campaigns/publishing.py": "reads the folder of sequences it publishes",
     "courseapp/mailing/smtp.py": "writes mail to files in embedded mode",
