@@ -22,11 +22,13 @@ PIECE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a course: its text, or the key under which storage keeps it."""
+    """One file of a course: its text, or the key under which storage keeps it; and which module and lesson a page is of."""
 
     path: str
     text: str = ""
     key: str = ""
+    module: str = ""
+    lesson: str = ""
 
 
 def parts_of(course: Course) -> list[Part]:
@@ -47,8 +49,8 @@ def parts_of(course: Course) -> list[Part]:
     return [_course_page(course), *_pages(kept, inside), *(Part(asset.path, key=asset.storage_key) for asset in assets)]
 
 
-def lay_out(course: Course, folder: Path) -> list[str]:
-    """Write a course into an empty folder; the paths written."""
+def lay_out(course: Course, folder: Path) -> list[Part]:
+    """Write a course into an empty folder; the parts written."""
     parts = parts_of(course)
     for part in parts:
         target = folder / part.path
@@ -56,7 +58,7 @@ def lay_out(course: Course, folder: Path) -> list[str]:
         with _opened(part) as source, target.open("wb") as file:
             while piece := source.read(PIECE):
                 file.write(piece)
-    return [part.path for part in parts]
+    return parts
 
 
 def write_archive(course: Course, location: Path) -> int:
@@ -129,11 +131,14 @@ def _pages(modules: list[Module], inside: dict[int, list[tuple[Lesson, Revision]
     is_order_said = in_order != sorted(in_order, key=order_of)
     for place, module in enumerate(modules, start=1):
         front: dict[str, Any] = {"key": module.key, "title": module.title, "summary": module.summary}
-        yield Part(f"{folders[module.id]}/module.md", with_front({**front, "order": place} if is_order_said else front, ""))
+        yield Part(
+            f"{folders[module.id]}/module.md", with_front({**front, "order": place} if is_order_said else front, ""), module=module.key
+        )
         for number, (lesson, revision) in enumerate(inside[module.id], start=1):
             folder = _folder_of(revision, folders[module.id])
             is_elsewhere = folder.split("/")[0] != folders[module.id]
-            yield Part(f"{folder}/{number:02}-{lesson.key}.md", _lesson_page(lesson, revision, module.key if is_elsewhere else ""))
+            text = _lesson_page(lesson, revision, module.key if is_elsewhere else "")
+            yield Part(f"{folder}/{number:02}-{lesson.key}.md", text, module=module.key, lesson=lesson.key)
 
 
 def _folders(modules: list[Module], inside: dict[int, list[tuple[Lesson, Revision]]]) -> dict[int, str]:

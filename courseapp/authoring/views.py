@@ -134,7 +134,16 @@ def list_uploads() -> str:
     before = request.args.get("before", type=int)
     found = uploads.recent_uploads(before, PAGE + 1)
     older = url_for("authoring.list_uploads", before=found[PAGE - 1].id) if len(found) > PAGE else None
-    return render_template("authoring/uploads.html", uploads=found[:PAGE], older_url=older, largest=LARGEST_UPLOAD, words=STATE_WORDS)
+    chosen = request.args.get("into", "")
+    return render_template(
+        "authoring/uploads.html",
+        uploads=found[:PAGE],
+        older_url=older,
+        largest=LARGEST_UPLOAD,
+        words=STATE_WORDS,
+        places=uploads.places(),
+        chosen=f"{chosen}/" if chosen and "/" not in chosen else chosen,
+    )
 
 
 @pages.post("/staff/uploads")
@@ -142,7 +151,8 @@ def receive() -> Response:
     """Take files in; the worker looks them through."""
     sent = [(file.filename or "", file.stream) for file in request.files.getlist("files") if file.filename]
     try:
-        upload = uploads.receive(person(), sent, clock.now())
+        answers = (request.form.get(name, "") for name in ("into", "module_title", "needs_check"))
+        upload = uploads.receive(person(), sent, clock.now(), uploads.place_of(*answers))
     except Refusal as refusal:
         db.session.rollback()
         flash(refusal.words, "error")

@@ -5,6 +5,7 @@ CommonMark with tables, footnotes, task lists and our own containers (`::: stop-
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -287,7 +288,7 @@ def normal_path(folder: str, target: str) -> str | None:
             parts.pop()
         elif part not in {".", "/"}:
             parts.append(part)
-    return "/".join(parts)
+    return unicodedata.normalize("NFC", "/".join(parts))  # as receiving composes the names of files
 
 
 def _to_html(tokens: list[Token], around: Surroundings) -> str:
