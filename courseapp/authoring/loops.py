@@ -18,7 +18,7 @@ from courseapp.authoring.importing import Result, import_course
 from courseapp.authoring.models import Upload, UploadState
 from courseapp.authoring.placing import Laid, Target, complete_made, lay_over
 from courseapp.authoring.report import Report
-from courseapp.authoring.unpacking import Refused, is_archive, lift_single_folder, safe_path, unpack
+from courseapp.authoring.unpacking import Progress, Refused, is_archive, lift_single_folder, safe_path, unpack
 from courseapp.extensions import db
 
 log = structlog.get_logger()
@@ -84,14 +84,8 @@ def _folder() -> Iterator[Path]:
 
 def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> tuple[Path, str]:
     """The folder in which the upload's files lie now, and what to call it."""
-    upload_id, told = upload.id, [0.0]
-
-    def progress(done: int, total: int) -> None:
-        if time.monotonic() - told[0] > NEWS_EVERY:
-            told[0] = time.monotonic()
-            _tell(upload_id, clock, "unpacking", done, total)
-
-    _tell(upload_id, clock, "unpacking")
+    progress = _teller(upload, clock, "unpacking")
+    _tell(upload.id, clock, "unpacking")
     sent = folder / "sent"
     sent.mkdir()
     for index, name in enumerate(upload.files):
@@ -109,10 +103,21 @@ def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> tup
     return lifted, lifted.name if lifted != sent else upload.files[0].split(".")[0]
 
 
+def _teller(upload: Upload, clock: Clock, stage: str) -> Progress:
+    """Tells how far a stage is, not more often than anybody looks."""
+    upload_id, told = upload.id, [0.0]
+
+    def tell(done: int, total: int) -> None:
+        if time.monotonic() - told[0] > NEWS_EVERY:
+            told[0] = time.monotonic()
+            _tell(upload_id, clock, stage, done, total)
+
+    return tell
+
+
 def _placed(upload: Upload, sent: Path, name: str, folder: Path, report: Report, clock: Clock) -> tuple[Path, Laid]:
     """The folder to bring in: what was sent, where it is a whole course; else the course it goes into, with it laid over."""
-    _tell(upload.id, clock, "checking")
-    made_from = convert_documents(sent, folder, report)
+    made_from = convert_documents(sent, folder, report, _teller(upload, clock, "checking"))
     if upload.into_course is None:
         return sent, complete_made(sent, upload.needs_check, made_from, report)
     course = folder / "course"

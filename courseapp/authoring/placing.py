@@ -113,7 +113,8 @@ def complete_made(folder: Path, needs: Need | None, made_from: Mapping[str, str]
     taken = {key for page in folder.rglob("*.md") if (key := key_in(_read(page)))}
     for path in sorted(made_from, key=order_of):
         page = folder / path
-        if not page.exists():
+        if page.suffix != ".md":
+            laid.add(path, path)
             continue
         done = complete_lesson(_read(page), path, Gaps(needs=needs, taken=frozenset(taken)), report, shown=made_from[path])
         taken.add(done.key)

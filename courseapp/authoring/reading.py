@@ -81,7 +81,7 @@ def read_course(files: dict[str, SourceFile], report: Report) -> CourseDraft | N
             "course.md",
             0,
             "There is no course.md at the top of the folder.",
-            "Add it: it names the course and holds its public page.",
+            "Add it: it names the course and holds its public page. For lessons of a course that is here, choose the course in the form.",
         )
         return None
     front = read_front(files["course.md"], COURSE_FIELDS, report)
