@@ -22,7 +22,14 @@ from courseapp.catalog.models import Need
 
 WORDS_A_MINUTE = 200
 NAMED = {"id": "id", "title": "title", "minutes": "minutes"}
-UPLOAD_AGAIN = "If one is wrong, write it in the front matter and upload the file again."
+SAY_BEFORE = (
+    "Say it in your own words, so that nothing is sprung on the reader: as “shows: …” in the front matter, "
+    "in Word in a paragraph with the style “Subtitle”."
+)
+CHANGE_IT = (
+    "The id comes from the file's name, the title from its first heading, the minutes from its length. "
+    "Change one there, or say it in the front matter of a Markdown file."
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def complete_lesson(text: str, path: str, gaps: Gaps, report: Report, shown: str
     return Completed(key if KEY.fullmatch(key) else slug_of(key), title, *_with_fields(head, lacking, body, shown))
 
 
-def complete_module(text: str, path: str, title: str, titles: list[str], report: Report) -> Completed:
+def complete_module(text: str, path: str, title: str, titles: list[str], report: Report, shown: str) -> Completed:
     """A module's page with the fields it lacks; `title` is the one the form gave, `titles` are those of its lessons."""
     head, fields, body = _parted(text, path)
     if fields is None:
@@ -86,7 +93,7 @@ def complete_module(text: str, path: str, title: str, titles: list[str], report:
         words = ", ".join(f"{name} “{value}”" for name, value in lacking.items())
         report.warn(
             "module_filled_in",
-            path,
+            shown,
             0,
             f"Filled in for the module: {words}.",
             "Add a module.md with key, title and summary to say it yourself.",
@@ -165,14 +172,14 @@ def _say(lacking: dict[str, Any], former: Mapping[str, Any], fields: dict[Any, A
         )
     filled = ", ".join(f"{name} “{lacking[name]}”" for name in NAMED if name in lacking)
     if filled:
-        report.warn("filled_in", path, 0, f"Filled in from the file: {filled}.", UPLOAD_AGAIN)
+        report.warn("filled_in", path, 0, f"Filled in from the file: {filled}.", CHANGE_IT)
     if "shows" in lacking and not former:
         report.warn(
             "shows_filled_in",
             path,
             0,
             f"Nothing says beforehand what the lesson shows; now it says: “{lacking['shows']}”",
-            "Say it in your own words, so that nothing is sprung on the reader.",
+            SAY_BEFORE,
         )
 
 

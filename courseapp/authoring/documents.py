@@ -92,7 +92,12 @@ def _put_away(document: Document) -> None:
 
 def _converted(document: Document, suffix: str, report: Report) -> list[Path]:
     try:
-        return CONVERTERS[suffix](document, report)
+        written = CONVERTERS[suffix](document, report)
+        text = "".join(path.read_text(encoding="utf-8") for path in written if path.suffix == ".md")
+        for path in written:
+            if path.suffix != ".md" and f"({path.name}" not in text:  # a picture that was named in the report instead
+                path.unlink()
+        return [path for path in written if path.exists()]
     except Exception as error:  # the libraries raise whatever a part that is missing or odd leads to: KeyError, AttributeError, …
         log.warning("document_not_read", kind=suffix, error=type(error).__name__)
         words = f"The document could not be read ({type(error).__name__})."

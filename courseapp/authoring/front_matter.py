@@ -35,7 +35,7 @@ class Front:
 
 def read_front(file: SourceFile, known: set[str], report: Report) -> Front | None:
     """A file's front matter and body; None, with the reason reported, where it cannot be read."""
-    text = read_text(file.content(), file.path, report)
+    text = words_of_file(file.content(), file.path, report)
     if text is None:
         return None
     if odd := CONTROL.search(text):
@@ -67,7 +67,7 @@ def read_front(file: SourceFile, known: set[str], report: Report) -> Front | Non
     return Front(file.path, values, lines, text[found.end() :], text[: found.end()].count("\n") + 1)
 
 
-def read_text(content: bytes, path: str, report: Report) -> str | None:
+def words_of_file(content: bytes, path: str, report: Report) -> str | None:
     """A text file's words, with plain line ends. What older editors write is read too, and said; None, said too, where nothing fits.
 
     Windows-1252 is only guessed where no byte could be UTF-8: a file that is UTF-8 in one place is damaged in the other.

@@ -85,6 +85,11 @@ class Upload(Model):
         """Whether the worker has something to do with it."""
         return self.state in {UploadState.WAITING, UploadState.ACCEPTED}
 
+    @property
+    def into(self) -> str | None:
+        """Where it goes, as the form says it; None for a whole course."""
+        return f"{self.into_course.slug}/{self.into_module or ''}" if self.into_course is not None else None
+
     def is_late(self, now: datetime) -> bool:
         """Whether it has waited so long that the worker may not be running."""
         return self.is_working and self.leased_until is None and now - self.created_at > timedelta(minutes=2)

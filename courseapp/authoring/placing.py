@@ -11,7 +11,7 @@ from typing import Any
 
 from courseapp.authoring.completing import Completed, Gaps, complete_lesson, complete_module, key_in
 from courseapp.authoring.exporting import Part, lay_out, with_front
-from courseapp.authoring.front_matter import FENCED, read_fields, read_text
+from courseapp.authoring.front_matter import FENCED, read_fields, words_of_file
 from courseapp.authoring.reading import order_of
 from courseapp.authoring.report import Report, Row, Severity
 from courseapp.authoring.unpacking import Refused
@@ -169,7 +169,7 @@ class _Over:
         """A page with nothing missing; None where it is no text."""
         path = self._sent(page)
         shown = self.laid.made_from.get(path, path)
-        text = read_text(page.read_bytes(), shown, self.report)
+        text = words_of_file(page.read_bytes(), shown, self.report)
         if text is None:
             return None
         gaps = Gaps(self.target.course.language, self.target.needs, frozenset(self.taken), self.former)
@@ -199,10 +199,10 @@ class _Over:
         """The module that this goes into, with its page written; None, with the reason reported, where that cannot be."""
         page = unit / "module.md"
         sent = self._sent(page) if page.exists() else ""
-        text = (read_text(page.read_bytes(), sent, self.report) or "") if page.exists() else ""
+        text = (words_of_file(page.read_bytes(), sent, self.report) or "") if page.exists() else ""
         if self.target.module is not None:
             return self._chosen(self.target.module, text, sent)
-        done = complete_module(text, f"{name}/module.md", self.target.title if unit == self.sent else "", titles, self.report)
+        done = complete_module(text, f"{name}/module.md", self.target.title if unit == self.sent else "", titles, self.report, sent)
         if done.key in self.modules:
             mend = "Choose it in the form to put lessons into it, or give the new one another key or title."
             self.report.error("module_twice", sent, 0, f"The course has a module “{done.key}” already.", mend)
@@ -273,7 +273,7 @@ def _fields(text: str) -> dict[Any, Any]:
 
 
 def _read(page: Path) -> str:
-    return read_text(page.read_bytes(), page.name, Report()) or ""
+    return words_of_file(page.read_bytes(), page.name, Report()) or ""
 
 
 def _is_alike(one: Path, other: Path) -> bool:

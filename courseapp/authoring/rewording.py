@@ -26,8 +26,8 @@ class Rewording:
         self._merged: list[str] = []
         self._pictures = 0
 
-    def lessons(self, body: Element) -> list[tuple[str, str]]:
-        """(title, Markdown) of each lesson: one for each first-level heading where there are several; else all of it."""
+    def lessons(self, body: Element) -> list[tuple[str, str, str]]:
+        """(title, what it shows, Markdown) of each lesson: one for each first-level heading where there are several; else all of it."""
         elements = list(body)
         elements = self._take_notes(elements)
         title = next((_words(one) for one in elements if one.get("class") == "title" and _words(one)), "")
@@ -53,11 +53,13 @@ class Rewording:
             self._report.warn("document_lessons", self._shown, 0, words, mend)
         return found
 
-    def _lesson(self, title: str, elements: list[Element], deeper: int) -> tuple[str, str]:
+    def _lesson(self, title: str, elements: list[Element], deeper: int) -> tuple[str, str, str]:
         self._place, self._used = title, []
+        shows = next((_words(one) for one in elements if one.get("class") == "subtitle"), "")
+        elements = [one for one in elements if one.get("class") != "subtitle" or _words(one) != shows]
         blocks = self._blocks(elements, deeper)
         notes = [f"[^{key}]: {self._notes[key]}" for key in dict.fromkeys(self._used) if key in self._notes]
-        return prose.paragraph(prose.escaped(title)), "\n\n".join(filter(None, [*blocks, *notes]))
+        return prose.paragraph(prose.escaped(title)), shows, "\n\n".join(filter(None, [*blocks, *notes]))
 
     def _say_what_changed(self, elements: list[Element]) -> None:
         if self._merged:

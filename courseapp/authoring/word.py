@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 from courseapp.authoring import prose
 from courseapp.authoring.completing import slug_of
+from courseapp.authoring.exporting import with_front
 from courseapp.authoring.prose import Document
 from courseapp.authoring.report import Report
 from courseapp.authoring.rewording import Rewording
@@ -28,6 +29,7 @@ KINDS = {
 }
 STYLES = """
 p[style-name='Title'] => p.title:fresh
+p[style-name='Subtitle'] => p.subtitle:fresh
 p[style-name='Quote'] => blockquote > p:fresh
 p[style-name='Intense Quote'] => blockquote > p:fresh
 p[style-name='Quotations'] => blockquote > p:fresh
@@ -75,10 +77,11 @@ def convert(document: Document, report: Report) -> list[Path]:
     _name_losses(document.opened, document.shown, report)
     lessons = Rewording(document.shown, report).lessons(body)
     pages = []
-    for number, (title, text) in enumerate(lessons, start=1):
+    for number, (title, shows, text) in enumerate(lessons, start=1):
         name = document.stem if len(lessons) == 1 else f"{_number(document.name)}{number:02}-{slug_of(title) or document.stem}"
         page = document.folder / f"{name}.md"
-        page.write_text(f"# {title}\n\n{text}\n" if title else f"{text}\n", encoding="utf-8", newline="\n")
+        words = f"# {title}\n\n{text}\n" if title else f"{text}\n"
+        page.write_text(with_front({"shows": shows}, words) if shows else words, encoding="utf-8", newline="\n")
         pages.append(page)
     return [*pages, *pictures.written]
 

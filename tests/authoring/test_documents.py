@@ -78,6 +78,7 @@ def docx(body: str, more: dict[str, bytes | str] | None = None, relations: str =
                 ("T1", "toc 1", ""),
                 ("C", "caption", ""),
                 ("Title", "Title", ""),
+                ("Sub", "Subtitle", ""),
             )
         )
         + "</w:styles>",
@@ -199,6 +200,7 @@ def test_what_a_word_file_cannot_bring_over_is_named_with_its_place(tmp_path: Pa
     ):
         assert piece in said
     assert "Added: calmly and gently." in pages["page.md"]
+    assert not (tmp_path / "sent" / "page-1.png").exists()  # no lesson shows it
     assert "Is this true" not in pages["page.md"]
 
 
@@ -261,6 +263,16 @@ def test_headings_are_known_by_what_their_style_is_based_on(tmp_path: Path) -> N
 def test_a_title_and_one_heading_keep_their_order(tmp_path: Path) -> None:
     pages, _report = converted(tmp_path, docx(p("Name", "Title") + p("One", "H1") + p("Two", "H2")))
     assert pages["page.md"] == "# Name\n\n## One\n\n### Two\n"
+
+
+def test_the_subtitle_says_beforehand_what_a_lesson_shows(instructor: Client) -> None:
+    body = p("Before", "H1") + p("It shows: hands.", "Sub") + p("Words") + p("After", "H1") + p("More words")
+    sent(instructor, ("page.docx", docx(body)))
+    assert findings("error") == []
+    publish(instructor)
+    before, after = (db.session.scalars(sa.select(Lesson).where(Lesson.key == key)).one() for key in ("before", "after"))
+    assert (before.shows, after.shows) == ("It shows: hands.", "This lesson is text to read.")
+    assert "hands" not in db.session.scalars(sa.select(Revision.html).where(Revision.lesson_id == before.id)).one()
 
 
 def test_a_picture_has_its_caption_and_a_strange_one_is_named(tmp_path: Path) -> None:
