@@ -199,7 +199,7 @@ def _refuse_odd(path: Path) -> None:
     try:
         with path.open("rb") as file:
             parser.ParseFile(file)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two for encodings nobody knows
         raise NotPlain(f"its part {path.name} is damaged.") from error
 
 

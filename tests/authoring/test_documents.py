@@ -408,6 +408,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         ),
         "document_broken",
     ),
+    "an encoding nobody knows": (docx(p("x"), head='<?xml version="1.0" encoding="U-1TF-8"?>'), "document_not_plain"),
     "nested too deep": (docx("<w:p>" * 5000 + "</w:p>" * 5000), "document_not_plain"),
     "too much text": (docx(p("a" * 3_000_001)), "document_not_plain"),
     "a bomb": (docx(p("x"), {"word/media/x.png": b"\0" * 60_000_000}), "document_too_large"),
