@@ -85,6 +85,7 @@ def walk(browser: Browser, base: str, staff_link: str) -> Pages:
     mail = newest_mail(staff, base)
     broken, ready = (upload(staff, base, **more) for more in ({"mistakes": True}, {}))
     desk = walk_desk(browser, staff, base)
+    document = send(staff, base, ROOT / "tests" / "authoring" / "documents" / "losses.docx", into="introduction/")
     before, after, office = cookies_of(beginner), cookies_of(passed), cookies_of(owner)
     return [
         *((name, path, office if cookies is None else cookies) for name, path, cookies in desk),
@@ -107,6 +108,7 @@ def walk(browser: Browser, base: str, staff_link: str) -> Pages:
         ("uploads", "/staff/uploads", office),
         ("upload-refused", broken, office),
         ("upload-ready", ready, office),
+        ("upload-document", document, office),
         ("undo", "/staff/courses/introduction/undo", office),
         ("outbox", "/outbox", []),
         ("mail", mail, []),
@@ -222,13 +224,20 @@ def upload(page: Page, base: str, mistakes: bool = False) -> str:
                 {"01-beginning/01-one.md": lesson("one", "![ ](lost.svg)\n"), "02-doing/01-touch.md": lesson("touch", minutes="long")},
             )
         packed = shutil.make_archive(f"{folder}/{'module' if mistakes else 'a-small-course'}", "zip", course)
-        page.goto(f"{base}/staff/uploads")
-        page.set_input_files("input[type=file]", packed)
-        page.click("main form[data-upload] button")
-        page.wait_for_url("**/staff/uploads/*")
-        page.wait_for_load_state()
-        while page.locator("[data-follow]").count():
-            page.wait_for_timeout(200)
+        return send(page, base, Path(packed))
+
+
+def send(page: Page, base: str, file: Path, into: str = "") -> str:
+    """Send a file by the upload page, and wait until the worker has looked it through; its page."""
+    page.goto(f"{base}/staff/uploads")
+    page.set_input_files("input[type=file]", file)
+    page.select_option("select[name=into]", into)
+    page.check("input[name=needs_check][value=none]", force=True)
+    page.click("main form[data-upload] button")
+    page.wait_for_url("**/staff/uploads/*")
+    page.wait_for_load_state()
+    while page.locator("[data-follow]").count():
+        page.wait_for_timeout(200)
     return page.url.removeprefix(base)
 
 

@@ -1,18 +1,21 @@
-"""`flask course …`: bringing courses in."""
+"""`flask course …`: bringing courses in, and writing them out."""
 
 import json
 import sys
 from pathlib import Path
 
 import click
+import sqlalchemy as sa
 from flask.cli import AppGroup
 
 from courseapp import clock
+from courseapp.authoring.exporting import write_archive
 from courseapp.authoring.importing import Result, import_course
 from courseapp.authoring.report import Severity
+from courseapp.catalog.models import Course
 from courseapp.extensions import db
 
-course = AppGroup("course", help="Courses: bring them in.")
+course = AppGroup("course", help="Courses: bring them in, write them out.")
 COMMANDS = (course,)
 
 
@@ -40,6 +43,22 @@ def import_command(path: Path, dry_run: bool, publish: bool, without_review: boo
 def keep_what_is_made(_stage: str, _done: int, _total: int) -> None:
     """Commit pictures and films as they are made: they are slow, and stay good whatever becomes of the import."""
     db.session.commit()
+
+
+@course.command("export")
+@click.argument("slug")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def export_command(slug: str, file: Path, as_json: bool) -> None:
+    """Write the course SLUG as a ZIP archive to FILE: Markdown and media, which the upload page takes again."""
+    found = db.session.scalar(sa.select(Course).where(Course.slug == slug))
+    if found is None:
+        raise click.ClickException(f"There is no course “{slug}”.")
+    try:
+        size = write_archive(found, file)
+    except OSError as error:
+        raise click.ClickException(f"Nothing was written: {error.strerror or f'the storage has lost “{error}”'}.") from error
+    click.echo(json.dumps({"ok": True, "file": str(file), "bytes": size}) if as_json else f"Written: {file}, {size:,} bytes.")
 
 
 def as_facts(result: Result, dry_run: bool) -> dict[str, object]:

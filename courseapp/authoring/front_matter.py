@@ -1,5 +1,6 @@
 """A file's front matter: YAML read with care, and its values as clean ones, each wrong one reported with its line."""
 
+import codecs
 import difflib
 import re
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from courseapp.authoring.receiving import SourceFile
 from courseapp.authoring.report import Report
 
 KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+FENCED = re.compile(r"---\n(.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)  # front matter at the head of a text
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # no database, page or paper takes them
 
 
@@ -33,18 +35,15 @@ class Front:
 
 def read_front(file: SourceFile, known: set[str], report: Report) -> Front | None:
     """A file's front matter and body; None, with the reason reported, where it cannot be read."""
-    try:
-        text = file.text()
-    except UnicodeDecodeError as error:
-        report.error("not_utf8", file.path, 0, f"The file is not UTF-8 text (byte {error.start}).", "Save it again as UTF-8.")
+    text = words_of_file(file.content(), file.path, report)
+    if text is None:
         return None
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if odd := CONTROL.search(text):
         line = text.count("\n", 0, odd.start()) + 1
         words = f"There is a character here that cannot be shown (U+{ord(odd.group()):04X})."
         report.error("control_character", file.path, line, words, "Delete it, and type the words around it anew.")
         return None
-    found = re.match(r"---\n(.*?\n)---[ \t]*(?:\n|$)", text, re.DOTALL)
+    found = FENCED.match(text)
     if found is None:
         report.error(
             "front_missing",
@@ -54,7 +53,7 @@ def read_front(file: SourceFile, known: set[str], report: Report) -> Front | Non
             "Begin it with a line ---, the fields, and another line ---.",
         )
         return None
-    values = _read_yaml(found.group(1), file, report)
+    values = read_fields(found.group(1), file.path, report)
     if values is None:
         return None
     lines = {
@@ -68,6 +67,29 @@ def read_front(file: SourceFile, known: set[str], report: Report) -> Front | Non
     return Front(file.path, values, lines, text[found.end() :], text[: found.end()].count("\n") + 1)
 
 
+def words_of_file(content: bytes, path: str, report: Report) -> str | None:
+    """A text file's words, with plain line ends. What older editors write is read too, and said; None, said too, where nothing fits.
+
+    Windows-1252 is only guessed where no byte could be UTF-8: a file that is UTF-8 in one place is damaged in the other.
+    """
+    mend = "Look whether letters such as é and quotation marks are right. Saving it as UTF-8 ends this message."
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        name, encoding = "UTF-16", "utf-16"
+    else:
+        name, encoding = "UTF-8", "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        has_utf8 = re.search(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}", content)
+        if encoding == "utf-16" or has_utf8 or re.search(rb"[\x00-\x08\x81\x8d\x8f\x90\x9d]", content):
+            report.error("not_utf8", path, 0, f"The file is not {name} text (byte {error.start}).", "Save it again as UTF-8.")
+            return None
+        name, text = "Windows-1252", content.decode("cp1252")
+    if name != "UTF-8":
+        report.warn("not_utf8_read", path, 0, f"The file is not UTF-8; it was read as {name}.", mend)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 class _PlainLoader(yaml.SafeLoader):
     """YAML without references: a few lines of them can stand for gigabytes, and no front matter needs one."""
 
@@ -77,17 +99,18 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _read_yaml(text: str, file: SourceFile, report: Report) -> dict[Any, Any] | None:
+def read_fields(text: str, path: str, report: Report) -> dict[Any, Any] | None:
+    """The fields of front matter; None, with the reason reported, where it is no YAML or no fields."""
     try:
         values = _PlainLoader(text).get_single_data()
     except Exception as error:  # beside YAMLError, PyYAML lets through whatever a value leads to: 2026-13-45, !!bool x, 1000 brackets
         mark = getattr(error, "problem_mark", None)
         words = getattr(error, "problem", None) or f"it holds a value that is none ({type(error).__name__})"
         mend = "Put text with a colon or quotes in it between double quotes."
-        report.error("front_broken", file.path, (mark.line + 2) if mark else 1, f"The front matter cannot be read: {words}.", mend)
+        report.error("front_broken", path, (mark.line + 2) if mark else 1, f"The front matter cannot be read: {words}.", mend)
         return None
     if not isinstance(values, dict):
-        report.error("front_broken", file.path, 1, "The front matter is no list of fields.", "Write one “name: value” a line.")
+        report.error("front_broken", path, 1, "The front matter is no list of fields.", "Write one “name: value” a line.")
         return None
     return values
 

@@ -13,10 +13,12 @@ from flask import current_app
 
 from courseapp import storage
 from courseapp.authoring import uploads
+from courseapp.authoring.documents import convert_documents
 from courseapp.authoring.importing import Result, import_course
 from courseapp.authoring.models import Upload, UploadState
+from courseapp.authoring.placing import Laid, Target, complete_made, lay_over
 from courseapp.authoring.report import Report
-from courseapp.authoring.unpacking import Refused, is_archive, lift_single_folder, safe_path, unpack
+from courseapp.authoring.unpacking import Progress, Refused, is_archive, lift_single_folder, safe_path, unpack
 from courseapp.extensions import db
 
 log = structlog.get_logger()
@@ -45,8 +47,9 @@ def _work(upload: Upload, clock: Clock) -> None:
     report = Report()
     try:
         with _folder() as folder:
-            course = _laid_out(upload, folder, report, clock)
-            _look_or_commit(upload, course, report, clock)
+            sent, name = _laid_out(upload, folder, report, clock)
+            course, laid = _placed(upload, sent, name, folder, report, clock)
+            _look_or_commit(upload, course, laid, report, clock)
     except Cancelled:
         db.session.rollback()
         log.info("upload_cancelled", upload=upload.id)
@@ -79,33 +82,51 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> Path:
-    """The upload's files as a course folder."""
-    upload_id, told = upload.id, [0.0]
-
-    def progress(done: int, total: int) -> None:
-        if time.monotonic() - told[0] > NEWS_EVERY:
-            told[0] = time.monotonic()
-            _tell(upload_id, clock, "unpacking", done, total)
-
-    _tell(upload_id, clock, "unpacking")
-    course = folder / "course"
-    course.mkdir()
+def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> tuple[Path, str]:
+    """The folder in which the upload's files lie now, and what to call it."""
+    progress = _teller(upload, clock, "unpacking")
+    _tell(upload.id, clock, "unpacking")
+    sent = folder / "sent"
+    sent.mkdir()
     for index, name in enumerate(upload.files):
         part = folder / f"{index}.part"
         with storage.open_stored(upload.storage_key(index)) as source, part.open("wb") as file:
             shutil.copyfileobj(source, file, 1024 * 1024)
         if is_archive(name):
-            unpack(name, part, course, report, progress)
+            unpack(name, part, sent, report, progress)
             part.unlink()
         elif (path := safe_path(name, report)) is not None:
-            target = course / path
+            target = sent / path
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
-    return lift_single_folder(course)
+    lifted = lift_single_folder(sent)
+    return lifted, lifted.name if lifted != sent else upload.files[0].split(".")[0]
 
 
-def _look_or_commit(upload: Upload, course: Path, report: Report, clock: Clock) -> None:
+def _teller(upload: Upload, clock: Clock, stage: str) -> Progress:
+    """Tells how far a stage is, not more often than anybody looks."""
+    upload_id, told = upload.id, [0.0]
+
+    def tell(done: int, total: int) -> None:
+        if time.monotonic() - told[0] > NEWS_EVERY:
+            told[0] = time.monotonic()
+            _tell(upload_id, clock, stage, done, total)
+
+    return tell
+
+
+def _placed(upload: Upload, sent: Path, name: str, folder: Path, report: Report, clock: Clock) -> tuple[Path, Laid]:
+    """The folder to bring in: what was sent, where it is a whole course; else the course it goes into, with it laid over."""
+    made_from = convert_documents(sent, folder, report, _teller(upload, clock, "checking"))
+    if upload.into_course is None:
+        return sent, complete_made(sent, upload.needs_check, made_from, report)
+    course = folder / "course"
+    course.mkdir()
+    target = Target(upload.into_course, upload.into_module, upload.module_title or "", upload.needs_check)
+    return course, lay_over(target, sent, name, course, made_from, report)
+
+
+def _look_or_commit(upload: Upload, course: Path, laid: Laid, report: Report, clock: Clock) -> None:
     """Look through what was laid out; where it was accepted, bring it in."""
     is_accepted, upload_id = upload.state is UploadState.ACCEPTED, upload.id
     _tell(upload.id, clock, "importing" if is_accepted else "checking")
@@ -120,6 +141,7 @@ def _look_or_commit(upload: Upload, course: Path, report: Report, clock: Clock) 
         report=report,
         tell=lambda stage, done, total: _tell(upload_id, clock, stage, done, total),
     )
+    laid.tell(report)
     if not is_accepted:
         db.session.rollback()
     db.session.refresh(upload, with_for_update=True)

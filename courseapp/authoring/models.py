@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from courseapp.accounts.models import User
-from courseapp.catalog.models import Course
+from courseapp.catalog.models import Course, Need
 from courseapp.columns import BigId, Moment, PrimaryKey, PublicId, enum_of
 from courseapp.extensions import Model
 
@@ -90,16 +90,27 @@ class Upload(Model):
     report: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON, default=list)
     difference: Mapped[dict[str, Any]] = mapped_column(sa.JSON, default=dict)
     course_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="SET NULL"), index=True)
+    # where it goes: nowhere, for a whole course; or into a course, as one of its modules (by key) or a new one
+    into_course_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"), index=True)
+    into_module: Mapped[str | None] = mapped_column(sa.String(60))
+    module_title: Mapped[str | None] = mapped_column(sa.String(200))  # of a new one
+    needs_check: Mapped[Need | None] = mapped_column(enum_of(Need))  # of lessons that do not say it themselves
     created_at: Mapped[Moment]
     finished_at: Mapped[Moment | None]
 
     by: Mapped[User | None] = relationship()
-    course: Mapped[Course | None] = relationship()
+    course: Mapped[Course | None] = relationship(foreign_keys=[course_id])
+    into_course: Mapped[Course | None] = relationship(foreign_keys=[into_course_id])
 
     @property
     def is_working(self) -> bool:
         """Whether the worker has something to do with it."""
         return self.state in {UploadState.WAITING, UploadState.ACCEPTED}
+
+    @property
+    def into(self) -> str | None:
+        """Where it goes, as the form says it; None for a whole course."""
+        return f"{self.into_course.slug}/{self.into_module or ''}" if self.into_course is not None else None
 
     def is_late(self, now: datetime) -> bool:
         """Whether it has waited so long that the worker may not be running."""

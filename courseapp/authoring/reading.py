@@ -12,8 +12,11 @@ from courseapp.authoring.report import Report
 from courseapp.catalog.models import Need, Rule
 
 COURSE_FIELDS = {"slug", "title", "language", "edition", "summary", "headline", "for_whom", "not_for", "sample", "questions", "made_by"}
-MODULE_FIELDS = {"key", "title", "summary"}
-LESSON_FIELDS = {"id", "title", "minutes", "shows", "needs_check", "completes", "sources", "reviewed_by", "reviewed_on", "review_due"}
+MODULE_FIELDS = {"key", "title", "summary", "order"}
+LESSON_FIELDS = {
+    *("id", "title", "module", "minutes", "shows", "needs_check", "completes"),
+    *("sources", "reviewed_by", "reviewed_on", "review_due"),
+}
 
 
 @dataclass
@@ -33,16 +36,18 @@ class LessonDraft:
     review_due: date | None
     body: str
     body_line: int
+    module: str = ""  # the key of another module than its folder's, where the file says so
 
 
 @dataclass
 class ModuleDraft:
-    """A module as its folder has it."""
+    """A module as its folder has it. `order` stands in for the folder's number where it is given."""
 
     folder: str
     key: str
     title: str
     summary: str
+    order: int | None = None
     lessons: list[LessonDraft] = field(default_factory=list)
 
 
@@ -76,7 +81,7 @@ def read_course(files: dict[str, SourceFile], report: Report) -> CourseDraft | N
             "course.md",
             0,
             "There is no course.md at the top of the folder.",
-            "Add it: it names the course and holds its public page.",
+            "Add it: it names the course and holds its public page. For lessons of a course that is here, choose the course in the form.",
         )
         return None
     front = read_front(files["course.md"], COURSE_FIELDS, report)
@@ -116,33 +121,59 @@ def _read_public(words: Words) -> dict[str, Any]:
 
 
 def _read_modules(files: dict[str, SourceFile], report: Report) -> list[ModuleDraft]:
-    folders = sorted({path.split("/")[0] for path in files if "/" in path and path.endswith(".md")}, key=_order)
-    modules = []
-    for folder in folders:
-        front = read_front(files[f"{folder}/module.md"], MODULE_FIELDS, report) if f"{folder}/module.md" in files else None
-        if front is None:
-            report.error(
-                "module_missing",
-                f"{folder}/module.md",
-                0,
-                f"The folder “{folder}” has no module.md.",
-                "Add it, with key, title and summary.",
-            )
-            continue
-        words = Words(front, report)
-        module = ModuleDraft(folder, words.key("key"), words.text("title", 200), words.text("summary", 1000))
-        paths = sorted(
-            (path for path in files if path.startswith(f"{folder}/") and path.endswith(".md") and not path.endswith("/module.md")),
-            key=_order,
-        )
-        module.lessons = [lesson for path in paths if (lesson := _read_lesson(files[path], report)) is not None]
+    modules, elsewhere = [], []
+    for folder in sorted({path.split("/")[0] for path in files if "/" in path and path.endswith(".md")}, key=order_of):
+        lessons = _read_lessons(folder, files, report)
+        own = [lesson for lesson in lessons if not lesson.module]
+        elsewhere += [lesson for lesson in lessons if lesson.module]
+        if lessons and not own and f"{folder}/module.md" not in files:
+            continue  # all of them belong to other modules; the folder only holds what they show
+        module = _read_module(folder, files, report)
+        if module is not None:
+            module.lessons = own
+            modules.append(module)
+    _join(elsewhere, modules, report)
+    for module in modules:
         if not module.lessons:
-            report.error("module_empty", f"{folder}/module.md", 0, "The module has no lesson.", "Add one, or remove the folder.")
-        modules.append(module)
-    return modules
+            report.error("module_empty", f"{module.folder}/module.md", 0, "The module has no lesson.", "Add one, or remove the folder.")
+    return sorted(modules, key=lambda module: (module.order or order_of(module.folder)[0], order_of(module.folder)))
 
 
-def _order(path: str) -> tuple[int, str]:
+def _join(lessons: list[LessonDraft], modules: list[ModuleDraft], report: Report) -> None:
+    """Put lessons that name their module into it, in the order of all its files."""
+    by_key = {module.key: module for module in modules}
+    for lesson in lessons:
+        if lesson.module in by_key:
+            by_key[lesson.module].lessons.append(lesson)
+            by_key[lesson.module].lessons.sort(key=lambda one: order_of(one.file))
+        else:
+            mend = "Use the key from that module's module.md, or leave “module” out."
+            report.error("module_unknown", lesson.file, 0, f"There is no module “{lesson.module}”.", mend)
+
+
+def _read_module(folder: str, files: dict[str, SourceFile], report: Report) -> ModuleDraft | None:
+    path = f"{folder}/module.md"
+    front = read_front(files[path], MODULE_FIELDS, report) if path in files else None
+    if front is None:
+        report.error("module_missing", path, 0, f"The folder “{folder}” has no module.md.", "Add it, with key, title and summary.")
+        return None
+    words = Words(front, report)
+    order = words.number("order", 1, 10_000) if front.values.get("order") is not None else None
+    return ModuleDraft(folder, words.key("key"), words.text("title", 200), words.text("summary", 1000), order)
+
+
+def _read_lessons(folder: str, files: dict[str, SourceFile], report: Report) -> list[LessonDraft]:
+    paths = sorted((path for path in files if path.startswith(f"{folder}/") and is_lesson(path)), key=order_of)
+    return [lesson for path in paths if (lesson := _read_lesson(files[path], report)) is not None]
+
+
+def is_lesson(path: str) -> bool:
+    """Whether a file inside a module's folder is a lesson."""
+    return path.endswith(".md") and not path.endswith("/module.md")
+
+
+def order_of(path: str) -> tuple[int, str]:
+    """What files and folders are sorted by: the number their name begins with, then the name."""
     name = PurePosixPath(path).name
     number = re.match(r"\d+", name)
     return (int(number.group()) if number else 10**6, name)
@@ -167,6 +198,7 @@ def _read_lesson(file: SourceFile, report: Report) -> LessonDraft | None:
         review_due=words.day("review_due"),
         body=front.body,
         body_line=front.body_line,
+        module=words.text("module", 60, ""),
     )
     if not lesson.body.strip():
         report.error("lesson_empty", file.path, lesson.body_line, "The lesson has no text.", "Write it below the front matter.")

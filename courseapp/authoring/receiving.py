@@ -5,6 +5,7 @@ take an AVI for a WAV because both are RIFF. What is served of a picture, drawin
 """
 
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,20 +98,22 @@ class SourceFile:
         """The ending of its name, in small letters."""
         return self.location.suffix.lower()
 
-    def text(self) -> str:
-        """The content of a text file."""
-        return self.location.read_text(encoding="utf-8-sig")
+    def content(self) -> bytes:
+        """What is in it; for text files, which are small."""
+        return self.location.read_bytes()
 
 
 def receive_folder(folder: Path, report: Report) -> dict[str, SourceFile]:
     """The files of a course folder by path; what may not come in is reported and left out."""
     files: dict[str, SourceFile] = {}
     for location in _walk(folder, report):
-        path = location.relative_to(folder).as_posix()
+        path = unicodedata.normalize("NFC", location.relative_to(folder).as_posix())  # some systems take letters and accents apart
         if len(files) >= MOST_FILES:
             report.error("too_many_files", path, 0, f"There are more than {MOST_FILES} files.", "Import a smaller folder.")
             break
-        if (file := _receive_file(location, path, report)) is not None:
+        if path in files:
+            report.error("name_twice", path, 0, "Two files have this name, written in two ways.", "Give each its own name.")
+        elif (file := _receive_file(location, path, report)) is not None:
             files[path] = file
     return files
 

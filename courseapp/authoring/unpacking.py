@@ -46,15 +46,20 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
 
 
-def unpack(name: str, location: Path, folder: Path, report: Report, progress: Progress) -> None:
-    """Lay the archive at `location`, uploaded as `name`, out in `folder`. Raises Refused, with the reason in the report."""
+def unpack(name: str, location: Path, folder: Path, report: Report, progress: Progress, *, is_all: bool = False) -> None:
+    """Lay the archive at `location`, uploaded as `name`, out in `folder`. Raises Refused, with the reason in the report.
+
+    Args:
+        is_all: with files whose names begin with a dot, too.
+    """
+    left_out = () if is_all else LEFT_OUT
     try:
         if name.lower().endswith(".zip"):
             with zipfile.ZipFile(location) as archive:
-                _write(_of_zip(archive, name, report), len(archive.infolist()), location, name, folder, report, progress)
+                _write(_of_zip(archive, name, report), len(archive.infolist()), location, name, folder, report, progress, left_out)
         else:
             with tarfile.open(location) as archive_file:
-                _write(_of_tar(archive_file, name, report), 0, location, name, folder, report, progress)
+                _write(_of_tar(archive_file, name, report), 0, location, name, folder, report, progress, left_out)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, ValueError, RecursionError) as error:
         words = "The archive is damaged or cut off, so nothing of it was taken."
         report.error("archive_broken", name, 0, f"{words} ({type(error).__name__})", "Pack it again, and upload it again.")
@@ -118,13 +123,22 @@ def _refuse_overlap(archive: zipfile.ZipFile, name: str, report: Report) -> None
         ends = info.header_offset + 30 + info.compress_size  # 30: the least a local header takes
 
 
-def _write(entries: Iterator[Entry], count: int, location: Path, name: str, folder: Path, report: Report, progress: Progress) -> None:
+def _write(
+    entries: Iterator[Entry],
+    count: int,
+    location: Path,
+    name: str,
+    folder: Path,
+    report: Report,
+    progress: Progress,
+    left_out: tuple[str, ...],
+) -> None:
     allowed = min(LARGEST_WHOLE, max(FREE_BYTES, RATIO * location.stat().st_size))
     seen: set[str] = set()
     done = 0
     for entry in entries:
         path = safe_path(entry.name, report)
-        if path is None or any(part.startswith(LEFT_OUT) for part in path.parts):
+        if path is None or any(part.startswith(left_out) for part in path.parts):
             continue
         if path.as_posix().casefold() in seen:
             report.error("name_twice", path.as_posix(), 0, "Two files of the archive have this name.", "Give each its own name.")

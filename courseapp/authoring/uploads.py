@@ -1,6 +1,7 @@
 """Uploads: taken in, looked through, brought in or thrown away. The looking is the worker's; see `loops.py`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, Any
 
@@ -12,6 +13,7 @@ from courseapp import storage
 from courseapp.accounts.models import User
 from courseapp.authoring import preparing
 from courseapp.authoring.models import Upload, UploadState
+from courseapp.catalog.models import Course, Module, Need
 from courseapp.columns import random_public_id
 from courseapp.errors import Refusal
 from courseapp.extensions import db, wake
@@ -21,15 +23,50 @@ MOST_ATTEMPTS = 3
 KEPT = timedelta(days=14)  # how long the files of an upload wait for somebody
 MOST = 500  # files of one upload; an archive may hold more
 OPEN = (UploadState.WAITING, UploadState.READY, UploadState.ACCEPTED)
+NAMED = (joinedload(Upload.by), joinedload(Upload.course), joinedload(Upload.into_course))  # what pages say beside an upload
 
 
-def receive(user: User, files: Sequence[tuple[str, IO[bytes]]], now: datetime) -> Upload:
+@dataclass(frozen=True)
+class Place:
+    """Where an upload goes: nowhere, for a whole course; or into a course, as one of its modules (by key) or a new one.
+
+    `needs` is what lessons ask of the body that do not say it themselves.
+    """
+
+    course: Course | None = None
+    module: str | None = None
+    title: str = ""
+    needs: Need | None = None
+
+
+def place_of(answer: str, title: str, needs: str) -> Place:
+    """The place that the form's answers name: "", "slug/" for a new module, "slug/key". Raises Refusal (400) in words."""
+    slug, _slash, key = answer.partition("/")
+    course = db.session.scalar(sa.select(Course).where(Course.slug == slug)) if slug else None
+    module = sa.select(Module.key).where(Module.course_id == course.id, Module.key == key, Module.retired_at.is_(None)) if course else None
+    if (slug and course is None) or (key and (module is None or db.session.scalar(module) is None)):
+        raise Refusal(_("The course or module you chose is not there any more. Please choose again."), 400)
+    known = {need.value: need for need in Need}
+    return Place(course, key or None, " ".join(title.split())[:200] if course and not key else "", known.get(needs))
+
+
+def places() -> dict[Course, list[Module]]:
+    """Every course with its modules, as places for an upload, in two queries."""
+    courses = db.session.scalars(sa.select(Course).order_by(Course.title)).all()
+    modules = db.session.scalars(sa.select(Module).where(Module.retired_at.is_(None)).order_by(Module.position)).all()
+    return {course: [module for module in modules if module.course_id == course.id] for course in courses}
+
+
+def receive(user: User, files: Sequence[tuple[str, IO[bytes]]], now: datetime, place: Place | None = None) -> Upload:
     """Keep what was sent and have it looked through; the caller commits. Raises Refusal (400, 413) in words."""
     if not files:
         raise Refusal(_("Please choose a file first: a ZIP archive, or the files of a course."), 400)
     if len(files) > MOST:
         raise Refusal(_("These are more than %(count)s files. Please pack them into one ZIP archive.", count=MOST), 413)
     upload = Upload(public_id=random_public_id(), by_user_id=user.id, files=[], size=0, state=UploadState.WAITING, created_at=now)
+    place = place or Place()
+    upload.into_course_id = place.course.id if place.course is not None else None
+    upload.into_module, upload.module_title, upload.needs_check = place.module, place.title, place.needs
     for index, (name, content) in enumerate(files):
         upload.files.append(name[:200])
         size = storage.keep_stream(upload.storage_key(index), content)
@@ -42,14 +79,12 @@ def receive(user: User, files: Sequence[tuple[str, IO[bytes]]], now: datetime) -
 
 def upload_of(public_id: str) -> Upload | None:
     """The upload of an address, or None."""
-    return db.session.scalar(
-        sa.select(Upload).where(Upload.public_id == public_id).options(joinedload(Upload.by), joinedload(Upload.course))
-    )
+    return db.session.scalar(sa.select(Upload).where(Upload.public_id == public_id).options(*NAMED))
 
 
 def recent_uploads(before_id: int | None, limit: int) -> Sequence[Upload]:
     """The newest uploads older than `before_id`."""
-    query = sa.select(Upload).options(joinedload(Upload.by), joinedload(Upload.course))
+    query = sa.select(Upload).options(*NAMED)
     if before_id is not None:
         query = query.where(Upload.id < before_id)
     return db.session.scalars(query.order_by(Upload.id.desc()).limit(limit)).all()

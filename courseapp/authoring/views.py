@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, stream_with_context, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
@@ -14,6 +14,7 @@ from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role, User
 from courseapp.authoring import uploads
+from courseapp.authoring.exporting import packed
 from courseapp.authoring.models import UploadState
 from courseapp.authoring.releasing import publish_course, withdraw_course
 from courseapp.authoring.report import by_file
@@ -100,6 +101,15 @@ def publish(slug: str) -> Response:
     return redirect(url_for("authoring.course", slug=slug), 303)
 
 
+@pages.get("/staff/courses/<slug>/export")
+def export(slug: str) -> Response:
+    """The course as a ZIP archive, sent as it is packed, so that its size costs no memory."""
+    pieces = packed(course_of(slug))
+    answer = Response(stream_with_context(pieces), mimetype="application/zip")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{slug}.zip"'
+    return answer
+
+
 @pages.get("/staff/courses/<slug>/undo")
 def ask_to_undo(slug: str) -> str:
     """What undoing the last import does, before it is done."""
@@ -131,7 +141,16 @@ def list_uploads() -> str:
     before = request.args.get("before", type=row_number)
     found = uploads.recent_uploads(before, PAGE + 1)
     older = url_for("authoring.list_uploads", before=found[PAGE - 1].id) if len(found) > PAGE else None
-    return render_template("authoring/uploads.html", uploads=found[:PAGE], older_url=older, largest=LARGEST_UPLOAD, words=STATE_WORDS)
+    chosen = request.args.get("into", "")
+    return render_template(
+        "authoring/uploads.html",
+        uploads=found[:PAGE],
+        older_url=older,
+        largest=LARGEST_UPLOAD,
+        words=STATE_WORDS,
+        places=uploads.places(),
+        chosen=f"{chosen}/" if chosen and "/" not in chosen else chosen,
+    )
 
 
 @pages.post("/staff/uploads")
@@ -139,7 +158,8 @@ def receive() -> Response:
     """Take files in; the worker looks them through."""
     sent = [(file.filename or "", file.stream) for file in request.files.getlist("files") if file.filename]
     try:
-        upload = uploads.receive(person(), sent, clock.now())
+        answers = (request.form.get(name, "") for name in ("into", "module_title", "needs_check"))
+        upload = uploads.receive(person(), sent, clock.now(), uploads.place_of(*answers))
     except Refusal as refusal:
         db.session.rollback()
         flash(refusal.words, "error")

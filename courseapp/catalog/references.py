@@ -1,6 +1,7 @@
 """What a lesson's Markdown refers to (files, lessons, pages): resolved to addresses, or named as a problem with its line."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -161,4 +162,4 @@ def normal_path(folder: str, target: str) -> str | None:
             parts.pop()
         elif part not in {".", "/"}:
             parts.append(part)
-    return "/".join(parts)
+    return unicodedata.normalize("NFC", "/".join(parts))  # as receiving composes the names of files

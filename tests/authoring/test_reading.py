@@ -72,7 +72,7 @@ def test_everything_wrong_is_told_at_once_each_with_its_place(tmp_path: Path) ->
         "01-a/04.md": lesson("four", reviewed_by="Dr Who"),
         "01-a/05.md": "No front matter",
         "01-a/06.md": "---\nid: six\ntitle: a: b\n---\n",
-        "01-a/07.md": b"\xff\xfe",
+        "01-a/07.md": b"\xff\x81",
         "01-a/08.md": lesson("eight", ""),
         "01-a/notes.docx": b"PK",
         "01-a/fake.png": b"<html>",

@@ -39,9 +39,10 @@ def packed(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def send(client: Client, *files: tuple[str, bytes]) -> TestResponse:
+def send(client: Client, *files: tuple[str, bytes], **answers: str) -> TestResponse:
     """Send the form of the upload page with these files."""
     data = {
+        **answers,
         "csrf_token": client.csrf_token("authoring.list_uploads"),
         "files": [(io.BytesIO(content), name) for name, content in files],
     }

@@ -289,6 +289,7 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
     db.session.commit()
     paths = {
         "/staff/courses": "An introduction to pelvic massage therapy",
+        "/staff/uploads?into=introduction": "What do the lessons ask of the body?",
         "/staff/settings": "What this site is called",
         "/staff/settings/pages/privacy": "This is a draft",
         "/staff/team": "Invite somebody",
