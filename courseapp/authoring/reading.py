@@ -6,14 +6,26 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import Any
 
-from courseapp.authoring.front_matter import Words, read_front
+from courseapp.authoring.front_matter import Front, Words, read_front
 from courseapp.authoring.receiving import SourceFile
 from courseapp.authoring.report import Report
 from courseapp.catalog.models import Need, Rule
 
 COURSE_FIELDS = {"slug", "title", "language", "edition", "summary", "headline", "for_whom", "not_for", "sample", "questions", "made_by"}
 MODULE_FIELDS = {"key", "title", "summary"}
-LESSON_FIELDS = {"id", "title", "minutes", "shows", "needs_check", "completes", "sources", "reviewed_by", "reviewed_on", "review_due"}
+LESSON_FIELDS = {
+    "id",
+    "title",
+    "minutes",
+    "shows",
+    "needs_check",
+    "completes",
+    "sources",
+    "reviewed_by",
+    "reviewer_role",
+    "reviewed_on",
+    "review_due",
+}
 
 
 @dataclass
@@ -29,6 +41,7 @@ class LessonDraft:
     rule: Rule
     sources: list[str]
     reviewed_by: str | None
+    reviewer_role: str | None
     reviewed_on: date | None
     review_due: date | None
     body: str
@@ -150,11 +163,14 @@ def _order(path: str) -> tuple[int, str]:
 
 def _read_lesson(file: SourceFile, report: Report) -> LessonDraft | None:
     front = read_front(file, LESSON_FIELDS, report)
-    if front is None:
-        return None
+    return lesson_from(front, report) if front is not None else None
+
+
+def lesson_from(front: Front, report: Report) -> LessonDraft:
+    """The draft of a lesson's front matter and body, wherever they come from."""
     words = Words(front, report)
     lesson = LessonDraft(
-        file=file.path,
+        file=front.file,
         key=words.key("id"),
         title=words.text("title", 200),
         minutes=words.number("minutes", 1, 120),
@@ -163,11 +179,12 @@ def _read_lesson(file: SourceFile, report: Report) -> LessonDraft | None:
         rule=Rule(words.choice("completes", [rule.value for rule in Rule], "mark")),
         sources=words.list_of_text("sources"),
         reviewed_by=words.text("reviewed_by", 200, "") or None,
+        reviewer_role=words.text("reviewer_role", 200, "") or None,
         reviewed_on=words.day("reviewed_on"),
         review_due=words.day("review_due"),
         body=front.body,
         body_line=front.body_line,
     )
     if not lesson.body.strip():
-        report.error("lesson_empty", file.path, lesson.body_line, "The lesson has no text.", "Write it below the front matter.")
+        report.error("lesson_empty", front.file, lesson.body_line, "The lesson has no text.", "Write it below the front matter.")
     return lesson

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from courseapp.accounts import privacy as accounts
 from courseapp.accounts.models import AddressChange, User
+from courseapp.authoring import privacy as authoring
 from courseapp.campaigns import privacy as campaigns
 from courseapp.contacts import privacy as contacts
 from courseapp.contacts.models import Contact
@@ -27,6 +28,7 @@ def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
     if user is not None:
         held["account"] = accounts.export(user)
         held["learning"] = learning.export(user.id)
+        held["authoring"] = authoring.export(user.id)
     if contact is not None:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)
@@ -69,6 +71,7 @@ def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
         campaigns.erase(contact.id)
         mailing.erase(contact.id, now)
     if user is not None:
+        authoring.erase(user.id)
         learning.erase(user.id)
     accounts.erase(user, contact.id if contact is not None else None)
     if contact is not None:
