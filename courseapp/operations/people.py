@@ -28,7 +28,8 @@ def export(user: User | None, contact: Contact | None) -> dict[str, Any]:
     if user is not None:
         held["account"] = accounts.export(user)
         held["learning"] = learning.export(user.id)
-        held["authoring"] = authoring.export(user.id)
+        if written := authoring.export(user.id):
+            held["authoring"] = written
     if contact is not None:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)
