@@ -256,13 +256,14 @@ function holdKey() {
 }
 
 /** Text that never reached the server, from a page that is gone: put back, so that it is kept and nothing is lost. */
-async function restore() {
+async function restore(isFirst = true) {
   const open = await openElsewhere();
-  holdKey();
-  let left = [];
+  let all = [];
   try {
-    left = Object.keys(localStorage).filter((key) => key.startsWith(said.device) && key !== ownKey && !open.has(key));
+    all = Object.keys(localStorage).filter((key) => key.startsWith(said.device) && key !== ownKey);
   } catch { return; }
+  const left = all.filter((key) => !open.has(key));
+  if (isFirst && left.length < all.length) setTimeout(restore, 1500, false); // a page that was just closed may seem open for a moment
   const texts = left.map((key) => ({ key, ...JSON.parse(localStorage.getItem(key)) })).sort((one, other) => one.at - other.at);
   for (const text of texts) {
     if (written > acknowledged) return; // somebody is typing already: the rest waits for the next time the page is opened
@@ -306,4 +307,5 @@ document.addEventListener("visibilitychange", () => { if (document.visibilitySta
 addEventListener("online", () => { if (written > acknowledged) send(); });
 addEventListener("beforeunload", askBeforeLeaving);
 returnToPlace();
+holdKey();
 restore();

@@ -70,29 +70,28 @@ function drag(event) {
   const item = handle.closest("[data-mark]");
   const home = [item.parentElement, item.nextElementSibling];
   item.classList.add("is-dragged");
-  handle.setPointerCapture(event.pointerId);
+  modules.setPointerCapture(event.pointerId); // not the handle: what is moved within the page loses the pointer
 
   const move = (step) => {
     const [list, before] = placeAt(item, step.clientY);
     if (item.parentElement !== list || item.nextElementSibling !== before) list.insertBefore(item, before);
-    if (step.clientY < 60) scrollBy(0, -12);
+    if (step.clientY < 60) scrollBy(0, -12); // at the edges the page comes along
     if (step.clientY > innerHeight - 60) scrollBy(0, 12);
   };
-  const end = (last) => {
-    handle.removeEventListener("pointermove", move);
-    handle.removeEventListener("lostpointercapture", end);
+  const end = () => {
+    modules.removeEventListener("pointermove", move);
+    modules.removeEventListener("lostpointercapture", end);
     document.removeEventListener("keydown", giveUp);
     item.classList.remove("is-dragged");
-    if (last && last.type === "pointercancel") home[0].insertBefore(item, home[1]);
     tell(item);
   };
   const giveUp = (key) => {
     if (key.key !== "Escape") return;
     home[0].insertBefore(item, home[1]);
-    handle.releasePointerCapture(event.pointerId);
+    modules.releasePointerCapture(event.pointerId);
   };
-  handle.addEventListener("pointermove", move);
-  handle.addEventListener("lostpointercapture", end);
+  modules.addEventListener("pointermove", move);
+  modules.addEventListener("lostpointercapture", end);
   document.addEventListener("keydown", giveUp);
 }
 
