@@ -14,6 +14,7 @@ const title = document.title;
 let sequence = Number(form.elements.namedItem("seq").value);
 let written = 0; // counts what was typed
 let acknowledged = 0; // up to which of it the server has
+let sentLast = 0; // up to which of it was sent when the page last went to the back, without an answer
 let sending = false;
 let timer = 0;
 let isOnDevice = true;
@@ -184,7 +185,8 @@ function noteTyping(event) {
 
 /** The page goes away, or to the back: what the server has not got is sent along, or stays on this device. */
 function sendLast() {
-  if (written <= acknowledged || isLeaving) return;
+  if (written <= Math.max(acknowledged, sentLast) || isLeaving) return;
+  sentLast = written;
   isOnDevice = keepHere();
   // A browser sends 64 KB at most from a page that is gone; a longer text waits on this device, and is taken up on return.
   fetch(said.keep, { method: "POST", body: filled(), credentials: "same-origin", keepalive: true }).catch(() => {});
