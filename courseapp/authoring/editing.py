@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from flask import current_app
@@ -13,7 +13,6 @@ from sqlalchemy.orm import joinedload
 from courseapp.authoring.drafts import Typed
 from courseapp.authoring.front_matter import CONTROL, Front
 from courseapp.authoring.reading import LessonDraft, lesson_from
-from courseapp.authoring.receiving import LARGEST_TEXT
 from courseapp.authoring.report import Report
 from courseapp.authoring.revising import (
     add_revision,
@@ -27,10 +26,12 @@ from courseapp.authoring.revising import (
 )
 from courseapp.authoring.validation import refuse_closed_sample, validate_lesson
 from courseapp.catalog.copies import want_copies
-from courseapp.catalog.markdown import Rendered
 from courseapp.catalog.models import Course, Lesson, Need, Origin, Revision
 from courseapp.extensions import db
 from courseapp.journal import events
+
+if TYPE_CHECKING:  # what renders is large, and a web process renders nothing until somebody edits
+    from courseapp.catalog.markdown import Rendered
 
 REVIEW = ("reviewed_by", "reviewer_role", "reviewed_on", "review_due")
 FIELDS = ("title", "minutes", "shows", "needs_check", "completes", "sources", *REVIEW, "body")
@@ -57,7 +58,7 @@ class Look:
     """What was typed, looked through: the draft of the lesson, how it will look, and what is wrong with it."""
 
     draft: LessonDraft
-    rendered: Rendered
+    rendered: "Rendered"
     report: Report
 
 
@@ -158,6 +159,8 @@ def _day(text: str) -> date | str:
 
 
 def _refuse_odd(typed: Typed, draft: LessonDraft, report: Report) -> None:
+    from courseapp.authoring.receiving import LARGEST_TEXT  # what knows files is large too
+
     for name in FIELDS:
         if odd := CONTROL.search(typed[name]):
             line = typed[name].count("\n", 0, odd.start()) + 1 if name == "body" else 0

@@ -4,13 +4,15 @@ import difflib
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from babel import Locale, UnknownLocaleError
 
-from courseapp.authoring.receiving import SourceFile
 from courseapp.authoring.report import Report
+
+if TYPE_CHECKING:  # as in reading.py
+    from courseapp.authoring.receiving import SourceFile
 
 KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # no database, page or paper takes them
@@ -31,7 +33,7 @@ class Front:
         return self.lines.get(name, 1)
 
 
-def read_front(file: SourceFile, known: set[str], report: Report) -> Front | None:
+def read_front(file: "SourceFile", known: set[str], report: Report) -> Front | None:
     """A file's front matter and body; None, with the reason reported, where it cannot be read."""
     try:
         text = file.text()
@@ -77,7 +79,7 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _read_yaml(text: str, file: SourceFile, report: Report) -> dict[Any, Any] | None:
+def _read_yaml(text: str, file: "SourceFile", report: Report) -> dict[Any, Any] | None:
     try:
         values = _PlainLoader(text).get_single_data()
     except Exception as error:  # beside YAMLError, PyYAML lets through whatever a value leads to: 2026-13-45, !!bool x, 1000 brackets

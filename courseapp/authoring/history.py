@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.orm import defer
 
 from courseapp.authoring.drafts import Typed
 from courseapp.authoring.editing import Subject, differing, typed_of
@@ -44,6 +45,7 @@ def history_of(subject: Subject) -> list[Entry]:
 def revisions_of(lesson: Lesson) -> Sequence[Revision]:
     """A lesson's newest revisions, one more than are shown, so that each has one before it."""
     query = sa.select(Revision).where(Revision.lesson_id == lesson.id).order_by(Revision.number.desc()).limit(LINES + 1)
+    query = query.options(defer(Revision.html), defer(Revision.adapted_html), defer(Revision.stop_html))
     return db.session.scalars(query).all()
 
 

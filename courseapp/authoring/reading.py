@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from courseapp.authoring.front_matter import Front, Words, read_front
-from courseapp.authoring.receiving import SourceFile
 from courseapp.authoring.report import Report
 from courseapp.catalog.models import Need, Rule
+
+if TYPE_CHECKING:  # what knows files is large, and the editor reads lessons without any
+    from courseapp.authoring.receiving import SourceFile
 
 COURSE_FIELDS = {"slug", "title", "language", "edition", "summary", "headline", "for_whom", "not_for", "sample", "questions", "made_by"}
 MODULE_FIELDS = {"key", "title", "summary"}
@@ -73,7 +75,7 @@ class CourseDraft:
     article: str
     article_line: int
     modules: list[ModuleDraft]
-    files: dict[str, SourceFile]
+    files: "dict[str, SourceFile]"
 
     @property
     def lessons(self) -> list[LessonDraft]:
@@ -81,7 +83,7 @@ class CourseDraft:
         return [lesson for module in self.modules for lesson in module.lessons]
 
 
-def read_course(files: dict[str, SourceFile], report: Report) -> CourseDraft | None:
+def read_course(files: "dict[str, SourceFile]", report: Report) -> CourseDraft | None:
     """The draft of a course folder; None where there is not even a course file."""
     if "course.md" not in files:
         report.error(
@@ -128,7 +130,7 @@ def _read_public(words: Words) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
-def _read_modules(files: dict[str, SourceFile], report: Report) -> list[ModuleDraft]:
+def _read_modules(files: "dict[str, SourceFile]", report: Report) -> list[ModuleDraft]:
     folders = sorted({path.split("/")[0] for path in files if "/" in path and path.endswith(".md")}, key=_order)
     modules = []
     for folder in folders:
@@ -161,7 +163,7 @@ def _order(path: str) -> tuple[int, str]:
     return (int(number.group()) if number else 10**6, name)
 
 
-def _read_lesson(file: SourceFile, report: Report) -> LessonDraft | None:
+def _read_lesson(file: "SourceFile", report: Report) -> LessonDraft | None:
     front = read_front(file, LESSON_FIELDS, report)
     return lesson_from(front, report) if front is not None else None
 

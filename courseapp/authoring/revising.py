@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from flask_babel import force_locale
 
 from courseapp.authoring.reading import LessonDraft
 from courseapp.authoring.report import Report
-from courseapp.catalog.markdown import AssetPlace, Rendered, Surroundings, box_titles, render
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Origin, Revision
 from courseapp.extensions import db
+
+if TYPE_CHECKING:  # what renders is large, and a web process renders nothing until somebody edits
+    from courseapp.catalog.markdown import AssetPlace, Rendered
 
 RENDERING = "1"  # raise it when the renderer changes what it makes of the same text, and every import makes new revisions
 FACTS = ("title", "minutes", "shows", "needs_check", "rule")
@@ -29,7 +31,7 @@ class Neighbours:
     """What the texts of a course may point at, in addresses: files by path, lessons by key; and the course's language."""
 
     language: str
-    assets: Mapping[str, AssetPlace]
+    assets: "Mapping[str, AssetPlace]"
     lessons: Mapping[str, str]
 
 
@@ -42,8 +44,9 @@ class PlacedFile:
     height: int | None
 
 
-def places_of(files: Mapping[str, PlacedFile], root: str = "/assets") -> dict[str, AssetPlace]:
+def places_of(files: Mapping[str, PlacedFile], root: str = "/assets") -> "dict[str, AssetPlace]":
     """Where each file of a course is served, and its captions; `root` is where addresses of files begin."""
+    from courseapp.catalog.markdown import AssetPlace  # as above
 
     def url(path: str) -> str:
         return f"{root}/{files[path].public_id}{PurePosixPath(path).suffix.lower()}"
@@ -73,8 +76,10 @@ def locked(query: sa.Select[Course]) -> sa.Select[Course]:
     return query.with_for_update(key_share=True).execution_options(populate_existing=True)
 
 
-def render_text(body: str, file: str, body_line: int, near: Neighbours, report: Report) -> Rendered:
+def render_text(body: str, file: str, body_line: int, near: Neighbours, report: Report) -> "Rendered":
     """A text as learners will see it; what is wrong with it is reported with the file's line."""
+    from courseapp.catalog.markdown import Surroundings, box_titles, render  # as above
+
     folder = str(PurePosixPath(file).parent)
     with force_locale(near.language.replace("-", "_")):
         rendered = render(body, Surroundings("" if folder == "." else folder, near.assets, near.lessons, near.language, box_titles()))
@@ -83,7 +88,7 @@ def render_text(body: str, file: str, body_line: int, near: Neighbours, report: 
     return rendered
 
 
-def lesson_hash(draft: LessonDraft, rendered: Rendered) -> str:
+def lesson_hash(draft: LessonDraft, rendered: "Rendered") -> str:
     """What tells one state of a lesson's text from another."""
     review = [draft.sources, draft.reviewed_by, str(draft.reviewed_on), str(draft.review_due)]
     review += [draft.reviewer_role] if draft.reviewer_role else []  # so that what was hashed before there were roles stays the same
@@ -127,7 +132,7 @@ def facts_of(source: Any) -> dict[str, Any]:
 
 
 def add_revision(
-    lesson: Lesson, draft: LessonDraft, rendered: Rendered, now: datetime, origin: Origin, by_user_id: int | None = None
+    lesson: Lesson, draft: LessonDraft, rendered: "Rendered", now: datetime, origin: Origin, by_user_id: int | None = None
 ) -> Revision:
     """The lesson's next revision, which becomes the present one; the caller commits."""
     latest = db.session.scalar(sa.select(sa.func.max(Revision.number)).where(Revision.lesson_id == lesson.id)) or 0

@@ -4,7 +4,6 @@ import re
 
 from courseapp.authoring.reading import CourseDraft, LessonDraft
 from courseapp.authoring.report import Report
-from courseapp.catalog.markdown import count_boxes, parse
 from courseapp.catalog.models import Need
 
 
@@ -45,6 +44,8 @@ def refuse_closed_sample(lesson: LessonDraft, file: str, report: Report) -> None
 
 def validate_lesson(lesson: LessonDraft, report: Report) -> None:
     """Report what is wrong with one lesson's text and review."""
+    from courseapp.catalog.markdown import count_boxes, parse  # large, and a web process parses nothing until somebody edits
+
     tokens = parse(lesson.body)
     boxes = count_boxes(tokens, "stop-if")
     if lesson.needs_check is not Need.NONE and boxes != 1:

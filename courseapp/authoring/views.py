@@ -14,6 +14,7 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role, User
 from courseapp.authoring import uploads
 from courseapp.authoring.arranging.views import pages as arranging_pages
+from courseapp.authoring.editing import course_to_change
 from courseapp.authoring.editor.views import pages as editor_pages
 from courseapp.authoring.models import UploadState
 from courseapp.authoring.releasing import publish_course, withdraw_course
@@ -82,7 +83,7 @@ def person() -> User:
 @pages.post("/staff/courses/<slug>/publish")
 def publish(slug: str) -> Response:
     """Let learners see a draft, or take a course out of their sight (`visible=0`)."""
-    found, now = course_of(slug), clock.now()
+    found, now = course_to_change(slug) or abort(404), clock.now()
     if request.form.get("visible") == "0":
         withdraw_course(found, now, person().id)
         flash(_("Learners see this course no more. Their progress is kept."), "success")

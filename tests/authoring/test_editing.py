@@ -1,8 +1,10 @@
 """Correcting a lesson in the page: looked at, kept as a draft, saved as a revision like an import's, and nobody loses text."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -221,6 +223,26 @@ def test_two_browsers_edit_one_lesson_and_nobody_loses_text(app: Flask, instruct
     assert instructor.post(instructor.path("editor.change", **TWO), data={**again, "choice": "save"}).status_code == 303
     assert (current("two").number, current("two").source.strip()) == (3, "What I wrote")
     assert db.session.query(KeptDraft).count() == 0
+
+
+def test_of_many_who_save_at_the_same_moment_one_is_first_and_the_others_keep_their_text(app: Flask, course: Course) -> None:
+    browsers = [another(app) for _number in range(4)]
+    forms = [form_of(browser, TWO) for browser in browsers]
+    ready = Barrier(len(browsers))
+
+    def press(number: int) -> int:
+        ready.wait()
+        data = {**forms[number], "body": f"Written by {number}", "choice": "save"}
+        return browsers[number].post(browsers[number].path("editor.change", **TWO), data=data).status_code
+
+    with ThreadPoolExecutor(len(browsers)) as threads:
+        statuses = list(threads.map(press, range(len(browsers))))
+    assert sorted(statuses) == [303, 409, 409, 409]
+    first = statuses.index(303)
+    assert (current("two").number, current("two").source.strip()) == (2, f"Written by {first}")
+    kept = sorted(row.typed["body"] for row in db.session.scalars(sa.select(KeptDraft)))
+    assert kept == [f"Written by {number}" for number in range(len(browsers)) if number != first]
+    assert db.session.scalars(sa.select(Course.version)).one() == 2
 
 
 def test_what_touches_other_lines_is_put_together_and_what_touches_the_same_is_not(app: Flask, instructor: Client, course: Course) -> None:
