@@ -196,6 +196,20 @@ def test_a_draft_that_is_gone_on_with_stands_once_and_one_written_on_elsewhere_s
     assert db.session.query(KeptDraft).count() == 2
 
 
+def test_whoever_has_just_saved_is_not_shown_an_older_draft_over_it(instructor: Client, course: Course) -> None:
+    first, second = form_of(instructor, TWO), form_of(instructor, TWO)
+    keep(instructor, TWO, {**first, "body": "Left in another tab"}, 2)
+    answer = instructor.post(instructor.path("editor.change", **TWO), data={**second, "body": "Saved", "choice": "save"})
+    shown = instructor.get(answer.location).text
+    assert "1 more draft" in shown
+    assert "Left in another tab" not in shown
+    assert "Left in another tab" in instructor.visit("editor.lesson", **TWO).text
+    fields = form_of(instructor, TWO)
+    answer = instructor.post(instructor.path("editor.change", **TWO), data={**fields, "choice": "discard"})
+    assert "Left in another tab" not in instructor.get(answer.location).text
+    assert db.session.query(KeptDraft).count() == 0
+
+
 def test_nobody_reaches_the_drafts_of_somebody_else(app: Flask, instructor: Client, course: Course) -> None:
     fields = form_of(instructor, TWO)
     keep(instructor, TWO, {**fields, "body": "Mine alone"}, 2)

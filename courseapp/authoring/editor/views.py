@@ -64,12 +64,15 @@ def subject_or_404(slug: str, key: str, to_change: bool = False) -> Subject:
 
 @pages.get("/staff/courses/<slug>/lessons/<key>/edit")
 def lesson(slug: str, key: str) -> Any:
-    """A lesson in the editor: with the person's latest draft, the one asked for (`draft`), or (`fresh`) as it is saved."""
+    """A lesson in the editor: with the person's latest draft, or the one asked for (`draft`).
+
+    `fresh` leaves out drafts up to that second: whoever has just saved, or begins anew, is not shown an older one at once.
+    """
     subject = subject_or_404(slug, key)
     present = editing.typed_of(subject)
     own = [row for row in drafts.own_drafts(own_id(), subject.lesson.id) if editing.differing(row.typed, present)]
-    wanted = request.args.get("draft")
-    draft = next((row for row in own if wanted in {None, row.public_id}), None) if "fresh" not in request.args else None
+    wanted, fresh = request.args.get("draft"), request.args.get("fresh", 0, type=int)
+    draft = next((row for row in own if row.public_id == wanted or (wanted is None and row.at.timestamp() > fresh)), None)
     if draft is None:
         return editor_page(subject, present, fresh_place(subject), own=own)
     place = Place("", 1, draft.base_number, draft.base_stamp, draft.public_id, draft.seq)
@@ -141,7 +144,7 @@ def change(slug: str, key: str) -> Any:
         return discard(subject, place)
     present = editing.typed_of(subject)
     kept_as = drafts.keep(own_id(), subject.lesson.id, place, typed, now)
-    if choice == "save" and not editing.differing(typed, present) and "read_again" not in request.form:
+    if choice == "save" and not editing.differing(typed, present):
         return finish(subject, kept_as, _("Nothing had changed, so nothing was saved."))
     look = editing.look_at(subject, typed, read_again="read_again" in request.form)
     told: dict[str, Any] = {}
@@ -194,20 +197,24 @@ def saved_words(subject: Subject) -> str:
 def finish(subject: Subject, kept_as: str, words: str) -> Response:
     """The draft is no longer needed: back to the lesson as it is saved."""
     drafts.drop(own_id(), subject.lesson.id, kept_as)
-    slug, key = subject.course.slug, subject.lesson.key
+    return back_to(subject, words)
+
+
+def back_to(subject: Subject, words: str) -> Response:
+    """To the lesson as it is saved; other drafts of the person are named there, and not put over it."""
+    left = drafts.own_drafts(own_id(), subject.lesson.id)
+    fresh = int(left[0].at.timestamp()) + 1 if left else None
+    address = url_for("editor.lesson", slug=subject.course.slug, key=subject.lesson.key, fresh=fresh)
     db.session.commit()
     flash(words, "success")
-    return redirect(url_for("editor.lesson", slug=slug, key=key), 303)
+    return redirect(address, 303)
 
 
 def discard(subject: Subject, place: Place) -> Response:
     """Throw the page's draft away, and the one it was opened with."""
     drafts.drop(own_id(), subject.lesson.id, place.public_id)
     drafts.drop(own_id(), subject.lesson.id, place.continues)
-    slug, key = subject.course.slug, subject.lesson.key
-    db.session.commit()
-    flash(_("The draft is thrown away. The lesson is as it was saved."), "success")
-    return redirect(url_for("editor.lesson", slug=slug, key=key), 303)
+    return back_to(subject, _("The draft is thrown away. The lesson is as it was saved."))
 
 
 @pages.post("/staff/courses/<slug>/lessons/<key>/draft")

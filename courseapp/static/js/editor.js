@@ -39,6 +39,12 @@ function hidden(name) {
 function say(words, state = "") {
   status.dataset.state = state;
   if (status.textContent !== words) status.textContent = words;
+  mark();
+}
+
+/** Marks, for the eye alone, that something is not kept by the server yet; in words each pause would be read aloud. */
+function mark() {
+  form.querySelector("[data-mark]").hidden = written <= acknowledged;
   document.title = written > acknowledged ? `• ${title}` : title;
 }
 
@@ -173,8 +179,7 @@ function noteTyping(event) {
   written += 1;
   isLeaving = false;
   isOnDevice = keepHere();
-  if (written - acknowledged === 1) say(said.writing);
-  document.title = `• ${title}`;
+  mark();
   if (!sending && (written - acknowledged) % 40 !== 0) {
     clearTimeout(timer);
     timer = setTimeout(send, PAUSE);
