@@ -30,21 +30,27 @@ class Place:
     continues_seq: int = 0
 
 
-def keep(user_id: int, lesson_id: int, place: Place, typed: Typed, now: datetime) -> str:
-    """Keep what was typed; under which id it is kept now. The caller commits.
+def keep(user_id: int, lesson_id: int, place: Place, typed: Typed, now: datetime, *, may_be_late: bool = False) -> tuple[str, int]:
+    """Keep what was typed; under which id it is kept now, and with which `seq`. The caller commits.
 
-    A page that sends late or twice changes nothing. Where the id turns out to be another page's (a tab that was doubled), the text
-    is kept under an id of its own, so that neither loses anything.
+    A page that sends twice changes nothing. Where the id turns out to be another page's (a tab that was doubled), the text is kept
+    under an id of its own, so that neither loses anything.
+
+    Args:
+        may_be_late: the page sends while one types, so what is older than the kept text may be its own, overtaken. The page knows:
+            where the `seq` answered is higher than any of its own, it is not.
     """
     public_id = place.public_id if PUBLIC_ID.fullmatch(place.public_id) else random_public_id()
     if not _put(user_id, lesson_id, public_id, place, typed, now):
         held = own_draft(user_id, lesson_id, public_id)
-        if held is None or (held.seq <= place.seq and held.typed != typed):
+        if may_be_late and held is not None and held.seq > place.seq:
+            return public_id, held.seq
+        if held is None or held.typed != typed:
             public_id = random_public_id()
             _put(user_id, lesson_id, public_id, place, typed, now)
     if place.continues and place.continues != public_id:
         drop(user_id, lesson_id, place.continues, place.continues_seq)
-    return public_id
+    return public_id, place.seq
 
 
 def _put(user_id: int, lesson_id: int, public_id: str, place: Place, typed: Typed, now: datetime) -> bool:

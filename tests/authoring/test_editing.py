@@ -602,9 +602,13 @@ def test_a_late_keeping_never_puts_an_older_text_over_a_newer(instructor: Client
     row = lesson_row("two")
     typed = dict.fromkeys(FIELDS, "")
     place = Place("abcdefghjkmnpqrs", 5, 1, "stamp")
-    assert drafts.keep(person.id, row.id, place, {**typed, "body": "newer"}, NOW) == place.public_id
-    assert drafts.keep(person.id, row.id, Place(place.public_id, 3, 1, "stamp"), {**typed, "body": "older"}, NOW) == place.public_id
+    older = Place(place.public_id, 3, 1, "stamp"), {**typed, "body": "older"}
+    assert drafts.keep(person.id, row.id, place, {**typed, "body": "newer"}, NOW) == (place.public_id, 5)
+    assert drafts.keep(person.id, row.id, *older, NOW, may_be_late=True) == (place.public_id, 5)
     assert db.session.scalars(sa.select(KeptDraft)).one().typed["body"] == "newer"
+    kept_as, _seq = drafts.keep(person.id, row.id, *older, NOW)  # a button was pressed: what stood in that page counts
+    assert kept_as != place.public_id
+    assert sorted(row.typed["body"] for row in db.session.scalars(sa.select(KeptDraft))) == ["newer", "older"]
 
 
 def test_a_page_for_a_lesson_that_is_not_there(instructor: Client, course: Course) -> None:

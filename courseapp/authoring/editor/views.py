@@ -143,7 +143,7 @@ def change(slug: str, key: str) -> Any:
     if choice == "discard":
         return discard(subject, place)
     present = editing.typed_of(subject)
-    kept_as = drafts.keep(own_id(), subject.lesson.id, place, typed, now)
+    kept_as, _seq = drafts.keep(own_id(), subject.lesson.id, place, typed, now)
     if choice == "save" and not editing.differing(typed, present):
         return finish(subject, kept_as, _("Nothing had changed, so nothing was saved."))
     look = editing.look_at(subject, typed, read_again="read_again" in request.form)
@@ -222,11 +222,11 @@ def keep_draft(slug: str, key: str) -> Response:
     """Keep what is being typed, and say how it looks, what is wrong with it, and whether the lesson has changed meanwhile."""
     subject = subject_or_404(slug, key)
     place, typed, now = posted_place(), editing.clean_typed(request.form), clock.now()
-    kept_as = drafts.keep(own_id(), subject.lesson.id, place, typed, now)
+    kept_as, seq = drafts.keep(own_id(), subject.lesson.id, place, typed, now, may_be_late=True)
     look = editing.look_at(subject, typed, for_staff=True)
     facts = {
         "draft": kept_as,
-        "seq": place.seq,
+        "seq": seq,
         "at": format_time(now, "short"),
         "html": look.rendered.html,
         "adapted_html": look.rendered.adapted_html,

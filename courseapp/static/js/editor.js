@@ -15,6 +15,7 @@ let sequence = Number(form.elements.namedItem("seq").value);
 let written = 0; // counts what was typed
 let acknowledged = 0; // up to which of it the server has
 let sentLast = 0; // up to which of it was sent when the page last went to the back, without an answer
+let noted = ""; // what was typed when last looked
 let sending = false;
 let timer = 0;
 let isOnDevice = true;
@@ -110,6 +111,10 @@ async function send() {
 
 /** The server has it. */
 function take(facts, now) {
+  if (facts.seq > sequence) { // another page writes under this id: go on under one of our own
+    form.elements.namedItem("draft").value = "";
+    return;
+  }
   acknowledged = now;
   if (facts.draft !== hidden("draft")) {
     forgetHere(); // this tab was doubled: its text is kept under an id of its own from here on
@@ -176,6 +181,9 @@ function toLine(event) {
 /** Something was typed: on this device at once, to the server after a pause, and every few seconds to one who never pauses. */
 function noteTyping(event) {
   if (!FIELDS.includes(event.target.name)) return;
+  const text = JSON.stringify(typed());
+  if (text === noted) return; // leaving a field tells again what typing told before
+  noted = text;
   written += 1;
   isLeaving = false;
   isOnDevice = keepHere();
@@ -287,15 +295,23 @@ async function putBack(text) {
     written += 1;
     if (!(await send())) return;
     form.elements.namedItem("continues").value = "";
-    form.elements.namedItem("draft").value = "";
   }
   if (isNew) {
     fill(text);
+    goOnAs(text);
     written += 1;
     if (!(await send())) return;
   }
   forgetHere(text.key);
   if (isNew) say(said.back);
+}
+
+/** Goes on under the id of the page that is gone, past what it may have sent last: that can still arrive, and would stand here twice. */
+function goOnAs(text) {
+  form.elements.namedItem("draft").value = text.key.slice(said.device.length);
+  sequence = Math.max(sequence, text.seq + 3);
+  ownKey = text.key;
+  holdKey();
 }
 
 function fill(text) {
