@@ -57,6 +57,7 @@ def create_app(**overrides: Any) -> Flask:
         JOIN_ENDPOINT="learning.join",
         WAKES=WAKES,
         LARGE_POSTS=frozenset({"authoring.receive"}),  # files; only from those who may send them
+        LONG_POSTS=frozenset({"editor.change", "editor.keep_draft"}),  # a lesson's whole text
         UNNOTED=UNNOTED,
         FOREIGN_POSTS=frozenset({"mailing.stop"}),  # RFC 8058: one-click unsubscription comes from the mail program
     )

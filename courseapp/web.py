@@ -26,6 +26,7 @@ from courseapp.site import init_site, present_site
 
 _keeping = threading.Lock()
 LARGEST_UPLOAD = 1_000_000_000  # bytes
+LONGEST_FORM = 4_000_000  # bytes of a lesson's text with its form
 FORM_MARK = "form-token-goes-here"
 PAGES_KEPT = 256  # of some 20 KB each
 STATIC = Path(__file__).parent / "static"
@@ -117,11 +118,25 @@ class RoomyRequest(Request):
         """Bytes the whole body may have."""
         if self.endpoint in current_app.config["LARGE_POSTS"] and current_user.is_authenticated and current_user.has_role("instructor"):
             return LARGEST_UPLOAD
-        return super().max_content_length
+        return LONGEST_FORM if self._is_long_text else super().max_content_length
 
     @max_content_length.setter
     def max_content_length(self, value: int | None) -> None:
         self._max_content_length = value
+
+    @property
+    def max_form_memory_size(self) -> int | None:
+        """Bytes the fields of a form may have together."""
+        return LONGEST_FORM if self._is_long_text else super().max_form_memory_size
+
+    @max_form_memory_size.setter
+    def max_form_memory_size(self, value: int | None) -> None:
+        self._max_form_memory_size = value
+
+    @property
+    def _is_long_text(self) -> bool:
+        """Whether somebody who may writes a lesson."""
+        return self.endpoint in current_app.config["LONG_POSTS"] and current_user.is_authenticated and current_user.has_role("instructor")
 
 
 def _refuse_foreign_posts(app: Flask) -> None:

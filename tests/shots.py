@@ -83,6 +83,7 @@ def walk(browser: Browser, base: str, staff_link: str) -> Pages:
     staff.click("main form button[type=submit]")
     staff.wait_for_url("**/learn**")
     mail = newest_mail(staff, base)
+    edit(staff, base)
     broken, ready = (upload(staff, base, **more) for more in ({"mistakes": True}, {}))
     desk = walk_desk(browser, staff, base)
     document = send(staff, base, ROOT / "tests" / "authoring" / "documents" / "losses.docx", into="introduction/")
@@ -110,6 +111,12 @@ def walk(browser: Browser, base: str, staff_link: str) -> Pages:
         ("upload-ready", ready, office),
         ("upload-document", document, office),
         ("undo", "/staff/courses/introduction/undo", office),
+        ("editor", "/staff/courses/introduction/lessons/self-massage/edit", office),
+        ("history", "/staff/courses/introduction/lessons/self-massage/history", office),
+        ("revisions", "/staff/courses/introduction/lessons/self-massage/history/1", office),
+        ("order", "/staff/courses/introduction/order", office),
+        ("reviews", "/staff/reviews", office),
+        ("review", "/staff/courses/introduction/lessons/self-massage/review", office),
         ("outbox", "/outbox", []),
         ("mail", mail, []),
         ("pieces", "/pieces", []),
@@ -212,6 +219,14 @@ def pass_check(page: Page, base: str) -> str:
         page.check("input[name=choice][value=no]")
         page.click("main form button[type=submit]:not([name=back])")
     return "/safety-check/outcome"
+
+
+def edit(page: Page, base: str) -> None:
+    """Change a lesson by page, so that it has a history."""
+    page.goto(f"{base}/staff/courses/introduction/lessons/self-massage/edit")
+    page.fill("#body", page.input_value("#body").replace("lightly", "very lightly"))
+    with page.expect_navigation():
+        page.click("#save")
 
 
 def upload(page: Page, base: str, mistakes: bool = False) -> str:

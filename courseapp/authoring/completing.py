@@ -17,8 +17,9 @@ from markdown_it.token import Token
 
 from courseapp.authoring.front_matter import FENCED, KEY, read_fields
 from courseapp.authoring.report import Report
-from courseapp.catalog.markdown import FILM, SOUND, parse
+from courseapp.catalog.markdown import parse
 from courseapp.catalog.models import Need
+from courseapp.catalog.references import FILM, SOUND
 
 WORDS_A_MINUTE = 200
 NAMED = {"id": "id", "title": "title", "minutes": "minutes"}

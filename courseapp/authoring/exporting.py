@@ -45,7 +45,7 @@ def parts_of(course: Course) -> list[Part]:
     for lesson, revision in lessons:
         inside.setdefault(lesson.module_id, []).append((lesson, revision))
     kept = [module for module in modules if module.id in inside]
-    assets = db.session.scalars(sa.select(Asset).where(Asset.course_id == course.id).order_by(Asset.path))
+    assets = db.session.scalars(sa.select(Asset).where(Asset.course_id == course.id, Asset.part_of.is_(None)).order_by(Asset.path))
     return [_course_page(course), *_pages(kept, inside), *(Part(asset.path, key=asset.storage_key) for asset in assets)]
 
 
@@ -174,6 +174,7 @@ def _lesson_page(lesson: Lesson, revision: Revision, module_key: str) -> str:
         "completes": lesson.rule.value if lesson.rule is not Rule.MARK else "",
         "sources": revision.sources,
         "reviewed_by": revision.reviewed_by,
+        "reviewer_role": revision.reviewer_role,
         "reviewed_on": revision.reviewed_on,
         "review_due": revision.review_due,
     }

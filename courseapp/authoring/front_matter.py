@@ -5,13 +5,15 @@ import difflib
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from babel import Locale, UnknownLocaleError
 
-from courseapp.authoring.receiving import SourceFile
 from courseapp.authoring.report import Report
+
+if TYPE_CHECKING:  # as in reading.py
+    from courseapp.authoring.receiving import SourceFile
 
 KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FENCED = re.compile(r"---\n(.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)  # front matter at the head of a text
@@ -33,7 +35,7 @@ class Front:
         return self.lines.get(name, 1)
 
 
-def read_front(file: SourceFile, known: set[str], report: Report) -> Front | None:
+def read_front(file: "SourceFile", known: set[str], report: Report) -> Front | None:
     """A file's front matter and body; None, with the reason reported, where it cannot be read."""
     text = words_of_file(file.content(), file.path, report)
     if text is None:

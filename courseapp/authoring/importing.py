@@ -3,9 +3,7 @@
 Lessons, modules and assets are known again by key and path, so that progress and addresses survive.
 """
 
-import hashlib
-import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -13,26 +11,38 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import current_app
-from flask_babel import force_locale
 
+from courseapp import storage
+from courseapp.authoring.edits import warn_of_edits, warn_of_order
 from courseapp.authoring.models import Import
-from courseapp.authoring.pieces import Piece, joint_path
+from courseapp.authoring.pieces import CAPTIONS, Piece, joint_path
 from courseapp.authoring.preparing import Tell, keep_piece, note_taken, prepare, workplace
 from courseapp.authoring.reading import CourseDraft, LessonDraft, read_course
 from courseapp.authoring.receiving import MEDIA, SourceFile, receive_folder
 from courseapp.authoring.report import Report, Severity
+from courseapp.authoring.revising import (
+    CAPTIONS_TYPE,
+    Neighbours,
+    PlacedFile,
+    add_revision,
+    course_hash,
+    facts_of,
+    lesson_hash,
+    lesson_urls,
+    locked,
+    paragraphs_of,
+    places_of,
+    put_facts,
+    render_text,
+    set_needs,
+)
 from courseapp.authoring.undoing import standing_of
 from courseapp.authoring.validation import refuse_unreviewed_touch, validate
 from courseapp.catalog.copies import want_copies
-from courseapp.catalog.markdown import Rendered, box_titles, render
-from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Revision
-from courseapp.catalog.references import AssetPlace, Surroundings
+from courseapp.catalog.models import Asset, Course, Lesson, Module, Origin, Revision
 from courseapp.columns import random_public_id
 from courseapp.extensions import db
 from courseapp.journal import events
-
-CAPTIONS = (".vtt", ".srt")  # the first is taken where both are there
-RENDERING = "1"  # raise it when the renderer changes what it makes of the same text, and every import makes new revisions
 
 
 @dataclass
@@ -107,9 +117,13 @@ def _imported(
     validate(draft, report)
     if publish and not without_review and not current_app.config["EMBEDDED"]:
         refuse_unreviewed_touch(draft, report)
-    course = db.session.scalar(sa.select(Course).where(Course.slug == draft.slug))
-    writer = _Writer(draft, course, report, now, publish)
+    found = sa.select(Course).where(Course.slug == draft.slug)
+    # what brings in waits for who saves a lesson or an order in the page, and the other way round; looking waits for nobody
+    course = db.session.scalar(found if dry_run else locked(found))
+    writer = _Writer(draft, course, report, now, publish, by_user_id)
     difference = writer.difference()
+    warn_of_edits(course, difference.changed, difference.removed, {lesson.key: lesson.file for lesson in draft.lessons}, report)
+    warn_of_order(course, difference.course, report)
     if course is not None and course.is_published and not publish and not difference.is_empty:
         mend = "Add --publish to change what learners see, or --dry-run to look first."
         report.error("course_is_live", "course.md", 0, "The course is published, and this would change it.", mend)
@@ -137,8 +151,10 @@ def _imported(
 class _Writer:
     """Holds one draft against what is there, and writes it."""
 
-    def __init__(self, draft: CourseDraft, course: Course | None, report: Report, now: datetime, publish: bool) -> None:
-        self.draft, self.course, self.report, self.now, self.publish = draft, course, report, now, publish
+    def __init__(
+        self, draft: CourseDraft, course: Course | None, report: Report, now: datetime, publish: bool, by_user_id: int | None
+    ) -> None:
+        self.draft, self.course, self.report, self.now, self.publish, self.by_user_id = draft, course, report, now, publish, by_user_id
         course_id = course.id if course is not None else None
         self.modules = {row.key: row for row in db.session.scalars(sa.select(Module).where(Module.course_id == course_id))}
         self.lessons = {row.key: row for row in db.session.scalars(sa.select(Lesson).where(Lesson.course_id == course_id))}
@@ -149,12 +165,13 @@ class _Writer:
         }
         self.pieces = {joint_path(path, piece.part): (path, piece) for path in self._media() for piece in draft.files[path].pieces}
         self.asset_ids = {path: self.assets[path].public_id if path in self.assets else random_public_id() for path in self.pieces}
-        self.places, self.links = self._places(), {key: f"/lessons/{public_id}" for key, public_id in self.lesson_ids.items()}
-        self.rendered = {
-            lesson.key: self._render(lesson.body, str(PurePosixPath(lesson.file).parent), lesson.file, lesson.body_line)
-            for lesson in draft.lessons
+        files = {
+            path: PlacedFile(self.asset_ids[path], piece.media_type, piece.width, piece.height, _said_in(piece))
+            for path, (_file, piece) in self.pieces.items()
         }
-        self.article = self._render(draft.article, "", "course.md", draft.article_line)
+        near = Neighbours(draft.language, places_of(files), lesson_urls(self.lesson_ids))
+        self.rendered = {lesson.key: render_text(lesson.body, lesson.file, lesson.body_line, near, report) for lesson in draft.lessons}
+        self.article = render_text(draft.article, "course.md", draft.article_line, near, report)
         self._report_unused()
 
     def _current_revisions(self, course_id: int | None) -> dict[int, Revision]:
@@ -163,32 +180,6 @@ class _Writer:
 
     def _media(self) -> list[str]:
         return [path for path in self.draft.files if PurePosixPath(path).suffix.lower() in MEDIA]
-
-    def _places(self) -> dict[str, AssetPlace]:
-        places = {}
-        for path in self._media():
-            whole, *others = self.draft.files[path].pieces
-            urls = {piece: self._asset_url(joint_path(path, piece.part)) for piece in others}
-            smaller = tuple(
-                (url, piece.width)
-                for piece, url in urls.items()
-                if piece.media_type == "image/webp" and not _is_poster(piece) and piece.width
-            )
-            poster = next((url for piece, url in urls.items() if _is_poster(piece)), None)
-            captions = next((self._asset_url(found) for found in captions_of(path) if found in self.asset_ids), None)
-            places[path] = AssetPlace(self._asset_url(path), whole.width, whole.height, captions, smaller, poster)
-        return places
-
-    def _asset_url(self, path: str) -> str:
-        return f"/assets/{self.asset_ids[path]}{PurePosixPath(path).suffix.lower()}"
-
-    def _render(self, body: str, folder: str, file: str, body_line: int) -> Rendered:
-        around = Surroundings("" if folder == "." else folder, self.places, self.links, self.draft.language)
-        with force_locale(self.draft.language.replace("-", "_")):
-            rendered = render(body, replace(around, box_titles=box_titles()))
-        for problem in rendered.problems:
-            self.report.error(problem.code, file, body_line + problem.line - 1, problem.message, problem.mend)
-        return rendered
 
     def _report_unused(self) -> None:
         used = self.article.assets.union(*(rendered.assets for rendered in self.rendered.values()))
@@ -219,29 +210,32 @@ class _Writer:
 
     def _sent_anew(self) -> set[str]:
         """Files whose content is another, though it became the same."""
-        return {path for path in self._media() if path in self.assets and self.assets[path].source_digest != self.draft.files[path].digest}
+        return {path for path in self._media() if path in self.assets and self.draft.files[path].digest not in self._digests_of(path)}
+
+    def _digests_of(self, path: str) -> set[str]:
+        """The contents by which a file that is there is known: as it was sent, and as it is served and so exported."""
+        return {self.assets[path].source_digest, self.assets[path].digest} if path in self.assets else set()
+
+    def _source_of(self, path: str) -> str:
+        digest = self.draft.files[path].digest
+        return self.assets[path].source_digest if digest in self._digests_of(path) else digest
 
     def _is_changed(self, lesson: LessonDraft, row: Lesson) -> bool:
         revision = self.revisions.get(row.id)
         is_text_new = revision is None or revision.content_hash != self._lesson_hash(lesson)
-        facts = (lesson.title, lesson.minutes, lesson.shows, lesson.needs_check, lesson.rule)
-        return is_text_new or facts != (row.title, row.minutes, row.shows, row.needs_check, row.rule)
+        return is_text_new or facts_of(lesson) != facts_of(row)
 
     def _lesson_hash(self, lesson: LessonDraft) -> str:
-        rendered = self.rendered[lesson.key]
-        review = [lesson.sources, lesson.reviewed_by, str(lesson.reviewed_on), str(lesson.review_due)]
-        return _hash([RENDERING, lesson.body, review, rendered.html, rendered.adapted_html])
+        return lesson_hash(lesson, self.rendered[lesson.key])
 
     def _course_hash(self) -> str:
-        draft = self.draft
-        modules = [[module.key, module.title, module.summary, [lesson.key for lesson in module.lessons]] for module in draft.modules]
-        head = [draft.title, draft.language, draft.edition, draft.summary, draft.headline, draft.front, self.article.html]
-        return _hash([RENDERING, head, modules])
+        modules = [(module.key, module.title, module.summary, [lesson.key for lesson in module.lessons]) for module in self.draft.modules]
+        return course_hash(self.draft, self.article.html, modules)
 
     def write(self, difference: Difference) -> Course:
         """Write everything; the caller commits."""
         course = self._write_course()
-        assets = self._write_assets(course)
+        self._write_assets(course)
         position = 0
         for place, module_draft in enumerate(self.draft.modules, start=1):
             module = self.modules.get(module_draft.key) or Module(course_id=course.id, key=module_draft.key)
@@ -252,7 +246,7 @@ class _Writer:
                 position += 1
                 self._write_lesson(lesson_draft, course, module, position)
         self._retire(difference)
-        self._set_needs(assets)
+        set_needs(course)
         want_copies(course, self.now)
         events.record("course_changed", f"course:{course.id}", self.now, version=course.version)
         return course
@@ -263,7 +257,7 @@ class _Writer:
         course.title, course.language, course.edition = draft.title, draft.language, draft.edition
         course.summary, course.headline, course.front = draft.summary, draft.headline, draft.front
         course.article_source, course.article_html = draft.article, self.article.html
-        course.content_hash, course.changed_at = self._course_hash(), now
+        course.content_hash, course.changed_at, course.reordered_at = self._course_hash(), now, None
         course.version += 1
         if self.publish:
             course.published_at = course.published_at or now
@@ -271,11 +265,11 @@ class _Writer:
         db.session.flush()
         return course
 
-    def _write_assets(self, course: Course) -> dict[str, Asset]:
-        rows = {}
+    def _write_assets(self, course: Course) -> None:
         for path, (file, piece) in self.pieces.items():
             row = self.assets.get(path) or Asset(course_id=course.id, path=path, public_id=self.asset_ids[path])
-            row.source_digest, row.part_of = self.draft.files[file].digest, file if path != file else None
+            row.source_digest = self._source_of(file)
+            row.part_of = file if path != file else None
             row.digest, row.media_type, row.size, row.width, row.height = (
                 piece.digest,
                 piece.media_type,
@@ -285,52 +279,27 @@ class _Writer:
             )
             keep_piece(piece)
             db.session.add(row)
-            rows[path] = row
-        note_taken({row.source_digest for row in rows.values()}, self.now)
+        note_taken({self._source_of(file) for file, _piece in self.pieces.values()}, self.now)
         for path, row in self.assets.items():
-            if path not in rows:
+            if path not in self.asset_ids:
                 db.session.delete(row)
-        return rows
 
     def _write_lesson(self, draft: LessonDraft, course: Course, module: Module, position: int) -> None:
         lesson = self.lessons.get(draft.key) or Lesson(
             course_id=course.id, key=draft.key, public_id=self.lesson_ids[draft.key], revision_number=0
         )
         lesson.module_id, lesson.position, lesson.retired_at = module.id, position, None
-        lesson.title, lesson.minutes, lesson.shows, lesson.needs_check, lesson.rule = (
-            draft.title,
-            draft.minutes,
-            draft.shows,
-            draft.needs_check,
-            draft.rule,
-        )
+        was = facts_of(lesson) if lesson.id else {}
+        put_facts(lesson, draft)
         if self.publish:
             lesson.published_at = lesson.published_at or self.now
         db.session.add(lesson)
         db.session.flush()
         current = self.revisions.get(lesson.id)
-        if current is not None and current.content_hash == self._lesson_hash(draft):
+        is_as_imported = current is not None and (current.origin is Origin.IMPORT or was == facts_of(draft))
+        if current is not None and is_as_imported and current.content_hash == self._lesson_hash(draft):
             return
-        rendered = self.rendered[draft.key]
-        latest = db.session.scalar(sa.select(sa.func.max(Revision.number)).where(Revision.lesson_id == lesson.id)) or 0
-        lesson.revision_number = latest + 1
-        db.session.add(
-            Revision(
-                lesson_id=lesson.id,
-                number=lesson.revision_number,
-                source=draft.body,
-                folder=str(PurePosixPath(draft.file).parent),
-                html=rendered.html,
-                adapted_html=rendered.adapted_html,
-                stop_html=rendered.stop_html,
-                content_hash=self._lesson_hash(draft),
-                sources=draft.sources,
-                reviewed_by=draft.reviewed_by,
-                reviewed_on=draft.reviewed_on,
-                review_due=draft.review_due,
-                created_at=self.now,
-            )
-        )
+        add_revision(lesson, draft, self.rendered[draft.key], self.now, Origin.IMPORT, self.by_user_id)
 
     def _retire(self, difference: Difference) -> None:
         """What is no longer there rests: its completions stay, and it can come back under its key."""
@@ -341,29 +310,9 @@ class _Writer:
             if key not in kept and module.retired_at is None:
                 module.retired_at = self.now
 
-    def _set_needs(self, assets: dict[str, Asset]) -> None:
-        """A file opens where any lesson that shows it does; what the public page shows is public."""
-        order = list(Need)
-        sample = self.draft.front.get("sample")
-        for path, row in assets.items():
-            file = self.pieces[path][0]
-            shown_by = [lesson for lesson in self.draft.lessons if _shows(self.rendered[lesson.key].assets, file)]
-            row.need = min((lesson.needs_check for lesson in shown_by), key=order.index, default=Need.TOUCH)
-            row.is_public = _shows(self.article.assets, file) or any(lesson.key == sample for lesson in shown_by)
 
-
-def _is_poster(piece: Piece) -> bool:
-    return piece.part.startswith("poster")
-
-
-def captions_of(path: str) -> list[str]:
-    """Where the captions of a film or recording may lie: beside it, under its name."""
-    return [found for suffix in CAPTIONS if (found := str(PurePosixPath(path).with_suffix(suffix))) != path]
-
-
-def _shows(used: frozenset[str], path: str) -> bool:
-    return path in used or (path.endswith(CAPTIONS) and any(path in captions_of(name) for name in used))
-
-
-def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+def _said_in(piece: Piece) -> tuple[str, ...]:
+    if piece.media_type != CAPTIONS_TYPE:
+        return ()
+    with piece.location.open("rb") if piece.location is not None else storage.open_stored(piece.storage_key) as file:
+        return paragraphs_of(file.read())

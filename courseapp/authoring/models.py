@@ -1,4 +1,4 @@
-"""Imports: what was brought in, by whom, and what it changed. Uploads: what is on its way there. Prepared files: what was made of them."""
+"""Imports: what was brought in. Uploads: what is on its way there. Prepared files: what was made of them. Drafts: what is being written."""
 
 import enum
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from courseapp.accounts.models import User
-from courseapp.catalog.models import Course, Need
+from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.columns import BigId, Moment, PrimaryKey, PublicId, enum_of
 from courseapp.extensions import Model
 
@@ -119,3 +119,25 @@ class Upload(Model):
     def storage_key(self, index: int) -> str:
         """Where `storage` keeps its file of that index."""
         return f"uploads/{self.public_id}/{index}"
+
+
+class KeptDraft(Model):
+    """What somebody has typed into a lesson's editor and not saved, one row for each opening of the page.
+
+    `seq` counts up with each time that page sends, so that a late answer never puts an older text over a newer one.
+    `base_number` and `base_stamp` say which state of the lesson the writing began from.
+    """
+
+    __tablename__ = "lesson_drafts"
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    lesson_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("lessons.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    seq: Mapped[int] = mapped_column(BigId)
+    typed: Mapped[dict[str, str]] = mapped_column(sa.JSON)
+    base_number: Mapped[int]
+    base_stamp: Mapped[str] = mapped_column(sa.String(16))
+    at: Mapped[Moment]
+
+    lesson: Mapped[Lesson] = relationship()

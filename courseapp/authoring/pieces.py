@@ -2,8 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+CAPTIONS = (".vtt", ".srt")  # the first is taken where both are there
 JOINT = "//"  # between a file's path and its piece's name: no path of a folder holds two slashes in a row
 
 
@@ -56,3 +57,13 @@ def digest_of(location: Path) -> str:
 def joint_path(path: str, part: str) -> str:
     """The path under which a piece is listed."""
     return f"{path}{JOINT}{part}" if part else path
+
+
+def is_poster(path: str) -> bool:
+    """Whether a piece is the still of a film, by its joint path."""
+    return f"{JOINT}poster" in path
+
+
+def captions_of(path: str) -> list[str]:
+    """Where the captions of a film or recording may lie: beside it, under its name."""
+    return [found for suffix in CAPTIONS if (found := str(PurePosixPath(path).with_suffix(suffix))) != path]

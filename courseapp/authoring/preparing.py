@@ -72,11 +72,27 @@ def _known(keys: set[tuple[str, str]], now: datetime) -> dict[tuple[str, str], l
         query = sa.select(PreparedFile).where(PreparedFile.source_digest.in_(digests[start : start + 500])).order_by(PreparedFile.id)
         for row in db.session.scalars(query):
             found.setdefault((row.source_digest, row.recipe), []).append(row)
+    found |= _known_as_made({key for key in keys if key not in found})
     whole = {key: rows for key, rows in found.items() if key in keys and all(storage.has(key_of(row.digest)) for row in rows)}
     for rows in whole.values():
         for row in rows:
             row.used_at = now
     return {key: [_piece(row) for row in rows] for key, rows in whole.items()}
+
+
+def _known_as_made(keys: set[tuple[str, str]]) -> dict[tuple[str, str], list[PreparedFile]]:
+    """Files that are what we made ourselves: an export brings them back, and to make them again would only cost them quality."""
+    mine = sa.tuple_(PreparedFile.digest, PreparedFile.recipe).in_(sorted(keys)[:500])
+    made = db.session.scalars(sa.select(PreparedFile).where(mine, PreparedFile.part == "")).all() if keys else []
+    sources = {(row.source_digest, row.recipe): (row.digest, row.recipe) for row in made}
+    found: dict[tuple[str, str], list[PreparedFile]] = {}
+    for row in db.session.scalars(
+        sa.select(PreparedFile)
+        .where(sa.tuple_(PreparedFile.source_digest, PreparedFile.recipe).in_(sorted(sources)))
+        .order_by(PreparedFile.id)
+    ):
+        found.setdefault(sources[row.source_digest, row.recipe], []).append(row)
+    return found
 
 
 def _piece(row: PreparedFile) -> Piece:

@@ -1,26 +1,41 @@
-"""What authoring holds about a person: what an instructor uploaded and brought in."""
+"""What authoring holds about a person: texts they have typed and not saved, and which revisions they made.
+
+Unsaved drafts are theirs and go with them. What they saved is the course's and stays, without saying whose it was.
+"""
 
 from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.authoring.models import Import, Upload
+from courseapp.authoring.models import Import, KeptDraft, Upload
+from courseapp.catalog.models import Lesson, Revision
 from courseapp.extensions import db
 
 
-def export(user_id: int) -> dict[str, list[dict[str, Any]]]:
-    """Every upload and every import by a person, oldest first."""
-    uploads = db.session.execute(
-        sa.select(Upload.files, Upload.created_at, Upload.state).where(Upload.by_user_id == user_id).order_by(Upload.id)
+def export(user_id: int) -> dict[str, Any]:
+    """Drafts with their text; revisions, imports and uploads by what and when. Empty for whoever made none of these."""
+    drafts = db.session.execute(
+        sa.select(Lesson.title, KeptDraft.typed, KeptDraft.at).join(Lesson).where(KeptDraft.user_id == user_id).order_by(KeptDraft.id)
     )
-    imports = db.session.execute(sa.select(Import.source, Import.at).where(Import.by_user_id == user_id).order_by(Import.id))
-    return {
-        "uploads": [{"files": files, "at": at.isoformat(), "state": state.value} for files, at, state in uploads],
-        "imports": [{"source": source, "at": at.isoformat()} for source, at in imports],
+    revisions = db.session.execute(
+        sa.select(Lesson.title, Revision.number, Revision.created_at)
+        .join(Lesson, Lesson.id == Revision.lesson_id)
+        .where(Revision.by_user_id == user_id)
+        .order_by(Revision.id)
+    )
+    imports = db.session.scalars(sa.select(Import).where(Import.by_user_id == user_id).order_by(Import.id))
+    uploads = db.session.scalars(sa.select(Upload).where(Upload.by_user_id == user_id).order_by(Upload.id))
+    held = {
+        "drafts": [{"lesson": title, "typed": typed, "at": at.isoformat()} for title, typed, at in drafts],
+        "revisions": [{"lesson": title, "number": number, "at": at.isoformat()} for title, number, at in revisions],
+        "imports": [{"source": row.source, "at": row.at.isoformat()} for row in imports],
+        "uploads": [{"files": row.files, "at": row.created_at.isoformat(), "state": row.state.value} for row in uploads],
     }
+    return {name: rows for name, rows in held.items() if rows}
 
 
 def erase(user_id: int) -> None:
-    """Forget who it was; the course stays, and what was brought in can still be undone."""
-    for model in (Upload, Import):
+    """Forget their drafts, and whose the saved work is."""
+    db.session.execute(sa.delete(KeptDraft).where(KeptDraft.user_id == user_id))
+    for model in (Revision, Import, Upload):
         db.session.execute(sa.update(model).where(model.by_user_id == user_id).values(by_user_id=None))

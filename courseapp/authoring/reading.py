@@ -4,18 +4,20 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from courseapp.authoring.front_matter import Words, read_front
-from courseapp.authoring.receiving import SourceFile
+from courseapp.authoring.front_matter import Front, Words, read_front
 from courseapp.authoring.report import Report
 from courseapp.catalog.models import Need, Rule
+
+if TYPE_CHECKING:  # what knows files is large, and the editor reads lessons without any
+    from courseapp.authoring.receiving import SourceFile
 
 COURSE_FIELDS = {"slug", "title", "language", "edition", "summary", "headline", "for_whom", "not_for", "sample", "questions", "made_by"}
 MODULE_FIELDS = {"key", "title", "summary", "order"}
 LESSON_FIELDS = {
     *("id", "title", "module", "minutes", "shows", "needs_check", "completes"),
-    *("sources", "reviewed_by", "reviewed_on", "review_due"),
+    *("sources", "reviewed_by", "reviewer_role", "reviewed_on", "review_due"),
 }
 
 
@@ -32,6 +34,7 @@ class LessonDraft:
     rule: Rule
     sources: list[str]
     reviewed_by: str | None
+    reviewer_role: str | None
     reviewed_on: date | None
     review_due: date | None
     body: str
@@ -65,7 +68,7 @@ class CourseDraft:
     article: str
     article_line: int
     modules: list[ModuleDraft]
-    files: dict[str, SourceFile]
+    files: "dict[str, SourceFile]"
 
     @property
     def lessons(self) -> list[LessonDraft]:
@@ -73,7 +76,7 @@ class CourseDraft:
         return [lesson for module in self.modules for lesson in module.lessons]
 
 
-def read_course(files: dict[str, SourceFile], report: Report) -> CourseDraft | None:
+def read_course(files: "dict[str, SourceFile]", report: Report) -> CourseDraft | None:
     """The draft of a course folder; None where there is not even a course file."""
     if "course.md" not in files:
         report.error(
@@ -120,7 +123,7 @@ def _read_public(words: Words) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
-def _read_modules(files: dict[str, SourceFile], report: Report) -> list[ModuleDraft]:
+def _read_modules(files: "dict[str, SourceFile]", report: Report) -> list[ModuleDraft]:
     modules, elsewhere = [], []
     for folder in sorted({path.split("/")[0] for path in files if "/" in path and path.endswith(".md")}, key=order_of):
         lessons = _read_lessons(folder, files, report)
@@ -151,7 +154,7 @@ def _join(lessons: list[LessonDraft], modules: list[ModuleDraft], report: Report
             report.error("module_unknown", lesson.file, 0, f"There is no module “{lesson.module}”.", mend)
 
 
-def _read_module(folder: str, files: dict[str, SourceFile], report: Report) -> ModuleDraft | None:
+def _read_module(folder: str, files: "dict[str, SourceFile]", report: Report) -> ModuleDraft | None:
     path = f"{folder}/module.md"
     front = read_front(files[path], MODULE_FIELDS, report) if path in files else None
     if front is None:
@@ -162,7 +165,7 @@ def _read_module(folder: str, files: dict[str, SourceFile], report: Report) -> M
     return ModuleDraft(folder, words.key("key"), words.text("title", 200), words.text("summary", 1000), order)
 
 
-def _read_lessons(folder: str, files: dict[str, SourceFile], report: Report) -> list[LessonDraft]:
+def _read_lessons(folder: str, files: "dict[str, SourceFile]", report: Report) -> list[LessonDraft]:
     paths = sorted((path for path in files if path.startswith(f"{folder}/") and is_lesson(path)), key=order_of)
     return [lesson for path in paths if (lesson := _read_lesson(files[path], report)) is not None]
 
@@ -179,13 +182,16 @@ def order_of(path: str) -> tuple[int, str]:
     return (int(number.group()) if number else 10**6, name)
 
 
-def _read_lesson(file: SourceFile, report: Report) -> LessonDraft | None:
+def _read_lesson(file: "SourceFile", report: Report) -> LessonDraft | None:
     front = read_front(file, LESSON_FIELDS, report)
-    if front is None:
-        return None
+    return lesson_from(front, report) if front is not None else None
+
+
+def lesson_from(front: Front, report: Report) -> LessonDraft:
+    """The draft of a lesson's front matter and body, wherever they come from."""
     words = Words(front, report)
     lesson = LessonDraft(
-        file=file.path,
+        file=front.file,
         key=words.key("id"),
         title=words.text("title", 200),
         minutes=words.number("minutes", 1, 120),
@@ -194,6 +200,7 @@ def _read_lesson(file: SourceFile, report: Report) -> LessonDraft | None:
         rule=Rule(words.choice("completes", [rule.value for rule in Rule], "mark")),
         sources=words.list_of_text("sources"),
         reviewed_by=words.text("reviewed_by", 200, "") or None,
+        reviewer_role=words.text("reviewer_role", 200, "") or None,
         reviewed_on=words.day("reviewed_on"),
         review_due=words.day("review_due"),
         body=front.body,
@@ -201,5 +208,5 @@ def _read_lesson(file: SourceFile, report: Report) -> LessonDraft | None:
         module=words.text("module", 60, ""),
     )
     if not lesson.body.strip():
-        report.error("lesson_empty", file.path, lesson.body_line, "The lesson has no text.", "Write it below the front matter.")
+        report.error("lesson_empty", front.file, lesson.body_line, "The lesson has no text.", "Write it below the front matter.")
     return lesson

@@ -6,7 +6,7 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from courseapp.authoring.models import Import
-from courseapp.catalog.models import Course, Lesson, Revision
+from courseapp.catalog.models import Asset, Course, Lesson, Revision
 from courseapp.extensions import db
 from courseapp.learning.models import Enrolment
 
@@ -29,6 +29,7 @@ class LessonStanding:
     """One lesson of a course: its review and its revision."""
 
     number: int
+    key: str
     title: str
     minutes: int
     needs_check: str
@@ -38,6 +39,16 @@ class LessonStanding:
     overdue: bool
     revision: int
     changed_at: datetime
+
+
+def course_named(slug: str) -> Course | None:
+    """The course of an address, published or not."""
+    return db.session.scalar(sa.select(Course).where(Course.slug == slug))
+
+
+def staff_file(public_id: str) -> Asset | None:
+    """A file of any course, for staff."""
+    return db.session.scalar(sa.select(Asset).where(Asset.public_id == public_id))
 
 
 def course_standings() -> list[CourseStanding]:
@@ -72,6 +83,7 @@ def lesson_standings(course: Course, today: date) -> list[LessonStanding]:
     return [
         LessonStanding(
             number,
+            lesson.key,
             lesson.title,
             lesson.minutes,
             lesson.needs_check.value,

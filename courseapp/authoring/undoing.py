@@ -7,15 +7,30 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask_babel import gettext as _
 
+from courseapp.authoring.edits import edits_of
 from courseapp.authoring.models import Import
+from courseapp.authoring.revising import locked
 from courseapp.catalog.copies import want_copies
 from courseapp.catalog.models import Asset, Course, Lesson, Module
 from courseapp.extensions import Model, db
 from courseapp.held import table_of
 from courseapp.journal import events
 
-COURSE = ("title", "language", "edition", "summary", "headline", "article_source", "article_html", "front", "content_hash", "published_at")
+COURSE = (
+    "title",
+    "language",
+    "edition",
+    "summary",
+    "headline",
+    "article_source",
+    "article_html",
+    "front",
+    "content_hash",
+    "published_at",
+    "reordered_at",
+)
 MODULE = ("position", "title", "summary", "retired_at")
 LESSON = ("module_id", "position", "title", "minutes", "shows", "needs_check", "rule", "revision_number", "published_at", "retired_at")
 ASSET = ("public_id", "path", "part_of", "source_digest", "digest", "media_type", "size", "width", "height", "need", "is_public")
@@ -38,14 +53,27 @@ def last_import(course_id: int) -> Import | None:
     return db.session.scalar(query.order_by(Import.id.desc()).limit(1))
 
 
-def undo(found: Import, now: datetime, by_user_id: int | None) -> bool:
+def edits_since(found: Import, course: Course) -> list[str]:
+    """What was changed in the page since an import, in titles: undoing it would put that back too. Empty where it puts back nothing."""
+    if found.before is None:
+        return []
+    titles = [edit.title for edit in edits_of(course, found.at)]
+    is_reordered = course.reordered_at is not None and course.reordered_at > found.at
+    return [*titles, str(_("the order of the lessons"))] if is_reordered else titles
+
+
+def undo(found: Import, now: datetime, by_user_id: int | None, with_edits_of: int | None = None) -> bool:
     """Put the course back to how it stood before its last import; the caller commits. False where another import came since.
 
     Before its first import a course was not there: undoing that one takes it out of learners' sight and keeps it as a draft.
+    Where lessons were edited in the page since, it is also False unless the person has seen which: `with_edits_of` is the version of
+    the course whose edits they were shown. The edits stay in each lesson's history and can be restored from there.
     """
-    course = db.session.scalars(sa.select(Course).where(Course.id == found.course_id).with_for_update()).one()
+    course = db.session.scalars(locked(sa.select(Course).where(Course.id == found.course_id))).one()
     last = last_import(course.id)
     if last is None or last.id != found.id:
+        return False
+    if edits_since(found, course) and with_edits_of != course.version:
         return False
     if found.before is None:
         course.published_at = None

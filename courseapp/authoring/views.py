@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Blueprint, abort, flash, redirect, render_template, request, stream_with_context, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -14,12 +13,15 @@ from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role, User
 from courseapp.authoring import uploads
+from courseapp.authoring.arranging.views import pages as arranging_pages
+from courseapp.authoring.editing import course_to_change
+from courseapp.authoring.editor.views import pages as editor_pages
 from courseapp.authoring.exporting import packed
 from courseapp.authoring.models import UploadState
 from courseapp.authoring.releasing import publish_course, withdraw_course
 from courseapp.authoring.report import by_file
-from courseapp.authoring.standing import course_standings, learners_half_way, lesson_standings, recent_imports
-from courseapp.authoring.undoing import last_import, undo
+from courseapp.authoring.standing import course_named, course_standings, learners_half_way, lesson_standings, recent_imports
+from courseapp.authoring.undoing import edits_since, last_import, undo
 from courseapp.catalog.models import Course
 from courseapp.columns import row_number
 from courseapp.errors import Refusal
@@ -45,7 +47,7 @@ STAGE_WORDS = {
 }
 
 pages = Blueprint("authoring", __name__)
-BLUEPRINTS = (pages,)
+BLUEPRINTS = (pages, editor_pages, arranging_pages)
 pages.before_request(need_role(Role.INSTRUCTOR))
 
 
@@ -77,7 +79,7 @@ def course(slug: str) -> str:
 
 def course_of(slug: str) -> Course:
     """The course of an address, or 404."""
-    return db.session.scalar(sa.select(Course).where(Course.slug == slug)) or abort(404)
+    return course_named(slug) or abort(404)
 
 
 def person() -> User:
@@ -89,7 +91,7 @@ def person() -> User:
 @pages.post("/staff/courses/<slug>/publish")
 def publish(slug: str) -> Response:
     """Let learners see a draft, or take a course out of their sight (`visible=0`)."""
-    found, now = course_of(slug), clock.now()
+    found, now = course_to_change(slug) or abort(404), clock.now()
     if request.form.get("visible") == "0":
         withdraw_course(found, now, person().id)
         flash(_("Learners see this course no more. Their progress is kept."), "success")
@@ -116,19 +118,28 @@ def ask_to_undo(slug: str) -> str:
     found = course_of(slug)
     row = last_import(found.id) or abort(404)
     facts = {"title": found.title, "slug": slug}
-    return render_template("authoring/undo.html", course=facts, entry=row, changes=words_of(row.changes), is_first=row.before is None)
+    edits = edits_since(row, found)
+    return render_template(
+        "authoring/undo.html",
+        course=facts,
+        entry=row,
+        changes=words_of(row.changes),
+        is_first=row.before is None,
+        edits=edits,
+        version=found.version,
+    )
 
 
 @pages.post("/staff/courses/<slug>/undo")
 def undo_import(slug: str) -> Response:
     """Put the course back to how it stood before its last import, the one the form shows."""
-    row = last_import(course_of(slug).id)
-    if row is not None and request.form.get("import") == str(row.id) and undo(row, clock.now(), person().id):
+    row, shown = last_import(course_of(slug).id), request.form.get("with_edits", type=int)
+    if row is not None and request.form.get("import") == str(row.id) and undo(row, clock.now(), person().id, shown):
         db.session.commit()
         flash(_("Undone: the course stands as it did before."), "success")
     else:
         db.session.rollback()
-        flash(_("This import cannot be undone any more, because another came after it."), "error")
+        flash(_("Nothing was undone: the course has changed since, by another import or in the page. Please look again."), "error")
     return redirect(url_for("authoring.course", slug=slug), 303)
 
 

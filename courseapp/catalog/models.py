@@ -26,6 +26,15 @@ class Rule(enum.StrEnum):
     OPEN = "open"
 
 
+class Origin(enum.StrEnum):
+    """How a revision came about: brought in, written in the page, put back from an earlier one, or a review noted on the same text."""
+
+    IMPORT = "import"
+    EDIT = "edit"
+    RESTORE = "restore"
+    REVIEW = "review"
+
+
 class Course(Model):
     """A course. `edition` is for people; `content_hash` says whether an import changes anything.
 
@@ -50,6 +59,7 @@ class Course(Model):
     created_at: Mapped[Moment]
     changed_at: Mapped[Moment]
     published_at: Mapped[Moment | None]
+    reordered_at: Mapped[Moment | None]  # since the last import, in the page
 
     @property
     def is_published(self) -> bool:
@@ -121,8 +131,13 @@ class Revision(Model):
     content_hash: Mapped[str] = mapped_column(sa.String(64))
     sources: Mapped[list[str]] = mapped_column(sa.JSON)
     reviewed_by: Mapped[str | None] = mapped_column(sa.String(200))
+    reviewer_role: Mapped[str | None] = mapped_column(sa.String(200))
     reviewed_on: Mapped[date | None]
     review_due: Mapped[date | None]
+    origin: Mapped[Origin] = mapped_column(enum_of(Origin), default=Origin.IMPORT, server_default=Origin.IMPORT.value)
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"))
+    # the lesson's title, minutes and so on as this revision left them; None for revisions from before this was kept
+    facts: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     created_at: Mapped[Moment]
 
 

@@ -23,7 +23,6 @@ def export(contact: Contact) -> dict[str, Any]:
         "first_name": contact.first_name,
         "time_zone": contact.zone,
         "language": contact.language,
-        "since": contact.created_at.isoformat(),
         "confirmed_at": contact.confirmed_at.isoformat() if contact.confirmed_at else None,
         "consents": [
             {

@@ -29,7 +29,8 @@ def export(user: User | None, contact: Contact | None, mac: str | None = None) -
         held["account"] = accounts.export(user)
         held["address_changes"] = accounts.export_moves(user)
         held["learning"] = learning.export(user.id)
-        held["authoring"] = authoring.export(user.id)
+        if written := authoring.export(user.id):
+            held["authoring"] = written
     if contact is not None:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)

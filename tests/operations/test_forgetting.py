@@ -121,7 +121,18 @@ def test_everything_that_is_held_is_given_out_and_no_secret_with_it(client: Clie
     answer = client.visit("operations.export_data")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="your-data.json"'
     data = json.loads(answer.text)
-    assert set(data) == {"account", "address_changes", "learning", "authoring", "contact", "mails", "sequences", "questions", "invitations", "events"}
+    assert set(data) == {
+        "account",
+        "address_changes",
+        "learning",
+        "authoring",
+        "contact",
+        "mails",
+        "sequences",
+        "questions",
+        "invitations",
+        "events",
+    }
     assert data["contact"]["address"] == "canary.ada@example.org"
     assert data["account"]["name"] == "Canarina"
     assert data["learning"]["safety_check"]["outcome"] == "ahead"
@@ -136,7 +147,7 @@ def test_the_export_is_only_of_oneself(client: Client) -> None:
     client.sign_in(make_guest())
     answer = client.visit("operations.export_data")
     assert "other@example.org" not in answer.text
-    assert set(json.loads(answer.text)) == {"account", "address_changes", "learning", "authoring", "questions", "events"}
+    assert set(json.loads(answer.text)) == {"account", "address_changes", "learning", "questions", "events"}
 
 
 def test_the_commands_export_and_erase_by_address(client: Client) -> None:
