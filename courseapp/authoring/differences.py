@@ -94,7 +94,8 @@ def _stretches(first: Sequence[str], second: Sequence[str]) -> list[Stretch]:
 
 def _common(first: Sequence[str], second: Sequence[str]) -> int:
     """How many items two sequences begin with together."""
-    return next((index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other), min(len(first), len(second)))
+    differing = (index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+    return next(differing, min(len(first), len(second)))
 
 
 def _steps(first: Sequence[str], second: Sequence[str]) -> int:

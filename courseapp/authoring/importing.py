@@ -54,12 +54,17 @@ class Difference:
 
 @dataclass
 class Result:
-    """How an import went. `committed` is False for a dry run, for errors, and where nothing changed."""
+    """How an import went. `committed` is False for a dry run, for errors, and where nothing changed.
+
+    `version_found` is the course's version before, None where there was no such course; `writer` holds draft and course.
+    """
 
     report: Report
     difference: Difference
     course: Course | None = None
     committed: bool = False
+    version_found: int | None = None
+    writer: "_Writer | None" = None
 
 
 def import_course(
@@ -86,17 +91,19 @@ def import_course(
     validate(draft, report)
     if publish and not without_review and not current_app.config["EMBEDDED"]:
         refuse_unreviewed_touch(draft, report)
-    course = db.session.scalar(sa.select(Course).where(Course.slug == draft.slug))
+    query = sa.select(Course).where(Course.slug == draft.slug)  # locked, so that what is found is what is written over
+    course = db.session.scalar(query if dry_run else query.with_for_update(key_share=True))
+    found = course.version if course is not None else None
     writer = _Writer(draft, course, report, now, publish)
     difference = writer.difference()
     if course is not None and course.is_published and not publish and not difference.is_empty:
         mend = "Add --publish to change what learners see, or --dry-run to look first."
         report.error("course_is_live", "course.md", 0, "The course is published, and this would change it.", mend)
     if report.has_errors or dry_run:
-        return Result(report, difference, course)
+        return Result(report, difference, course, version_found=found, writer=writer)
     is_released = course is not None and (course.is_published or not publish)
     if difference.is_empty and is_released:
-        return Result(report, difference, course)
+        return Result(report, difference, course, version_found=found)
     before = standing_of(course) if course is not None else None
     course = writer.write(difference)
     db.session.add(
@@ -110,7 +117,7 @@ def import_course(
             at=now,
         )
     )
-    return Result(report, difference, course, committed=True)
+    return Result(report, difference, course, committed=True, version_found=found)
 
 
 class _Writer:
