@@ -72,7 +72,8 @@ def is_stale(upload: Upload) -> bool:
 
 def hold(upload: Upload) -> None:
     """Read an upload anew and keep others from it until the caller commits."""
-    db.session.refresh(upload, with_for_update=True)
+    db.session.execute(sa.select(Upload.id).where(Upload.id == upload.id).with_for_update())
+    db.session.refresh(upload)  # apart, for it may fetch what belongs to it by outer joins, and PostgreSQL locks no such row
 
 
 def accept(upload: Upload, publish: bool, without_review: bool = False, by_user_id: int | None = None) -> bool:
