@@ -8,14 +8,14 @@ from typing import Literal, NamedTuple, TypedDict
 
 Piece = tuple[Literal["same", "removed", "added"], str]
 """Words, and whether both texts have them or one alone."""
-Kind = Literal["same", "changed", "removed", "added", "skipped"]
+Kind = Literal["same", "changed", "removed", "added", "skipped", "cut"]
 
 
 class Pair(TypedDict):
     """A paragraph of the old text beside the one of the new that stands for it; JSON-ready.
 
     `old` or `new` is empty where the other text alone has the paragraph. `count` is how many paragraphs a pair of the kind
-    `skipped` stands for: ones that are the same and far from any change, or what comes after `MOST_PAIRS`.
+    `skipped` (the same, and far from any change) or `cut` (beyond `MOST_PAIRS`) stands for.
     """
 
     kind: Kind
@@ -179,10 +179,11 @@ def _shortened(pairs: list[Pair]) -> list[Pair]:
     near = {index + step for index in changes for step in range(-AROUND, AROUND + 1)}
     found: list[Pair] = []
     for index, pair in enumerate(pairs):
-        if index in near and len(found) < MOST_PAIRS:
+        kind: Kind = "skipped" if len(found) < MOST_PAIRS else "cut"
+        if index in near and kind == "skipped":
             found.append(pair)
-        elif found and found[-1]["kind"] == "skipped":
+        elif found and found[-1]["kind"] in {kind, "cut"}:
             found[-1]["count"] += 1
         elif changes:
-            found.append(_pair("skipped", [], []))
+            found.append(_pair(kind, [], []))
     return found

@@ -315,6 +315,7 @@ def preview(outcome: str, lesson: str, id: str | None = None, slug: str | None =
             **facts,
             lesson_url=addresses[outcome],
             lessons_root=root,
+            here="staff",
             course_url=back,
             outcome=reading.outcome.value if reading.outcome is not None else None,
             choices=[{"words": OUTCOME_WORDS[name], "url": url, "is_here": name == outcome} for name, url in addresses.items()],
