@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import flask_migrate
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from flask import current_app
 
 from courseapp import storage
 from courseapp.accounts.models import User
+from courseapp.authoring.models import Upload, UploadState
 from courseapp.catalog.models import Asset, Copy
 from courseapp.config import Settings
 from courseapp.contacts.models import Contact
@@ -30,7 +31,8 @@ from courseapp.operations.people import erase_again
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
 from courseapp.site import SiteSetting
 
-PASSING = ("health/", "uploads/")  # what is kept for a moment only, and is no part of anything
+PASSING = "health/"  # what is kept for a moment only, and is no part of anything
+UPLOADS = "uploads/"  # so are these, but for those that wait for a decision
 WHY_PAUSED = "Restored from a backup: what waits here may have been sent since it was made."
 WHY_UNCERTAIN = "It was leaving when the backup was made."
 OTHER_KEY = (
@@ -55,7 +57,8 @@ def create(file: IO[bytes], now: datetime, tell: Tell) -> Contents:
                 writer.contents.tables[table.name] += rows
                 tell(f"{writer.contents.rows} rows, at {table.name}")
         named = set(_files_named(connection))
-    _add_files(writer, tell)
+        waiting = {Upload(public_id=public_id).folder for public_id in connection.scalars(_waiting(Upload.public_id))}
+    _add_files(writer, waiting, tell)
     writer.contents.missing += sorted(key for key in named if f"files/{key}" not in writer.contents.parts)
     writer.finish()
     return writer.contents
@@ -75,12 +78,19 @@ def _files_named(connection: sa.Connection) -> Iterator[str]:
         yield Copy(digest=of_copy).storage_key
     if logo := connection.scalar(sa.select(SiteSetting.value).where(SiteSetting.name == "logo")):
         yield logo
+    for public_id, files in connection.execute(_waiting(Upload.public_id, Upload.files)):
+        yield from (Upload(public_id=public_id).storage_key(index) for index in range(len(files)))
 
 
-def _add_files(writer: Writer, tell: Tell) -> None:
+def _waiting(*columns: Any) -> sa.Select[Any]:
+    """Of uploads that wait for a decision, for days or for months: a backup holds them too."""
+    return sa.select(*columns).where(Upload.state == UploadState.READY)
+
+
+def _add_files(writer: Writer, waiting: set[str], tell: Tell) -> None:
     copied = 0
     for key in storage.stored_keys():
-        if key.startswith(PASSING):
+        if key.startswith(PASSING) or (key.startswith(UPLOADS) and "/".join(key.split("/")[:2]) not in waiting):
             continue
         try:
             with storage.open_stored(key) as file:

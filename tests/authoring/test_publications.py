@@ -1,5 +1,6 @@
 """Publishing at a time: chosen in the organisation's zone, changed, called off, done once, and told where it could not be."""
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from courseapp.catalog.models import Course
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal.models import Event
+from courseapp.operations import backups
 from courseapp.operations.tidying import tidy
 from tests.authoring.folders import lesson, small_course
 from tests.authoring.test_uploads import decide, only_upload, packed, public_page, send, shown, work
@@ -400,3 +402,17 @@ def test_seconds_that_a_browser_adds_are_passed_over(app: Flask) -> None:
     with app.test_request_context(), pytest.raises(Refusal):
         publications.moment_of("x", "y", "UTC", NOW)
     assert publications.moment_of("2026-11-03", "09:00:00", "UTC", NOW) == NOW + timedelta(days=1)
+
+
+def test_what_waits_is_in_a_backup_and_what_does_not_is_not(instructor: Client, ready: Upload, tmp_path: Path) -> None:
+    send(instructor, ("thrown.zip", packed(small_course(tmp_path / "thrown"))))
+    work()
+    thrown = db.session.scalars(sa.select(Upload).where(Upload.id != ready.id)).one()
+    uploads.cancel(thrown, clock.now())
+    db.session.commit()
+    file = io.BytesIO()
+    contents = backups.create(file, clock.now(), lambda _words: None)
+    assert f"files/{ready.storage_key(0)}" in contents.parts
+    assert f"files/{ready.folder}/draft/outline.json" in contents.parts
+    assert not [name for name in contents.parts if thrown.folder in name]
+    assert contents.missing == []
