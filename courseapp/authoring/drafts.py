@@ -14,6 +14,8 @@ from courseapp import storage
 from courseapp.authoring.differences import side_by_side
 from courseapp.authoring.importing import Result
 from courseapp.authoring.models import Upload
+from courseapp.authoring.reading import LessonDraft, ModuleDraft
+from courseapp.catalog.markdown import Rendered
 from courseapp.catalog.models import Asset, Need
 
 COURSE = "course"  # what the course's own difference is called beside those of lessons
@@ -57,51 +59,66 @@ def look_of(result: Result) -> Look:
 
 
 def _gathered(result: Result) -> Gathered:
+    """What is to be kept of a look-through's result; no file is read yet."""
     writer: Any = result.writer
     draft = writer.draft
     rows: list[Facts] = []
     lessons: dict[str, Facts] = {}
-    texts: dict[str, tuple[str, str]] = {}
     for place, module in enumerate(draft.modules):
         for lesson in module.lessons:
-            public_id, rendered = writer.lesson_ids[lesson.key], writer.rendered[lesson.key]
-            rows.append(
-                {
-                    "id": len(rows) + 1,
-                    "public_id": public_id,
-                    "key": lesson.key,
-                    "title": lesson.title,
-                    "minutes": lesson.minutes,
-                    "shows": lesson.shows,
-                    "needs_check": lesson.needs_check.value,
-                    "rule": lesson.rule.value,
-                    "module_id": place,
-                    "module_title": module.title,
-                    "module_summary": module.summary,
-                }
-            )
-            lessons[public_id] = {
-                "html": rendered.html,
-                "adapted_html": rendered.adapted_html,
-                "stop_html": rendered.stop_html,
-                "sources": lesson.sources,
-                "reviewed_by": lesson.reviewed_by,
-                "reviewed_on": str(lesson.reviewed_on or "") or None,
-            }
-            if lesson.key in result.difference.changed:
-                row = writer.lessons[lesson.key]
-                revision = writer.revisions.get(row.id)
-                old = _words_of_lesson(row, revision, revision.source) if revision is not None else ""
-                texts[public_id] = old, _words_of_lesson(lesson, lesson, lesson.body)
-    if result.course is not None and result.difference.course:
-        texts[COURSE] = (
-            _words_of_course(result.course, result.course.article_source, _present_contents(writer)),
-            _words_of_course(draft, draft.article, [(module, module.lessons) for module in draft.modules]),
-        )
+            public_id = writer.lesson_ids[lesson.key]
+            rows.append(_row(len(rows) + 1, public_id, lesson, place, module))
+            lessons[public_id] = _text(lesson, writer.rendered[lesson.key])
     files = {public_id: draft.files[path] for path, public_id in writer.asset_ids.items()}
     assets = {key: {"path": file.path, "media_type": file.media_type, "digest": file.digest} for key, file in files.items()}
     outline = {"title": draft.title, "slug": draft.slug, "lessons": rows, "assets": assets}
-    return Gathered(outline, lessons, texts, {key: file.location for key, file in files.items()})
+    return Gathered(outline, lessons, _changed_texts(result), {key: file.location for key, file in files.items()})
+
+
+def _row(number: int, public_id: str, lesson: LessonDraft, place: int, module: ModuleDraft) -> Facts:
+    """A lesson of the outline, with the names that rows of the database have."""
+    return {
+        "id": number,
+        "public_id": public_id,
+        "key": lesson.key,
+        "title": lesson.title,
+        "minutes": lesson.minutes,
+        "shows": lesson.shows,
+        "needs_check": lesson.needs_check.value,
+        "rule": lesson.rule.value,
+        "module_id": place,
+        "module_title": module.title,
+        "module_summary": module.summary,
+    }
+
+
+def _text(lesson: LessonDraft, rendered: Rendered) -> Facts:
+    """What a revision of the lesson would hold."""
+    return {
+        "html": rendered.html,
+        "adapted_html": rendered.adapted_html,
+        "stop_html": rendered.stop_html,
+        "sources": lesson.sources,
+        "reviewed_by": lesson.reviewed_by,
+        "reviewed_on": str(lesson.reviewed_on or "") or None,
+    }
+
+
+def _changed_texts(result: Result) -> dict[str, tuple[str, str]]:
+    """What changed, before and after: lessons by public id, and what the course says of itself."""
+    writer: Any = result.writer
+    draft, texts = writer.draft, {}
+    changed = set(result.difference.changed)
+    for lesson in draft.lessons:
+        if lesson.key in changed:
+            row = writer.lessons[lesson.key]
+            revision = writer.revisions.get(row.id)
+            old = _words_of_lesson(row, revision, revision.source) if revision is not None else ""
+            texts[writer.lesson_ids[lesson.key]] = old, _words_of_lesson(lesson, lesson, lesson.body)
+    if result.course is not None and result.difference.course:
+        present = _words_of_course(result.course, result.course.article_source, _present_contents(writer))
+        texts[COURSE] = present, _words_of_course(draft, draft.article, [(module, module.lessons) for module in draft.modules])
+    return texts
 
 
 def _more_of(result: Result) -> Facts:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role, User
-from courseapp.authoring import drafts, uploads
+from courseapp.authoring import drafts, publications, uploads
 from courseapp.authoring.decisions import (
     COURSE_CHOICES,
     PROBLEM_WORDS,
@@ -160,9 +160,10 @@ def ask_to_withdraw(slug: str) -> str:
 @pages.post("/staff/courses/<slug>/withdraw")
 def withdraw(slug: str) -> Response:
     """Take a course out of learners' sight."""
-    found = course_of(slug)
+    found, now = course_of(slug), clock.now()
     if found.is_published:
-        withdraw_course(found, clock.now(), person().id)
+        publications.call_off(found, now, person().id)  # else an old plan could bring back what was taken away
+        withdraw_course(found, now, person().id)
         db.session.commit()
         flash(_("Learners see this course no more. Their progress is kept."), "success")
     return redirect(url_for("authoring.course", slug=slug), 303)

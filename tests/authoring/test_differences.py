@@ -86,9 +86,11 @@ def _mass(kind: str) -> tuple[str, str]:
     choose = random.Random(7)
     words = [f"w{number}" for number in range(2000)]
     if kind == "all other words":
-        return tuple("\n\n".join(" ".join(choose.choices(words, k=30)) for _row in range(4000)) for _text in "ab")  # type: ignore[return-value]  # two
+        old, new = ("\n\n".join(" ".join(choose.choices(words, k=30)) for _row in range(4000)) for _text in "ab")
+        return old, new
     if kind == "one paragraph":
-        return tuple(" ".join(choose.choices(words, k=150_000)) for _text in "ab")  # type: ignore[return-value]  # two
+        old, new = (" ".join(choose.choices(words, k=150_000)) for _text in "ab")
+        return old, new
     if kind == "the same line for ever":
         return "- a\n" * 100_000, "- a\n- b\n" * 50_000
     if kind == "backwards":

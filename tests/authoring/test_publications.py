@@ -342,6 +342,24 @@ def test_publishing_by_hand_calls_the_time_off(instructor: Client, ready: Upload
     assert not courses()[0].is_published  # what was withdrawn since does not come back by itself
 
 
+def test_what_was_taken_out_of_sight_is_not_brought_back_by_an_older_plan(
+    instructor: Client, ready: Upload, tmp_path: Path, pass_time: Callable[..., datetime]
+) -> None:
+    decide(instructor, "draft")
+    work()
+    instructor.submit("authoring.ask_to_publish", {"choice": "plan", **TOMORROW}, to="authoring.publish", slug="small")
+    db.session.execute(sa.delete(Upload))
+    send(instructor, ("b.zip", packed(small_course(tmp_path / "b", **{"01-beginning/02-two.md": lesson("two", "Other words.\n")}))))
+    work()
+    decide(instructor, "publish")
+    work()
+    assert "It will be published" not in instructor.visit("authoring.course", slug="small").text  # it is
+    instructor.submit("authoring.ask_to_withdraw", to="authoring.withdraw", slug="small")
+    pass_time(days=1)
+    work()
+    assert not courses()[0].is_published
+
+
 def test_what_is_thrown_away_is_not_published(instructor: Client, ready: Upload, pass_time: Callable[..., datetime]) -> None:
     decide(instructor, "plan", **TOMORROW)
     decide(instructor, "cancel")
