@@ -18,6 +18,7 @@ AT_ONCE = 2 * 1024 * 1024
 """Bytes at most of a range without an end, `bytes=N-`, which players ask for (RFC 9110, 15.3.7 allows less than asked for): a paused
 film must not hold one of a few threads for as long as somebody has lunch. The player asks for the next ones when it needs them."""
 
+PLAYED = ("audio/", "video/")
 LINK_SECONDS = 300
 SLOWEST = 16_000
 """Bytes a second of the slowest sound worth hearing. Browsers go on with the address they were led to, so it must open for as long as
@@ -72,7 +73,7 @@ def send_media(key: str, size: int, media_type: str, name: str, tag: str, **head
     Whoever has that address may fetch the file until then, so ask the gate first. Decision 0008 says why the rest is streamed
     also where there is a bucket.
     """
-    is_played = media_type.startswith(("audio/", "video/"))
+    is_played = media_type.startswith(PLAYED)
     seconds = min(LINK_SECONDS + size // SLOWEST, LONGEST)
     address = storage.link_to(key, seconds, media_type, disposition_of(name, inline=True)) if is_played else None
     if address is None:
@@ -80,6 +81,22 @@ def send_media(key: str, size: int, media_type: str, name: str, tag: str, **head
     answer = Response(status=302, headers={"Location": address, "Cache-Control": "no-store"})
     answer.autocorrect_location_header = False  # not ours to touch: it is signed
     return answer
+
+
+def send_beside(key: str, media_type: str, suffix: str, digest: str, **headers: str) -> Response:
+    """A file that lies beside lessons as an answer, for whoever the gate has let through; 404 where it is not there.
+
+    It may style itself, as drawings do, and do nothing else. A paper is saved, under a name that tells nothing on a shared device.
+    """
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox", **headers}
+    tag = digest[:32]
+    if media_type == "application/pdf":
+        return send_stored(key, media_type, "worksheet.pdf", tag=tag, **headers)
+    try:
+        size = storage.size_of(key) if media_type.startswith(PLAYED) else 0
+    except FileNotFoundError:
+        abort(404)
+    return send_media(key, size, media_type, f"file.{suffix}", tag, **headers)
 
 
 def disposition_of(name: str, inline: bool) -> str:

@@ -83,8 +83,14 @@ def walk(browser: Browser, base: str, staff_link: str) -> Pages:
     staff.click("main form button[type=submit]")
     staff.wait_for_url("**/learn**")
     mail = newest_mail(staff, base)
+    broken, small = upload(staff, base, mistakes=True), upload(staff, base)
+    bring_in(staff, f"{base}{small}", "draft")
+    ready = upload(staff, base, changed=True)
+    plan(staff, f"{base}{ready}")
+    staff.goto(f"{base}{ready}/preview")
+    preview = staff.url.removeprefix(base)
+    closed = str(staff.eval_on_selector_all(".outline a", HREFS)[-1])
     edit(staff, base)
-    broken, ready = (upload(staff, base, **more) for more in ({"mistakes": True}, {}))
     desk = walk_desk(browser, staff, base)
     document = send(staff, base, ROOT / "tests" / "authoring" / "documents" / "losses.docx", into="introduction/")
     before, after, office = cookies_of(beginner), cookies_of(passed), cookies_of(owner)
@@ -110,6 +116,11 @@ def walk(browser: Browser, base: str, staff_link: str) -> Pages:
         ("upload-refused", broken, office),
         ("upload-ready", ready, office),
         ("upload-document", document, office),
+        ("preview", preview, office),
+        ("preview-closed", closed, office),
+        ("preview-practice", closed.replace("/unchecked/", "/gently/"), office),
+        ("publish", "/staff/courses/small/publish", office),
+        ("withdraw", "/staff/courses/introduction/withdraw", office),
         ("undo", "/staff/courses/introduction/undo", office),
         ("editor", "/staff/courses/introduction/lessons/self-massage/edit", office),
         ("history", "/staff/courses/introduction/lessons/self-massage/history", office),
@@ -229,10 +240,30 @@ def edit(page: Page, base: str) -> None:
         page.click("#save")
 
 
-def upload(page: Page, base: str, mistakes: bool = False) -> str:
-    """Upload a small course, sound or with three mistakes, and wait until the worker has looked it through; its page."""
+CHANGED = {
+    "01-beginning/01-one.md": lesson(
+        "one",
+        "Sit upright on a firm chair and put both feet on the floor.\n\nBreathe in slowly, and let the belly become wide.\n\n"
+        "![A square](square.svg)\n\nRest for a moment afterwards.\n",
+        title="Sitting well",
+        minutes=7,
+    ),
+    "01-beginning/03-three.md": lesson("three", title="A lesson that is new"),
+}
+BEFORE = {
+    "01-beginning/01-one.md": lesson(
+        "one",
+        "Sit upright on a chair and put your feet on the floor.\n\nBreathe in deeply, and let the belly become wide.\n\n"
+        "![A square](square.svg)\n\nThis sentence says what is not right any more.\n",
+        title="Sitting",
+    )
+}
+
+
+def upload(page: Page, base: str, mistakes: bool = False, changed: bool = False) -> str:
+    """Upload a small course, sound, changed or with three mistakes, and wait until the worker has looked it through; its page."""
     with tempfile.TemporaryDirectory() as folder:
-        course = small_course(Path(folder) / "course")
+        course = small_course(Path(folder) / "course", **(CHANGED if changed else BEFORE))
         if mistakes:
             write(
                 course,
@@ -250,10 +281,30 @@ def send(page: Page, base: str, file: Path, into: str = "") -> str:
     page.check("input[name=needs_check][value=none]", force=True)
     page.click("main form[data-upload] button")
     page.wait_for_url("**/staff/uploads/*")
+    wait_for_worker(page)
+    return page.url.removeprefix(base)
+
+
+def wait_for_worker(page: Page) -> None:
+    """Until the page of an upload says how it ended."""
     page.wait_for_load_state()
     while page.locator("[data-follow]").count():
         page.wait_for_timeout(200)
-    return page.url.removeprefix(base)
+
+
+def bring_in(page: Page, url: str, choice: str) -> None:
+    """Decide about an upload that is ready, and wait until it is in."""
+    page.goto(url)
+    page.click(f"button[name=choice][value={choice}]")
+    wait_for_worker(page)
+
+
+def plan(page: Page, url: str) -> None:
+    """Have an upload published in the spring after next."""
+    page.goto(url)
+    page.fill("input[name=day]", f"{time.localtime().tm_year + 1}-04-01")
+    page.click("button[name=choice][value=plan]")
+    page.wait_for_load_state()
 
 
 def newest_mail(page: Page, base: str) -> str:

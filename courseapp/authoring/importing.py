@@ -68,12 +68,17 @@ class Difference:
 
 @dataclass
 class Result:
-    """How an import went. `committed` is False for a dry run, for errors, and where nothing changed."""
+    """How an import went. `committed` is False for a dry run, for errors, and where nothing changed.
+
+    `version_found` is the course's version before, None where there was no such course; `writer` holds draft and course.
+    """
 
     report: Report
     difference: Difference
     course: Course | None = None
     committed: bool = False
+    version_found: int | None = None
+    writer: "_Writer | None" = None
 
 
 def import_course(
@@ -87,17 +92,19 @@ def import_course(
     source: str | None = None,
     report: Report | None = None,
     tell: Tell = lambda _stage, _done, _total: None,
+    place: Path | None = None,
 ) -> Result:
     """Bring a course folder in. The caller commits where `committed` is True, and rolls back otherwise.
 
     Args:
         source: what to call the folder in the record of imports; its name, where nothing is said.
         report: what was found on the way here, to be gone on with.
+        place: a folder for what is made on the way, where the caller goes on with it; else it is gone with the call.
         tell: told how far the slow part is, before anything of the course is read or written; see `preparing.Tell`.
     """
     report = report or Report()
-    with TemporaryDirectory(prefix="upload-", dir=workplace(), ignore_cleanup_errors=True) as place:
-        files = prepare(receive_folder(folder, report), Path(place), report, now, tell)
+    with TemporaryDirectory(prefix="upload-", dir=workplace(), ignore_cleanup_errors=True) as own:
+        files = prepare(receive_folder(folder, report), place or Path(own), report, now, tell)
         return _imported(files, report, now, publish, dry_run, without_review, by_user_id, source or folder.name)
 
 
@@ -117,9 +124,10 @@ def _imported(
     validate(draft, report)
     if publish and not without_review and not current_app.config["EMBEDDED"]:
         refuse_unreviewed_touch(draft, report)
-    found = sa.select(Course).where(Course.slug == draft.slug)
+    query = sa.select(Course).where(Course.slug == draft.slug)
     # what brings in waits for who saves a lesson or an order in the page, and the other way round; looking waits for nobody
-    course = db.session.scalar(found if dry_run else locked(found))
+    course = db.session.scalar(query if dry_run else locked(query))
+    found = course.version if course is not None else None
     writer = _Writer(draft, course, report, now, publish, by_user_id)
     difference = writer.difference()
     warn_of_edits(course, difference.changed, difference.removed, {lesson.key: lesson.file for lesson in draft.lessons}, report)
@@ -128,10 +136,10 @@ def _imported(
         mend = "Add --publish to change what learners see, or --dry-run to look first."
         report.error("course_is_live", "course.md", 0, "The course is published, and this would change it.", mend)
     if report.has_errors or dry_run:
-        return Result(report, difference, course)
+        return Result(report, difference, course, version_found=found, writer=writer)
     is_released = course is not None and (course.is_published or not publish)
     if difference.is_empty and is_released:
-        return Result(report, difference, course)
+        return Result(report, difference, course, version_found=found)
     before = standing_of(course) if course is not None else None
     course = writer.write(difference)
     db.session.add(
@@ -145,7 +153,7 @@ def _imported(
             at=now,
         )
     )
-    return Result(report, difference, course, committed=True)
+    return Result(report, difference, course, committed=True, version_found=found)
 
 
 class _Writer:

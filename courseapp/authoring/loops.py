@@ -1,4 +1,7 @@
-"""Working through uploads: unpack → look through → say what is wrong and what would change; and, once accepted, bring in."""
+"""Working through uploads: unpack → look through → say what is wrong and what would change; and, once accepted, bring in.
+
+And publishing what is due: an upload is accepted then as if somebody pressed the button, a draft is published at once.
+"""
 
 import shutil
 import tempfile
@@ -12,13 +15,15 @@ import structlog
 from flask import current_app
 
 from courseapp import storage
-from courseapp.authoring import uploads
+from courseapp.authoring import looks, publications, uploads
 from courseapp.authoring.documents import convert_documents
 from courseapp.authoring.importing import Result, import_course
-from courseapp.authoring.models import Upload, UploadState
+from courseapp.authoring.models import Problem, Publication, Upload, UploadState
 from courseapp.authoring.placing import Laid, Target, complete_made, lay_over
+from courseapp.authoring.releasing import publish_course
 from courseapp.authoring.report import Report
 from courseapp.authoring.unpacking import Progress, Refused, is_archive, lift_single_folder, safe_path, unpack
+from courseapp.catalog.models import Course
 from courseapp.extensions import db
 
 log = structlog.get_logger()
@@ -32,7 +37,15 @@ class Cancelled(Exception):
 
 
 def work_uploads(clock: Clock) -> int:
-    """Work through every upload that waits, a commit for each step; how many were worked on."""
+    """Publish what is due, then work through every upload that waits, a commit for each step; how many were worked on."""
+    while (publication := publications.claim_due(clock())) is not None:
+        try:
+            _publish(publication, clock())
+        except Exception:  # whatever it is, it is a fact about this one and must not keep the others
+            db.session.rollback()
+            log.exception("publication_broke", publication=publication.id)
+            publications.end(publication, clock(), Problem.BROKE)
+        db.session.commit()
     count = 0
     while (upload := uploads.claim(clock())) is not None:
         db.session.commit()
@@ -43,15 +56,36 @@ def work_uploads(clock: Clock) -> int:
     return count
 
 
+def _publish(publication: Publication, now: datetime) -> None:
+    """See to a publication whose time has come; what keeps it from that is noted, and the thing stays as it is."""
+    is_missed = now - publication.at > publications.MISSED_AFTER
+    if publication.upload_id is not None:
+        upload = db.session.get_one(Upload, publication.upload_id, with_for_update=True)
+        problem = Problem.MISSED if is_missed else Problem.CHANGED if uploads.is_stale(upload) else None
+        if problem is Problem.CHANGED:
+            uploads.look_again(upload, problem)
+        elif problem is not None:
+            upload.problem = problem
+        elif uploads.accept(upload, True, publication.without_review, publication.by_user_id):
+            publications.note("upload_accepted", upload, now, by_user_id=publication.by_user_id, publish=True)
+    else:
+        course = db.session.get_one(Course, publication.course_id, with_for_update={"key_share": True})
+        problem = Problem.MISSED if is_missed else None
+        if problem is None and not course.is_published and publish_course(course, now, publication.by_user_id, publication.without_review):
+            problem = Problem.REFUSED
+    publications.end(publication, now, problem)
+
+
 def _work(upload: Upload, clock: Clock) -> None:
-    report = Report()
+    report, folder_kept = Report(), upload.folder
     try:
         with _folder() as folder:
             sent, name = _laid_out(upload, folder, report, clock)
             course, laid = _placed(upload, sent, name, folder, report, clock)
-            _look_or_commit(upload, course, laid, report, clock)
+            _look_or_commit(upload, course, laid, folder, report, clock)
     except Cancelled:
         db.session.rollback()
+        looks.forget(folder_kept)
         log.info("upload_cancelled", upload=upload.id)
     except Refused:
         db.session.rollback()
@@ -63,7 +97,7 @@ def _work(upload: Upload, clock: Clock) -> None:
         log.warning("upload_not_worked", upload=upload.id, why=error.strerror)
         report.error("no_space", "", 0, f"The server could not write the files ({error.strerror}).", "Tell its owner, then try again.")
         upload.report = report.as_dicts()
-        uploads.settle(upload, UploadState.FAILED, clock())
+        uploads.give_up(upload, clock())
         db.session.commit()
     except Exception:  # whatever it is, it is a fact about this upload and must not stop the others; it is tried again
         db.session.rollback()
@@ -126,8 +160,10 @@ def _placed(upload: Upload, sent: Path, name: str, folder: Path, report: Report,
     return course, lay_over(target, sent, name, course, made_from, report)
 
 
-def _look_or_commit(upload: Upload, course: Path, laid: Laid, report: Report, clock: Clock) -> None:
+def _look_or_commit(upload: Upload, course: Path, laid: Laid, folder: Path, report: Report, clock: Clock) -> None:
     """Look through what was laid out; where it was accepted, bring it in."""
+    made = folder / "made"
+    made.mkdir()
     is_accepted, upload_id = upload.state is UploadState.ACCEPTED, upload.id
     _tell(upload.id, clock, "importing" if is_accepted else "checking")
     result = import_course(
@@ -136,33 +172,65 @@ def _look_or_commit(upload: Upload, course: Path, laid: Laid, report: Report, cl
         publish=upload.publish if is_accepted else True,
         dry_run=not is_accepted,
         without_review=upload.without_review if is_accepted else True,
-        by_user_id=upload.by_user_id,
+        by_user_id=upload.decided_by_id or upload.by_user_id,
         source=", ".join(upload.files)[:200],
         report=report,
         tell=lambda stage, done, total: _tell(upload_id, clock, stage, done, total),
+        place=made,
     )
     laid.tell(report)
-    if not is_accepted:
-        db.session.rollback()
-    db.session.refresh(upload, with_for_update=True)
-    if not upload.is_working:
-        raise Cancelled
-    _note(upload, result, is_accepted, clock())
+    if is_accepted:
+        _note_import(upload, result, clock())
+    else:
+        _note_look(upload, result, clock)
     db.session.commit()
 
 
-def _note(upload: Upload, result: Result, is_accepted: bool, now: datetime) -> None:
-    if result.report.has_errors:
+def _note_import(upload: Upload, result: Result, now: datetime) -> None:
+    """Note how bringing in went. What cannot be brought in as it was looked at stays, or is looked at anew."""
+    is_changed = result.version_found != upload.course_version
+    if is_changed or result.report.has_errors:
         db.session.rollback()
-        state = UploadState.REFUSED
-    elif is_accepted:
-        state = UploadState.COMMITTED
-        upload.course_id = result.course.id if result.course is not None else None
+    course_id = result.course.id if result.committed and result.course is not None else upload.course_id
+    _hold(upload)
+    if is_changed:
+        upload.state, upload.problem, upload.attempts, upload.leased_until = UploadState.WAITING, Problem.CHANGED, 0, None
+        return
+    upload.report = result.report.as_dicts()
+    if result.report.has_errors:
+        upload.problem = Problem.REFUSED
+        uploads.settle(upload, UploadState.READY, now)
     else:
-        state = UploadState.READY
-        upload.course_id = result.course.id if result.course is not None else None
-    upload.report, upload.difference = result.report.as_dicts(), result.difference.as_dict()
-    uploads.settle(upload, state, now)
+        upload.course_id = course_id
+        uploads.settle(upload, UploadState.COMMITTED, now)
+
+
+def _note_look(upload: Upload, result: Result, clock: Clock) -> None:
+    """Note what the look-through found, and keep what it has made; while files are written no transaction is open."""
+    upload_id, look = upload.id, looks.look_of(result)
+    db.session.rollback()
+    told = [time.monotonic()]
+
+    def progress(done: int, total: int) -> None:
+        if time.monotonic() - told[0] > NEWS_EVERY:
+            told[0] = time.monotonic()
+            _tell(upload_id, clock, "keeping", done, total)
+
+    if look.draft is not None:
+        folder = upload.folder
+        db.session.rollback()
+        looks.keep(folder, look.draft, progress)
+    _hold(upload)
+    upload.report, upload.difference = result.report.as_dicts(), look.difference
+    upload.course_id, upload.course_slug, upload.course_version = look.course_id, look.course_slug, look.course_version
+    uploads.settle(upload, UploadState.REFUSED if result.report.has_errors else UploadState.READY, clock())
+
+
+def _hold(upload: Upload) -> None:
+    """Keep others from an upload until the commit; raises Cancelled where somebody threw it away meanwhile."""
+    uploads.hold(upload)
+    if not upload.is_working:
+        raise Cancelled
 
 
 def _tell(upload_id: int, clock: Clock, stage: str, done: int = 0, total: int = 0) -> None:

@@ -1,4 +1,6 @@
-"""Imports: what was brought in. Uploads: what is on its way there. Prepared files: what was made of them. Drafts: what is being written."""
+"""Imports: what was brought in. Uploads: what is on its way there. Prepared files: what was made of them. Publications: what learners
+are to see from a moment on. Drafts: what is being written.
+"""
 
 import enum
 from datetime import datetime, timedelta
@@ -57,7 +59,9 @@ class UploadState(enum.StrEnum):
 
     waiting → refused | ready           looked through by the worker
     ready → accepted → committed        brought in by the worker
-    waiting, ready, accepted → cancelled; waiting, accepted → failed
+    accepted → ready | waiting          could not be brought in; the course had changed, so it is looked through again
+    ready → waiting                     looked through again
+    waiting, ready, accepted → cancelled; waiting → failed
     """
 
     WAITING = "waiting"
@@ -69,8 +73,21 @@ class UploadState(enum.StrEnum):
     FAILED = "failed"
 
 
+class Problem(enum.StrEnum):
+    """Why something was not brought in or published when it was to be."""
+
+    CHANGED = "changed"  # the course had changed since it was looked through
+    REFUSED = "refused"  # the report says why
+    BROKE = "broke"  # the server could not
+    MISSED = "missed"  # the server was away for so long that somebody should decide anew
+
+
 class Upload(Model):
-    """Files an instructor has sent, until they are a course or are gone. The files are kept under `storage_key`."""
+    """Files an instructor has sent, until they are a course or are gone. The files are kept under `folder`.
+
+    `course_slug` and `course_version` say what its difference was held against; the version is None where there was no such
+    course. `problem` is why it could not be brought in the last time it was to be.
+    """
 
     __tablename__ = "uploads"
 
@@ -95,10 +112,14 @@ class Upload(Model):
     into_module: Mapped[str | None] = mapped_column(sa.String(60))
     module_title: Mapped[str | None] = mapped_column(sa.String(200))  # of a new one
     needs_check: Mapped[Need | None] = mapped_column(enum_of(Need))  # of lessons that do not say it themselves
+    course_slug: Mapped[str | None] = mapped_column(sa.String(60))
+    course_version: Mapped[int | None]
+    decided_by_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    problem: Mapped[str | None] = mapped_column(sa.String(20))
     created_at: Mapped[Moment]
     finished_at: Mapped[Moment | None]
 
-    by: Mapped[User | None] = relationship()
+    by: Mapped[User | None] = relationship(foreign_keys=[by_user_id])
     course: Mapped[Course | None] = relationship(foreign_keys=[course_id])
     into_course: Mapped[Course | None] = relationship(foreign_keys=[into_course_id])
 
@@ -116,9 +137,14 @@ class Upload(Model):
         """Whether it has waited so long that the worker may not be running."""
         return self.is_working and self.leased_until is None and now - self.created_at > timedelta(minutes=2)
 
+    @property
+    def folder(self) -> str:
+        """Where `storage` keeps all that belongs to it."""
+        return f"uploads/{self.public_id}"
+
     def storage_key(self, index: int) -> str:
         """Where `storage` keeps its file of that index."""
-        return f"uploads/{self.public_id}/{index}"
+        return f"{self.folder}/{index}"
 
 
 class KeptDraft(Model):
@@ -141,3 +167,31 @@ class KeptDraft(Model):
     at: Mapped[Moment]
 
     lesson: Mapped[Lesson] = relationship()
+
+
+_is_open = sa.text("ended_at IS NULL")
+
+
+class Publication(Model):
+    """That an upload, or a course that is a draft, is for learners to see from a moment on: the row the worker finds due.
+
+    `ended_at` once it was seen to: done, called off, or not possible (`problem`). Of each thing at most one is open.
+    """
+
+    __tablename__ = "publications"
+    __table_args__ = (
+        sa.CheckConstraint("(upload_id IS NULL) <> (course_id IS NULL)", name="one_thing"),
+        sa.Index("ix_publications_due", "at", postgresql_where=_is_open, sqlite_where=_is_open),
+        sa.Index("ix_publications_upload_open", "upload_id", unique=True, postgresql_where=_is_open, sqlite_where=_is_open),
+        sa.Index("ix_publications_course_open", "course_id", unique=True, postgresql_where=_is_open, sqlite_where=_is_open),
+    )
+
+    id: Mapped[PrimaryKey]
+    upload_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
+    course_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"), index=True)
+    at: Mapped[Moment]
+    without_review: Mapped[bool] = mapped_column(default=False)
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    planned_at: Mapped[Moment]
+    ended_at: Mapped[Moment | None]
+    problem: Mapped[str | None] = mapped_column(sa.String(20))

@@ -14,21 +14,27 @@ from courseapp.journal import events
 
 def publish_course(course: Course, now: datetime, by_user_id: int | None, without_review: bool = False) -> str | None:
     """Let learners see a course and all its lessons; the caller commits. What keeps it from that, in words, or None."""
-    count = unreviewed_touch(course.id)
-    if count and not without_review and not current_app.config["EMBEDDED"]:
-        return str(
-            ngettext(
-                "%(num)d lesson teaches touch and no clinician has reviewed it. Have it reviewed first, or say that it may go without.",
-                "%(num)d lessons teach touch and no clinician has reviewed them. Have them reviewed first, or say they may go without.",
-                count,
-            )
-        )
+    if words := lack_of_review(unreviewed_touch(course.id), without_review):
+        return words
     waiting = (Lesson.course_id == course.id, Lesson.published_at.is_(None), Lesson.retired_at.is_(None))
     db.session.execute(sa.update(Lesson).where(*waiting).values(published_at=now))
     course.published_at = course.published_at or now
     _note(course, now, "course_published", by_user_id)
     want_copies(course, now)
     return None
+
+
+def lack_of_review(count: int, without_review: bool) -> str | None:
+    """Why a course with so many unreviewed lessons that teach touch is not published, in words; None where it may be."""
+    if not count or without_review or current_app.config["EMBEDDED"]:
+        return None
+    return str(
+        ngettext(
+            "%(num)d lesson teaches touch and no clinician has reviewed it. Have it reviewed first, or say that it may go without.",
+            "%(num)d lessons teach touch and no clinician has reviewed them. Have them reviewed first, or say they may go without.",
+            count,
+        )
+    )
 
 
 def withdraw_course(course: Course, now: datetime, by_user_id: int | None) -> None:

@@ -107,3 +107,8 @@ def learners_half_way(course: Course) -> int:
     """How many learners take the course and have not finished it."""
     query = sa.select(sa.func.count()).select_from(Enrolment).where(Enrolment.course_id == course.id, Enrolment.finished_at.is_(None))
     return db.session.scalar(query) or 0
+
+
+def learners_of(course: Course) -> int:
+    """How many people take the course."""
+    return db.session.scalar(sa.select(sa.func.count()).select_from(Enrolment).where(Enrolment.course_id == course.id)) or 0

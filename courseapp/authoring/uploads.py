@@ -12,7 +12,7 @@ from sqlalchemy.orm import joinedload
 from courseapp import storage
 from courseapp.accounts.models import User
 from courseapp.authoring import preparing
-from courseapp.authoring.models import Upload, UploadState
+from courseapp.authoring.models import Problem, Upload, UploadState
 from courseapp.catalog.models import Course, Module, Need
 from courseapp.columns import random_public_id
 from courseapp.errors import Refusal
@@ -20,9 +20,10 @@ from courseapp.extensions import db, wake
 
 LEASE = timedelta(minutes=2)  # renewed with each sign of progress
 MOST_ATTEMPTS = 3
-KEPT = timedelta(days=14)  # how long the files of an upload wait for somebody
+KEPT = timedelta(days=14)  # how long the files of an upload wait for the worker; one that is ready waits for people, and stays
 MOST = 500  # files of one upload; an archive may hold more
-OPEN = (UploadState.WAITING, UploadState.READY, UploadState.ACCEPTED)
+WORKING = (UploadState.WAITING, UploadState.ACCEPTED)
+OPEN = (*WORKING, UploadState.READY)
 NAMED = (joinedload(Upload.by), joinedload(Upload.course), joinedload(Upload.into_course))  # what pages say beside an upload
 
 
@@ -90,10 +91,38 @@ def recent_uploads(before_id: int | None, limit: int) -> Sequence[Upload]:
     return db.session.scalars(query.order_by(Upload.id.desc()).limit(limit)).all()
 
 
-def accept(upload: Upload, publish: bool, without_review: bool = False) -> bool:
+def ready_uploads(course: Course | None = None) -> list[Upload]:
+    """The uploads that wait for somebody to decide, the one that has waited longest first; those for one course alone."""
+    query = sa.select(Upload).where(Upload.state == UploadState.READY).options(joinedload(Upload.by), joinedload(Upload.course))
+    if course is not None:
+        query = query.where(Upload.course_slug == course.slug)
+    return list(db.session.scalars(query.order_by(Upload.id)))
+
+
+def is_stale(upload: Upload) -> bool:
+    """Whether the course has changed since the upload was held against it, so that its difference is none any more."""
+    present = sa.select(Course.version).where(Course.slug == upload.course_slug)
+    return upload.state is UploadState.READY and db.session.scalar(present) != upload.course_version
+
+
+def hold(upload: Upload) -> None:
+    """Read an upload anew and keep others from it until the caller commits."""
+    db.session.execute(sa.select(Upload.id).where(Upload.id == upload.id).with_for_update())
+    db.session.refresh(upload)  # apart, for it may fetch what belongs to it by outer joins, and PostgreSQL locks no such row
+
+
+def accept(upload: Upload, publish: bool, without_review: bool = False, by_user_id: int | None = None) -> bool:
     """Have an upload that was found good brought in; False where it is no longer waiting for that."""
-    changes = {"state": UploadState.ACCEPTED, "publish": publish, "without_review": without_review, "attempts": 0, "stage": None}
-    if not _move(upload, (UploadState.READY,), **changes):
+    changes = {"publish": publish, "without_review": without_review, "decided_by_id": by_user_id, "problem": None}
+    if not _move(upload, (UploadState.READY,), state=UploadState.ACCEPTED, attempts=0, stage=None, **changes):
+        return False
+    wake("uploads")
+    return True
+
+
+def look_again(upload: Upload, problem: Problem | None = None) -> bool:
+    """Have an upload held against its course as it is now; False where it is not waiting for a decision."""
+    if not _move(upload, (UploadState.READY,), state=UploadState.WAITING, attempts=0, stage=None, problem=problem):
         return False
     wake("uploads")
     return True
@@ -113,13 +142,13 @@ def _move(upload: Upload, allowed: Sequence[UploadState], **changes: Any) -> boo
 def claim(now: datetime) -> Upload | None:
     """The next upload for the worker, leased; None where there is none. One whose worker died is taken again, three times at most."""
     is_free = sa.or_(Upload.leased_until.is_(None), Upload.leased_until < now)
-    due = sa.select(Upload).where(Upload.state.in_((UploadState.WAITING, UploadState.ACCEPTED)), is_free)
+    due = sa.select(Upload).where(Upload.state.in_(WORKING), is_free)
     upload = db.session.scalar(due.order_by(Upload.id).limit(1).with_for_update(skip_locked=True))
     if upload is None:
         return None
     upload.attempts += 1
     if upload.attempts > MOST_ATTEMPTS:
-        settle(upload, UploadState.FAILED, now)
+        give_up(upload, now)
     else:
         upload.leased_until = now + LEASE
     return upload
@@ -127,7 +156,7 @@ def claim(now: datetime) -> Upload | None:
 
 def note_progress(upload_id: int, now: datetime, stage: str, done: int = 0, total: int = 0) -> bool:
     """Say how far the worker is, and renew its lease; False where the upload was cancelled meanwhile."""
-    working = (Upload.id == upload_id, Upload.state.in_((UploadState.WAITING, UploadState.ACCEPTED)))
+    working = (Upload.id == upload_id, Upload.state.in_(WORKING))
     noted = db.session.execute(sa.update(Upload).where(*working).values(stage=stage, done=done, total=total, leased_until=now + LEASE))
     return bool(noted.rowcount)  # type: ignore[attr-defined]  # as above
 
@@ -139,15 +168,28 @@ def settle(upload: Upload, state: UploadState, now: datetime) -> None:
         upload.finished_at = now
 
 
+def give_up(upload: Upload, now: datetime) -> None:
+    """Note that the worker could not do its part. One that was good already stays, and can be brought in another time."""
+    if upload.state is UploadState.ACCEPTED:
+        upload.problem = Problem.BROKE
+        settle(upload, UploadState.READY, now)
+    else:
+        settle(upload, UploadState.FAILED, now)
+
+
 def sweep(now: datetime) -> int:
-    """Remove the files of uploads nobody will ask for again; uploads left lying are thrown away. How many were swept."""
-    stale = sa.update(Upload).where(Upload.state.in_(OPEN), Upload.created_at < now - KEPT)
+    """Remove the files of uploads nobody will ask for again. How many were swept.
+
+    What no worker ever took up is thrown away in the end; what is ready is never, for somebody may count on it.
+    """
+    never = (Upload.state == UploadState.WAITING, Upload.course_slug.is_(None))  # not one that is only looked through again
+    stale = sa.update(Upload).where(*never, Upload.created_at < now - KEPT)
     db.session.execute(stale.values(state=UploadState.CANCELLED, finished_at=now))
     ended = sa.select(Upload).where(Upload.finished_at.is_not(None), Upload.size > 0).limit(100)
     swept = db.session.scalars(ended).all()
     preparing.sweep(now)
     for upload in swept:
-        for index in range(len(upload.files)):
-            storage.remove(upload.storage_key(index))
+        for key in list(storage.stored_keys(upload.folder)):
+            storage.remove(key)
         upload.size = 0
     return len(swept)

@@ -113,7 +113,7 @@ class LearnerOutline:
         return [row for module in self.modules for row in module.lessons]
 
 
-LESSONS = (
+ANY_LESSONS = (
     sa.select(
         Lesson.id,
         Lesson.public_id,
@@ -127,10 +127,13 @@ LESSONS = (
         Module.summary.label("module_summary"),
     )
     .join(Module, Module.id == Lesson.module_id)
-    .where(Lesson.course_id == sa.bindparam("course_id"), is_released())
+    .where(Lesson.course_id == sa.bindparam("course_id"), Lesson.retired_at.is_(None))
     .order_by(Lesson.position)
 )
-"""The released lessons of a course in order, as `outline_from` wants them."""
+"""The lessons of a course in order, drafts among them, as `outline_from` wants them."""
+
+LESSONS = ANY_LESSONS.where(is_released())
+"""Those of them that are released."""
 
 _outline = (  # built once: course and progress pages ask it
     LESSONS.add_columns(Completion.completed_at).outerjoin(

@@ -1,5 +1,6 @@
 """What a lesson page needs: one query for the state its reader is in; the page of a state is kept, or one more query makes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -56,24 +57,31 @@ _state = _of_learner(Course.version, Course.changed_at, _done_in_course().label(
     _own_mark, sa.and_(_own_mark.lesson_id == Lesson.id, _own_mark.user_id == Enrolment.user_id)
 )
 _own_lesson = _of_learner(Lesson.rule, Course.slug, Enrolment.id.label("enrolment_id")).with_for_update(of=Enrolment, key_share=True)
-_lessons_with_text = (
-    LESSONS.add_columns(
-        Lesson.rule,
-        Revision.html,
-        Revision.adapted_html,
-        Revision.stop_html,
-        Revision.sources,
-        Revision.reviewed_by,
-        Revision.reviewed_on,
-        Course.title.label("course_title"),
-        Course.slug,
+
+
+def with_text(lessons: sa.Select[*tuple[Any, ...]]) -> sa.Select[*tuple[Any, ...]]:
+    """A course's lessons, and of the one called `lesson_id` the text: rows as `reading_from` wants them."""
+    return (
+        lessons.add_columns(
+            Lesson.rule,
+            Revision.html,
+            Revision.adapted_html,
+            Revision.stop_html,
+            Revision.sources,
+            Revision.reviewed_by,
+            Revision.reviewed_on,
+            Course.title.label("course_title"),
+            Course.slug,
+        )
+        .join(Course, Course.id == Lesson.course_id)
+        .outerjoin(
+            Revision,
+            sa.and_(Revision.lesson_id == Lesson.id, Revision.number == Lesson.revision_number, Lesson.id == sa.bindparam("lesson_id")),
+        )
     )
-    .join(Course, Course.id == Lesson.course_id)
-    .outerjoin(
-        Revision,
-        sa.and_(Revision.lesson_id == Lesson.id, Revision.number == Lesson.revision_number, Lesson.id == sa.bindparam("lesson_id")),
-    )
-)
+
+
+_lessons_with_text = with_text(LESSONS)
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,11 @@ def reading_of(state: LessonState) -> Reading:
     """What a lesson's page shows in a state, in one query. Asks nothing about the reader: the page is kept for others in the same state."""
     facts = {"course_id": state.course_id, "lesson_id": state.lesson_id}
     lessons = db.session.execute(_lessons_with_text, facts).all()
+    return reading_from(lessons, state)
+
+
+def reading_from(lessons: Sequence[Any], state: LessonState) -> Reading:
+    """What a lesson's page shows in a state: rows of the course's lessons, that of the state's lesson with its text."""
     index, found = next((index, row) for index, row in enumerate(lessons) if row.id == state.lesson_id)
     outline = outline_from(lessons, dict.fromkeys(state.done), state.finished_at, state.outcome)
     rows = outline.rows

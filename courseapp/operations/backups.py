@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import flask_migrate
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from flask import current_app
 
 from courseapp import storage
 from courseapp.accounts.models import User
+from courseapp.authoring.models import Upload, UploadState
 from courseapp.catalog.models import Asset, Copy
 from courseapp.config import Settings
 from courseapp.contacts.models import Contact
@@ -34,7 +35,8 @@ from courseapp.operations.questions import rekey_questions
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
 from courseapp.site import SiteSetting
 
-PASSING = ("health/", "uploads/")  # what is kept for a moment only, and is no part of anything
+PASSING = "health/"  # what is kept for a moment only, and is no part of anything
+UPLOADS = "uploads/"  # so are these, but for those that wait for a decision
 WHY_PAUSED = "Restored from a backup: what waits here may have been sent since it was made."
 WHY_UNCERTAIN = "It was leaving when the backup was made."
 OTHER_KEY = (
@@ -52,7 +54,8 @@ def create(file: IO[bytes], now: datetime, tell: Tell) -> Contents:
                 raise BadBackup("The tables are not those of this version. Run first: flask --app courseapp db upgrade")
             _add_rows(writer, connection, tell)
             named = set(_files_named(connection))
-        _add_files(writer, tell)
+            waiting = {Upload(public_id=public_id).folder for public_id in connection.scalars(_waiting(Upload.public_id))}
+        _add_files(writer, waiting, tell)
         writer.contents.missing = sorted(key for key in named if f"files/{key}" not in writer.contents.parts) + erasures.unreadable()
     return writer.contents
 
@@ -80,12 +83,19 @@ def _files_named(connection: sa.Connection) -> Iterator[str]:
         yield Copy(digest=of_copy).storage_key
     if logo := connection.scalar(sa.select(SiteSetting.value).where(SiteSetting.name == "logo")):
         yield logo
+    for public_id, files in connection.execute(_waiting(Upload.public_id, Upload.files)):
+        yield from (Upload(public_id=public_id).storage_key(index) for index in range(len(files)))
 
 
-def _add_files(writer: Writer, tell: Tell) -> None:
+def _waiting(*columns: Any) -> sa.Select[Any]:
+    """Of uploads that wait for a decision, for days or for months: a backup holds them too."""
+    return sa.select(*columns).where(Upload.state == UploadState.READY)
+
+
+def _add_files(writer: Writer, waiting: set[str], tell: Tell) -> None:
     copied = 0
     for key in storage.stored_keys():
-        if key.startswith(PASSING):
+        if key.startswith(PASSING) or (key.startswith(UPLOADS) and "/".join(key.split("/")[:2]) not in waiting):
             continue
         try:
             with storage.open_stored(key) as file:

@@ -4,8 +4,10 @@ axe-core comes with the package axe-playwright-python; nothing is fetched.
 """
 
 import re
+import shutil
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import html5lib
@@ -16,6 +18,7 @@ from flask import Flask
 from courseapp import clock
 from courseapp.accounts.addresses import ask_to_move
 from courseapp.accounts.models import Role, User
+from courseapp.authoring.loops import work_uploads
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
@@ -27,6 +30,7 @@ from courseapp.operations.support import person_of_address
 from courseapp.organisation.invitations import invite
 from courseapp.organisation.owner_link import new_owner_link
 from courseapp.site import change_site
+from tests.authoring.folders import lesson, small_course
 from tests.client import Client
 from tests.factories import NOW, make_completion, make_course, make_enrolment, make_guest, make_outcome, make_user
 from tests.learning.checking import TO
@@ -97,8 +101,8 @@ def learner(make: Callable[[], User] = make_user, outcome: Outcome | None = None
     """Somebody who takes the introduction and has done a few lessons."""
     user = make()
     make_enrolment(user, db.session.query(Course).one())
-    for lesson in db.session.query(Lesson).order_by(Lesson.position).limit(done):
-        make_completion(user, lesson)
+    for row in db.session.query(Lesson).order_by(Lesson.position).limit(done):
+        make_completion(user, row)
     if outcome is not None:
         make_outcome(user, outcome)
     db.session.commit()
@@ -311,6 +315,54 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
         "/pieces": "",
     }
     assert faults_at(page, paths) == []
+
+
+def test_what_instructors_see_of_an_upload(page: "Page", enter: Callable[[User], User], tmp_path: Path) -> None:
+    enter(make_user(roles=["instructor"]))
+    base = page.url.removesuffix("/healthz")
+    send_course(page, base, small_course(tmp_path / "a"), "draft")
+    changed = {
+        "01-beginning/02-two.md": lesson("two", "Quite other words.\n\nAnd more.\n", title="Renamed"),
+        "01-beginning/03.md": lesson("new"),
+    }
+    upload = send_course(page, base, small_course(tmp_path / "b", **changed))
+    page.fill("input[name=day]", "2027-01-31")
+    page.click("button[name=choice][value=plan]")
+    page.wait_for_load_state()
+    two = db.session.scalars(sa.select(Lesson.public_id).where(Lesson.key == "two")).one()
+    touch = db.session.scalars(sa.select(Lesson.public_id).where(Lesson.key == "touch")).one()
+    paths = {
+        upload: "It will be published on January 31, 2027",
+        f"{upload}/changes/{two}": "As it would be",
+        f"{upload}/preview/unchecked/{two}": "of an upload that is not brought in yet",
+        f"{upload}/preview/unchecked/{touch}": "A few questions about your health",
+        f"{upload}/preview/gently/{touch}": "Press.",
+        f"/staff/courses/small/preview/ahead/{touch}": "of a draft",
+        "/staff/uploads": "Waiting for you",
+        "/staff/courses/small": "An upload for this course waits",
+        "/staff/courses/small/publish": "Or at a time",
+        "/staff/courses/introduction/withdraw": "out of learners’ sight?",
+    }
+    found = faults_at(page, paths)
+    db.session.execute(sa.update(Course).where(Course.slug == "small").values(version=Course.version + 1))
+    db.session.commit()
+    assert found + faults_at(page, {upload: "The course has changed since this was looked through"}) == []
+
+
+def send_course(page: "Page", base: str, folder: Path, choice: str = "") -> str:
+    """Upload a course folder and have the worker look it through, and bring it in where a choice is made; the upload's path."""
+    packed = shutil.make_archive(str(folder), "zip", folder)
+    page.goto("/staff/uploads")
+    page.set_input_files("input[type=file]", packed)
+    page.click("main form[data-upload] button")
+    page.wait_for_url("**/staff/uploads/*")
+    work_uploads(clock.now)
+    page.reload()
+    if choice:
+        page.click(f"button[name=choice][value={choice}]")
+        page.wait_for_load_state()
+        work_uploads(clock.now)
+    return page.url.removeprefix(base)
 
 
 def test_an_empty_place(page: "Page") -> None:

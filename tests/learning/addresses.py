@@ -8,6 +8,7 @@ from flask import Flask
 from pypdf import PdfReader
 from werkzeug.test import TestResponse
 
+from courseapp.authoring.previews import OUTCOMES
 from courseapp.catalog.models import Asset, Course, Lesson
 from courseapp.extensions import db
 from tests.client import Client
@@ -20,6 +21,8 @@ def addresses(app: Flask, *, with_ids: bool = True) -> list[str]:
     values = {
         "slug": [row.slug for row in db.session.query(Course)],
         "id": lessons,
+        "lesson": lessons,
+        "outcome": list(OUTCOMES),
         "public_id": [*[row.public_id for row in assets], *lessons],
         "suffix": ["svg"],
         "token": ["nothing"],

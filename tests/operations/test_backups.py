@@ -20,7 +20,7 @@ from flask import Flask
 
 from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
-from courseapp.authoring.models import Import, PreparedFile, Upload, UploadState
+from courseapp.authoring.models import Import, PreparedFile, Publication, Upload, UploadState
 from courseapp.catalog.models import Copy, CopyKind, Course
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
@@ -94,10 +94,12 @@ def fill() -> None:
             Invitation(contact_id=contact.id, invited_by_id=user.id, roles="owner", token_hash="h" * 64, **times),
             SiteSetting(name="postal_address", value="Ü 1", changed_at=NOW),
             Question(kind=QuestionKind.LESSON, text="Ü?", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),
-            Upload(by_user_id=user.id, files=["a.zip"], size=1, state=UploadState.READY, created_at=NOW),
             PreparedFile(source_digest="a" * 64, recipe="r", part="", digest="b" * 64, media_type="image/png", size=1, used_at=NOW),
+            Upload(public_id="u" * 16, by_user_id=user.id, files=["a.zip"], size=1, state=UploadState.READY, created_at=NOW),
+            Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
         ]
     )
+    storage.keep(f"uploads/{'u' * 16}/0", b"what waits for a decision")
     db.session.commit()
 
 
