@@ -83,7 +83,7 @@ def send_media(key: str, size: int, media_type: str, name: str, tag: str, **head
     return answer
 
 
-def send_beside(key: str, media_type: str, suffix: str, digest: str, **headers: str) -> Response:
+def send_beside(key: str, media_type: str, suffix: str, digest: str, size: int | None = None, **headers: str) -> Response:
     """A file that lies beside lessons as an answer, for whoever the gate has let through; 404 where it is not there.
 
     It may style itself, as drawings do, and do nothing else. A paper is saved, under a name that tells nothing on a shared device.
@@ -91,11 +91,12 @@ def send_beside(key: str, media_type: str, suffix: str, digest: str, **headers: 
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox", **headers}
     tag = digest[:32]
     if media_type == "application/pdf":
-        return send_stored(key, media_type, "worksheet.pdf", tag=tag, **headers)
-    try:
-        size = storage.size_of(key) if media_type.startswith(PLAYED) else 0
-    except FileNotFoundError:
-        abort(404)
+        return send_stored(key, media_type, "worksheet.pdf", False, tag, **headers)
+    if size is None:
+        try:
+            size = storage.size_of(key)
+        except FileNotFoundError:
+            abort(404)
     return send_media(key, size, media_type, f"file.{suffix}", tag, **headers)
 
 

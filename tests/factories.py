@@ -13,6 +13,7 @@ from typing import Any
 from courseapp import storage
 from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.accounts.passwords import set_password
+from courseapp.authoring.models import KeptDraft
 from courseapp.campaigns.models import LatePolicy, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.models import Sequence as DripSequence
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Revision, Rule
@@ -287,3 +288,10 @@ def _add(row: Any) -> Any:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def draft_of(user: User, lesson: Lesson) -> KeptDraft:
+    """What somebody has typed into a lesson's editor, not added yet."""
+    return KeptDraft(
+        lesson_id=lesson.id, user_id=user.id, seq=1, typed={"body": "canary draft"}, base_number=1, base_stamp="a" * 16, at=NOW
+    )

@@ -15,7 +15,6 @@ def export(user: User) -> dict[str, Any]:
     roles = db.session.execute(sa.select(RoleGrant.role, RoleGrant.granted_at).where(RoleGrant.user_id == user.id))
     asked = sa.or_(SignInRequest.guest_id == user.id, SignInRequest.contact_id == user.contact_id)
     requests = sa.select(SignInRequest.created_at, SignInRequest.used_at).where(asked).order_by(SignInRequest.id)
-    wishes = sa.select(Contact.address, AddressChange.created_at, AddressChange.finished_at).join(AddressChange.new_contact)
     return {
         "name": user.name,
         "since": user.created_at.isoformat(),
@@ -28,10 +27,6 @@ def export(user: User) -> dict[str, Any]:
         ],
         "sign_in_requests": [
             {"at": at.isoformat(), "used": used.isoformat() if used else None} for at, used in db.session.execute(requests)
-        ],
-        "address_changes": [
-            {"to": address, "at": at.isoformat(), "done": done.isoformat() if done else None}
-            for address, at, done in db.session.execute(wishes.where(AddressChange.user_id == user.id).order_by(AddressChange.id))
         ],
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.authoring.models import Import, KeptDraft, Upload
+from courseapp.authoring.models import Import, KeptDraft, Publication, Upload
 from courseapp.catalog.models import Lesson, Revision
 from courseapp.extensions import db
 
@@ -25,10 +25,12 @@ def export(user_id: int) -> dict[str, Any]:
     )
     imports = db.session.scalars(sa.select(Import).where(Import.by_user_id == user_id).order_by(Import.id))
     uploads = db.session.scalars(sa.select(Upload).where(Upload.by_user_id == user_id).order_by(Upload.id))
+    plans = db.session.scalars(sa.select(Publication).where(Publication.by_user_id == user_id).order_by(Publication.id))
     held = {
         "drafts": [{"lesson": title, "typed": typed, "at": at.isoformat()} for title, typed, at in drafts],
         "revisions": [{"lesson": title, "number": number, "at": at.isoformat()} for title, number, at in revisions],
         "imports": [{"source": row.source, "at": row.at.isoformat()} for row in imports],
+        "planned": [{"for": row.at.isoformat(), "at": row.planned_at.isoformat()} for row in plans],
         "uploads": [{"files": row.files, "at": row.created_at.isoformat(), "state": row.state.value} for row in uploads],
     }
     return {name: rows for name, rows in held.items() if rows}
@@ -37,5 +39,5 @@ def export(user_id: int) -> dict[str, Any]:
 def erase(user_id: int) -> None:
     """Forget their drafts, and whose the saved work is."""
     db.session.execute(sa.delete(KeptDraft).where(KeptDraft.user_id == user_id))
-    for model in (Revision, Import, Upload):
-        db.session.execute(sa.update(model).where(model.by_user_id == user_id).values(by_user_id=None))
+    for column in (Revision.by_user_id, Import.by_user_id, Upload.by_user_id, Upload.decided_by_id, Publication.by_user_id):
+        db.session.execute(sa.update(column.class_).where(column == user_id).values({column.key: None}))

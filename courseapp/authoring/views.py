@@ -374,7 +374,7 @@ def preview_file(public_id: str, suffix: str, id: str | None = None, slug: str |
     found = file_in(shown_here(id, slug), public_id)
     if found is None or not found.path.lower().endswith(f".{suffix}"):
         abort(404)
-    return send_beside(found.storage_key, found.media_type, suffix, found.digest, **{"X-Robots-Tag": "noindex"})
+    return send_beside(found.storage_key, found.media_type, suffix, found.digest, None, **{"X-Robots-Tag": "noindex"})
 
 
 def words_of(changes: dict[str, Any]) -> str:

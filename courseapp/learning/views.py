@@ -355,7 +355,7 @@ def asset(public_id: str, suffix: str) -> Response:
     found = media.asset_for(learner() if current_user.is_authenticated else None, public_id, clock.now())
     if found is None or not found.path.endswith(f".{suffix}"):
         abort(404)
-    return send_beside(found.storage_key, found.media_type, suffix, found.digest)
+    return send_beside(found.storage_key, found.media_type, suffix, found.digest, found.size)
 
 
 @pages.get("/assets/<public_id>/position")

@@ -362,7 +362,7 @@ def test_the_history_tells_who_changed_what_and_gives_each_text_back(app: Flask,
     for words in ("import of first", "you", "somebody of the staff", "Title, Text", "Opens"):
         assert words in text
     beside = instructor.get(instructor.path("editor.revision", number=1, **TWO) + "?with=2").text
-    assert "Second words." in beside
+    assert "added: </span>Second words<" in beside
     assert "Second title" in beside
     assert "Saved" in restore(instructor, TWO, 2)
     revision, row = current("two"), lesson_row("two")

@@ -1,6 +1,7 @@
 """Exporting: what is written out comes in again without a difference, whatever is in it."""
 
 import io
+import wave
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from courseapp import storage
 from courseapp.authoring.exporting import lay_out, packed, with_front
@@ -56,6 +58,26 @@ def assert_same_again(folder: Path) -> None:
     assert not result.committed
 
 
+def silence() -> bytes:
+    """A second of nothing to hear."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(16000))
+    return file.getvalue()
+
+
+def picture(kind: str) -> bytes:
+    """A picture that is made anew when it comes in: large, and with a note of where it was taken."""
+    file = io.BytesIO()
+    notes = Image.Exif()
+    notes[0x0112], notes[0x010F] = 6, "A telephone"
+    Image.effect_noise((1200, 900), 60).convert("RGB").save(file, kind, exif=notes)
+    return file.getvalue()
+
+
 def everything(folder: Path) -> Path:
     """A course in which every field and kind of file occurs, with values that YAML and paths are awkward about."""
     course = {
@@ -82,12 +104,14 @@ def everything(folder: Path) -> Path:
         "course.md": page(course, "Article with ![a drawing](pictures/top.svg) and [one](lesson:one).\nNo newline at its end"),
         "pictures/top.svg": SVG,
         "02-beginning/module.md": page({**MODULE, "title": "123"}, "Words nobody reads.\n"),
-        "02-beginning/10-late.md": lesson("late", "Sub ![a](deep/ä b.svg) ![film](film.mp4)\n"),
+        "02-beginning/10-late.md": lesson("late", "Sub ![a](deep/ä b.svg) ![sound](sound.wav) ![photo](photo.jpg) ![plan](plan.png)\n"),
         "02-beginning/9-two.md": full,
         "02-beginning/deep/8-one.md": lesson("one", "![c](<ä b.svg>) ![d](../../pictures/top.svg)\n").replace("\n", "\r\n"),
         "02-beginning/deep/ä b.svg": SVG.replace("rect", "ellipse"),
-        "02-beginning/film.mp4": b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(64),
-        "02-beginning/film.vtt": "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n",
+        "02-beginning/sound.wav": silence(),
+        "02-beginning/sound.vtt": "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n",
+        "02-beginning/photo.jpg": picture("JPEG"),
+        "02-beginning/plan.png": picture("PNG"),
         "unnumbered/module.md": page({"key": "doing", "title": "Doing", "summary": "x" * 900}),
         "unnumbered/touch.md": lesson("touch", "::: stop-if\n- it hurts\n:::\nPress.", needs_check="touch"),
     }

@@ -38,6 +38,7 @@ from courseapp.organisation.models import Invitation, OwnerLink
 from courseapp.site import SiteSetting
 from tests.conftest import NOW, Workbench
 from tests.factories import (
+    draft_of,
     lessons_of,
     make_asset,
     make_completion,
@@ -96,6 +97,7 @@ def fill() -> None:
             Question(kind=QuestionKind.LESSON, text="Ü?", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),
             PreparedFile(source_digest="a" * 64, recipe="r", part="", digest="b" * 64, media_type="image/png", size=1, used_at=NOW),
             Upload(public_id="u" * 16, by_user_id=user.id, files=["a.zip"], size=1, state=UploadState.READY, created_at=NOW),
+            draft_of(user, lesson),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
         ]
     )

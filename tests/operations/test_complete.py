@@ -11,7 +11,7 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
-from courseapp.authoring.models import Import, Upload, UploadState
+from courseapp.authoring.models import Import, Publication, Upload, UploadState
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -27,7 +27,9 @@ from tests.accounts.mailbox import last_mail_to
 from tests.client import Client
 from tests.conftest import NOW
 from tests.factories import (
+    draft_of,
     lessons_of,
+    make_asset,
     make_completion,
     make_consent,
     make_contact,
@@ -37,6 +39,7 @@ from tests.factories import (
     make_guest,
     make_message,
     make_outcome,
+    make_position,
     make_run,
     make_sequence,
     make_suppression,
@@ -70,6 +73,8 @@ def a_whole_life() -> tuple[User, Contact]:
     make_event("enrolled", f"user:{user.id}", readers=["campaigns"], data={"user_id": user.id})
     make_event("consent_given", f"contact:{contact.id}")
     make_run(make_sequence(title="Canary sequence"), contact, course)
+    make_position(user, make_asset(course, b"canary film"))
+    lesson.revision.by_user_id = user.id
     times = {"created_at": NOW, "expires_at": NOW + timedelta(days=1)}
     hashes = {"token_hash": "b" * 64, "code_mac": "c" * 64, "browser_mac": "d" * 64}
     db.session.add_all(
@@ -78,7 +83,9 @@ def a_whole_life() -> tuple[User, Contact]:
             SignInRequest(contact_id=contact.id, guest_id=user.id, **hashes, **times),
             AddressChange(user_id=user.id, new_contact_id=wished.id, old_token_hash="e" * 64, new_token_hash="f" * 64, **times),
             Import(course_id=course.id, by_user_id=user.id, source="canary folder", changes={}, warnings=0, at=NOW),
-            Upload(by_user_id=user.id, files=["canary.zip"], size=1, state=UploadState.READY, created_at=NOW),
+            Upload(by_user_id=user.id, decided_by_id=user.id, files=["canary.zip"], size=1, state=UploadState.READY, created_at=NOW),
+            Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
+            draft_of(user, lesson),
             Invitation(contact_id=contact.id, roles="marketer", token_hash="h" * 64, **times),
             Invitation(contact_id=make_contact().id, invited_by_id=user.id, roles="owner", token_hash="i" * 64, **times),
             Question(kind=QuestionKind.LESSON, text="Canary report", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),

@@ -125,7 +125,6 @@ def test_everything_that_is_held_is_given_out_and_no_secret_with_it(client: Clie
         "account",
         "address_changes",
         "learning",
-        "authoring",
         "contact",
         "mails",
         "sequences",
