@@ -52,14 +52,16 @@ def _verdict() -> sa.CTE:
         else_=sa.null(),
     )
     tables = (Message.id == sa.bindparam("b_id"), Stream.id == Message.stream_id, Contact.id == Message.contact_id)
-    return sa.select(Message.id, why.label("why")).where(*tables).cte("verdict")
+    verdict = sa.select(Message.id, why.label("why")).where(*tables).cte("verdict")
+    return verdict.prefix_with("MATERIALIZED")  # else all of it is asked anew wherever the statement names it, seven times
 
 
 def _submission() -> sa.UpdateBase:
     """The statement behind `begin_submitting`."""
     verdict = _verdict()
     why = verdict.c.why
-    held = (Message.id == verdict.c.id, Message.lease_epoch == sa.bindparam("b_epoch"), Message.state == State.LEASED)
+    own = (Message.id == sa.bindparam("b_id"), Message.id == verdict.c.id)  # both: else PostgreSQL looks through all that is leased
+    held = (*own, Message.lease_epoch == sa.bindparam("b_epoch"), Message.state == State.LEASED)
     now = sa.bindparam("b_now", type_=Message.due_at.type)
     changes = {
         "state": sa.case(

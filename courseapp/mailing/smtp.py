@@ -27,6 +27,7 @@ ANSWER_PATIENCE = 40.0  # seconds the server may think about each answer
 CONNECTION_MESSAGES = 200
 CONNECTION_SECONDS = 300.0
 QUIET_SECONDS = 5.0  # a line quiet for so long is asked before it is trusted: servers hang up on idle ones
+NOT_IN_ADDRESSES = re.compile(r"[<>\s\x00-\x1f\x7f]")
 
 
 class Trouble(enum.StrEnum):
@@ -205,10 +206,10 @@ class SmtpDoor:
         is_beyond_ascii = not mail.recipient.isascii()
         if is_beyond_ascii and not connection.has_extn("smtputf8"):
             raise NotSent(Trouble.PERMANENT, "the mail server takes no address with letters beyond ASCII (RFC 6531)")
-        sender, recipient = smtplib.quoteaddr(mail.sender), smtplib.quoteaddr(mail.recipient)
-        if not (mail.sender + mail.recipient).isprintable():
+        if NOT_IN_ADDRESSES.search(mail.sender) or NOT_IN_ADDRESSES.search(mail.recipient):
             raise NotSent(Trouble.PERMANENT, "an address holds a line break or another sign that none may hold")
-        commands = (f"MAIL FROM:{sender}{' SMTPUTF8' if is_beyond_ascii else ''}", f"RCPT TO:{recipient}", "DATA")
+        beside = " SMTPUTF8" if is_beyond_ascii else ""
+        commands = (f"MAIL FROM:<{mail.sender}>{beside}", f"RCPT TO:<{mail.recipient}>", "DATA")
         lines = [f"{command}\r\n".encode() for command in commands]
         if connection.has_extn("pipelining"):
             connection.send(b"".join(lines))
