@@ -13,7 +13,6 @@ import yaml
 
 from courseapp import storage
 from courseapp.authoring.reading import order_of
-from courseapp.catalog.markdown import parse
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Revision, Rule
 from courseapp.extensions import db
 
@@ -159,6 +158,8 @@ def _folder_of(revision: Revision, own: str) -> str:
     folder = "" if revision.folder == "." else revision.folder
     if folder.split("/")[0] == own:
         return folder
+    from courseapp.catalog.markdown import parse  # large, and a course is seldom written out
+
     shows = any(child.type == "image" for token in parse(revision.source) for child in token.children or ())
     return folder if shows and folder else own
 

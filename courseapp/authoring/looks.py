@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from courseapp import storage
 from courseapp.authoring.differences import side_by_side
-from courseapp.authoring.importing import Result
 from courseapp.authoring.models import Upload
 from courseapp.authoring.pieces import Piece
 from courseapp.authoring.reading import LessonDraft, ModuleDraft
 from courseapp.catalog.models import Need
 
-if TYPE_CHECKING:  # it is large, and pages that show a look render nothing
+if TYPE_CHECKING:  # they are large, and pages that show a look neither import nor render
+    from courseapp.authoring.importing import Result
     from courseapp.catalog.markdown import Rendered
 
 COURSE = "course"  # what the course's own difference is called beside those of lessons
@@ -46,7 +46,7 @@ class Look:
     draft: Gathered | None
 
 
-def look_of(result: Result) -> Look:
+def look_of(result: "Result") -> Look:
     """What is to be noted and kept of a look-through's result; there is a draft only where nothing is to mend."""
     if result.writer is None:  # not even a course file, or one that cannot be read
         return Look(result.difference.as_dict(), None, None, None, None)
@@ -60,7 +60,7 @@ def look_of(result: Result) -> Look:
     )
 
 
-def _gathered(result: Result) -> Gathered:
+def _gathered(result: "Result") -> Gathered:
     """What is to be kept of a look-through's result; no file is read yet."""
     writer: Any = result.writer
     draft = writer.draft
@@ -107,7 +107,7 @@ def _text(lesson: LessonDraft, rendered: "Rendered") -> Facts:
     }
 
 
-def _changed_texts(result: Result) -> dict[str, tuple[str, str]]:
+def _changed_texts(result: "Result") -> dict[str, tuple[str, str]]:
     """What changed, before and after: lessons by public id, and what the course says of itself."""
     writer: Any = result.writer
     draft, texts = writer.draft, {}
@@ -124,7 +124,7 @@ def _changed_texts(result: Result) -> dict[str, tuple[str, str]]:
     return texts
 
 
-def _more_of(result: Result) -> Facts:
+def _more_of(result: "Result") -> Facts:
     """What is said of a difference beside the ids: titles, files by what becomes of them, how many lessons want a review."""
     writer: Any = result.writer
     found = result.difference

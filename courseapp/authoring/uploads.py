@@ -11,7 +11,6 @@ from sqlalchemy.orm import joinedload
 
 from courseapp import storage
 from courseapp.accounts.models import User
-from courseapp.authoring import preparing
 from courseapp.authoring.models import Problem, Upload, UploadState
 from courseapp.catalog.models import Course, Module, Need
 from courseapp.columns import random_public_id
@@ -187,7 +186,6 @@ def sweep(now: datetime) -> int:
     db.session.execute(stale.values(state=UploadState.CANCELLED, finished_at=now))
     ended = sa.select(Upload).where(Upload.finished_at.is_not(None), Upload.size > 0).limit(100)
     swept = db.session.scalars(ended).all()
-    preparing.sweep(now)
     for upload in swept:
         for key in list(storage.stored_keys(upload.folder)):
             storage.remove(key)
