@@ -25,7 +25,7 @@ COPY templates ./templates
 COPY courseapp ./courseapp
 # Compiled here, for nothing can be written beside the source later, and uncompiled every start takes twice as long.
 RUN /opt/venv/bin/python -m compileall -q courseapp migrations worker.py
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HOME=/tmp MODE=production HOST=0.0.0.0 PORT=8000 DATA_DIR=/data
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=2 HOME=/tmp MODE=production HOST=0.0.0.0 PORT=8000 DATA_DIR=/data
 USER 10001:10001
 VOLUME /data
 EXPOSE 8000

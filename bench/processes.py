@@ -95,6 +95,7 @@ def production(folder: Path, database: str, url: str, port: int, **more: str) ->
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "LANG": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "2",
         "PYTHONPATH": str(ROOT),
         "MODE": "production",
         "SECRET_KEY": SECRET,

@@ -20,7 +20,7 @@ COMPOSE = ROOT / "compose.yaml"
 UNITS = {name: ROOT / "deploy" / "systemd" / f"courseapp-{name}.service" for name in ("web", "worker", "beat")}
 OURS = ("release", "web", "worker", "beat")
 OF_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS", "COURSEAPP_VERSION"}
-OF_SYSTEMS = {"PATH", "HOME", "PYTHONUNBUFFERED", "TMPDIR"}
+OF_SYSTEMS = {"PATH", "HOME", "PYTHONUNBUFFERED", "MALLOC_ARENA_MAX", "TMPDIR"}
 KNOWN = {name.upper() for name in Settings.model_fields} | OF_SYSTEMS
 
 
