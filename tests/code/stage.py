@@ -88,6 +88,7 @@ class Stage:
         self.things: dict[str, Thing] = {NONE: {}, NOTHING: defaultdict(lambda: NOTHING, number=7), **things(self._people, folder)}
         self._cookies = {name: self._cookie_of(name) for name in PEOPLE}
         db.session.commit()
+        forget_kept(app)  # what was kept while all this was made
         self._file = sqlite3.connect(str(db.engine.url.database), isolation_level=None, timeout=15)
         self._file.execute("PRAGMA synchronous=OFF")
         self._saved = sqlite3.connect(":memory:")
