@@ -64,7 +64,9 @@ def gaps(routes: Map, rows: list[Row]) -> list[str]:
     things = defaultdict[tuple[str, str], list[str]](list)
     for row in rows:
         things[row.method, row.rule].append(row.thing)
-    found = [f"{method} {rule} has no row in {TABLE.name}: write what each person is to be answered" for method, rule in known.keys() - things]
+    found = [
+        f"{method} {rule} has no row in {TABLE.name}: write what each person is to be answered" for method, rule in known.keys() - things
+    ]
     for (method, rule), named in things.items():
         name = f"{method} {rule}"
         if (method, rule) not in known:
@@ -78,7 +80,7 @@ def gaps(routes: Map, rows: list[Row]) -> list[str]:
 
 
 def wrong_answers(rows: list[Row], ask: Callable[[Row, str], Answer]) -> list[str]:
-    """Answers other than the table's; refusals that do something, or that tell a thing that is there from one that is not; GETs that write."""
+    """Answers other than the table's; refusals that write, or that tell a thing that is there from one that is not; GETs that write."""
     found = []
     without: dict[tuple[str, str, str], str] = {}
     for row in sorted(rows, key=lambda row: row.thing != NOTHING):  # first of all what is answered about nothing

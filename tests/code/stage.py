@@ -24,7 +24,7 @@ from courseapp.authoring.undoing import last_import
 from courseapp.catalog.copies import keep_copy
 from courseapp.catalog.models import Asset, Copy, Course, Lesson
 from courseapp.extensions import db
-from courseapp.learning.models import MediaPosition, Outcome
+from courseapp.learning.models import Outcome
 from courseapp.mailing.links import mail_token
 from courseapp.mailing.models import Message
 from courseapp.operations import questions, support
