@@ -17,7 +17,7 @@ from tests.learning.addresses import same_in_all
 TABLE = Path(__file__).with_name("routes.txt")
 PEOPLE = ("nobody", "guest", "learner", "other", "instructor", "marketer", "owner")
 REFUSED = {"sign-in", "403", "404", "410"}
-NOTHING, NONE = "nothing", "-"
+NOTHING, NONE, WROTE = "nothing", "-", "+"
 ASKED = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -36,11 +36,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the status, or `sign-in` where a person is led there; all of it as text; whether the database was changed."""
+    """What came back: as the table says it (a status or `sign-in`, and + where something was written), and all of it as text."""
 
-    status: str
+    words: str
     whole: str
-    has_changed: bool
+
+    @property
+    def has_written(self) -> bool:
+        """Whether the database is another one now."""
+        return self.words.endswith(WROTE)
 
 
 def rows_of(text: str) -> Iterator[Row]:
@@ -86,21 +90,21 @@ def wrong_answers(rows: list[Row], ask: Callable[[Row, str], Answer]) -> list[st
     for row in sorted(rows, key=lambda row: row.thing != NOTHING):  # first of all what is answered about nothing
         for person, expected in row.answers.items():
             answer = ask(row, person)
-            if answer.status != expected:
-                found.append(f"{row}: {person} is answered with {answer.status} and not {expected}")
-            if answer.has_changed and (row.method == "GET" or answer.status in REFUSED):
-                found.append(f"{row}: {person} is answered with {answer.status}, and yet something was written")
+            if answer.words != expected:
+                found.append(f"{row}: {person} is answered with {answer.words} and not {expected}")
+            if answer.has_written and (row.method == "GET" or answer.words.removesuffix(WROTE) in REFUSED):
+                found.append(f"{row}: {person} is answered with {answer.words}, and nothing may be written then")
             if row.thing == NOTHING:
                 without[row.method, row.rule, person] = answer.whole
-            elif answer.status in REFUSED and answer.whole != without.get((row.method, row.rule, person), answer.whole):
+            elif answer.words in REFUSED and answer.whole != without.get((row.method, row.rule, person), answer.whole):
                 found.append(f"{row}: what {person} is answered tells that the thing is there")
     return found
 
 
-def answer_of(given: TestResponse, has_changed: bool) -> Answer:
+def answer_of(given: TestResponse, has_written: bool) -> Answer:
     """What came back, in the table's words."""
     led = (given.location or "").partition("?")[0] if given.status_code in {302, 303} else ""
     headers: list[Any] = sorted(name for name, _value in given.headers if name not in {"Content-Length", "Date", "Set-Cookie"})
     text = given.text if "text" in given.mimetype or "json" in given.mimetype else ""
     whole = f"{given.status_code} {given.location} {headers}\n{same_in_all(text)}"
-    return Answer("sign-in" if led.endswith("/sign-in") else str(given.status_code), whole, has_changed)
+    return Answer(("sign-in" if led.endswith("/sign-in") else str(given.status_code)) + WROTE * has_written, whole)

@@ -23,6 +23,7 @@ from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
 from courseapp.catalog.copies import keep_copy
 from courseapp.catalog.models import Asset, Copy, Course, Lesson
+from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
 from courseapp.mailing.links import mail_token
@@ -38,7 +39,7 @@ from tests.authoring.test_uploads import packed
 from tests.client import Client
 from tests.code.matrix import NONE, NOTHING, PEOPLE, Answer, Row, answer_of, routes_of
 from tests.conftest import forget_kept
-from tests.factories import NOW, days_ago, make_completion, make_enrolment, make_guest, make_outcome, make_position, make_user
+from tests.factories import NOW, days_ago, make_completion, make_consent, make_enrolment, make_guest, make_outcome, make_position, make_user
 
 Thing = dict[str, Any]
 LESSON = {"title": "Other", "minutes": "5", "shows": "What it shows.", "needs_check": "none", "completes": "mark", "body": "Other words."}
@@ -108,7 +109,7 @@ class Stage:
             form = {name: filled(value, thing) for name, value in FORMS.get(rule.endpoint, {}).items()}
             given = client.open(address, method=row.method, data={"csrf_token": token, **form})
         answer = answer_of(given, self._present_version() != self._version)
-        if answer.has_changed:
+        if answer.has_written:
             self._saved.backup(self._file)
             self._version = self._present_version()
             forget_kept(self._app)
@@ -274,6 +275,7 @@ def tokens(known: dict[str, User]) -> dict[str, Thing]:
     """Links of mails, by whose token whoever reads the mail may pass; and the mail itself."""
     learner = known["learner"]
     assert learner.contact_id is not None
+    make_consent(learner.contact, Purpose.MARKETING)
     invitations.invite("invited@example.org", [Role.MARKETER], known["owner"], NOW)
     invitation = db.session.scalars(sa.select(Invitation)).one()
     mail = db.session.scalars(sa.select(Message).where(Message.template == "organisation/invitation")).one()
