@@ -257,16 +257,19 @@ def app(request: pytest.FixtureRequest, workbench: Workbench, database: Database
 def _make_current(app: Flask) -> None:
     """Point what is global to a process at this application: the broker, the limiter, the clock."""
     celery.flask_app = app
-    app.extensions["pages"].clear()
-    app.extensions.pop("streams", None)
-    app.extensions.pop("landings", None)
-    app.extensions.pop("letters", None)
-    app.extensions.pop("site", None)
+    forget_kept(app)
     bell.forgive()
     limiter.enabled = app.config["RATELIMIT_ENABLED"]
     if limiter.enabled:
         limiter.reset()
     clock.follow_shift(app.config["SETTINGS"].clock_file)
+
+
+def forget_kept(app: Flask) -> None:
+    """Forget what the application keeps in memory of the database."""
+    app.extensions["pages"].clear()
+    for name in ("streams", "landings", "letters", "site"):
+        app.extensions.pop(name, None)
 
 
 def _forget_broker() -> None:
