@@ -290,6 +290,7 @@ def wait_for_worker(page: Page) -> None:
     page.wait_for_load_state()
     while page.locator("[data-follow]").count():
         page.wait_for_timeout(200)
+    page.wait_for_load_state("networkidle")  # the page loads itself anew at the end
 
 
 def bring_in(page: Page, url: str, choice: str) -> None:
