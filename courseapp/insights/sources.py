@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import sqlalchemy as sa
+from flask_babel import format_date
 
 from courseapp.extensions import db
 from courseapp.insights.fives import carried
@@ -25,6 +26,11 @@ class SourceFigures:
     def most(self) -> int:
         """The largest day."""
         return max(count for _day, count in self.days)
+
+    @property
+    def points(self) -> list[tuple[str, int]]:
+        """The days as a chart names them."""
+        return [(format_date(day, "medium"), count) for day, count in self.days]
 
 
 def source_figures(course_id: int, today: date) -> list[SourceFigures]:

@@ -32,7 +32,6 @@ def course_page(found: Course, typed: str = "", problem: str = "") -> str:
     kept = figures_of(found.id)
     lessons = lesson_figures(kept) if kept is not None else []
     sources = source_figures(found.id, day_of(clock.now())) if is_first(found) else []
-    days = [(day, source.word, count) for source in sources for day, count in source.days if count]
     return render_template(
         "insights/course.html",
         course={"title": found.title, "slug": found.slug, "is_first": is_first(found)},
@@ -42,7 +41,6 @@ def course_page(found: Course, typed: str = "", problem: str = "") -> str:
         lesson_points=[(lesson.number, lesson.done) for lesson in lessons],
         longer=LONGER,
         sources=sources,
-        day_rows=sorted(days, key=lambda row: row[0], reverse=True),
         shown_days=SHOWN,
         link=f"{current_app.config['PUBLIC_URL']}{url_for('catalog.landing')}?from=",
         typed=typed,

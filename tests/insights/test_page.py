@@ -98,8 +98,8 @@ def test_days_stand_in_a_table_beside_their_chart(client: Client) -> None:
     db.session.add_all(Arrival(source_id=source.id, day=days_ago(ago).date(), count=count) for ago, count in ((0, 90), (1, 7), (2, 4)))
     client.sign_in(make_user(roles=["owner"]))
     page = client.visit("insights.course", slug="introduction").text
-    table = page.partition('id="day-table-caption"')[2].partition("</table>")[0]
-    assert re.findall(r'<th scope="row">([^<]*)</th>\s*<td>flyer</td>\s*<td class="amount">(\d+)</td>', table) == [("November 1, 2026", "10")]
+    table = page.partition('id="days-1-caption"')[2].partition("</table>")[0]
+    assert re.findall(r'<th scope="row">([^<]*)</th>\s*<td class="amount">(\d+)</td>', table) == [("November 1, 2026", "10")]
     chart = page.partition('aria-labelledby="source-chart-1-title')[2].partition("</svg>")[0]
     assert re.findall(r'height="([\d.]+)%"', chart).count("0.0") == 29
 
