@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.catalog.outline import is_released
 from courseapp.extensions import db, insert_into
-from courseapp.insights.fives import DAYS, FEWEST, LONGER, Way, added_up, in_fives
+from courseapp.insights.fives import DAYS, LONGER, Way, added_up, in_fives
 from courseapp.insights.models import CourseFigures
+from courseapp.learning.enrolment import FEWEST
 from courseapp.learning.models import Completion, Enrolment
 
 EVERY = timedelta(days=1)

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-FEWEST = 5
+from courseapp.learning.enrolment import FEWEST, whole_fives
+
 DAYS = (1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 180, 365)
 LONGER = 9999  # stands for more days than the last
 
@@ -46,8 +47,8 @@ def in_fives(people: Counter[Way]) -> Counter[Way]:
     rest: list[Way] = []
     for way in sorted(people, key=_likeness):
         rest += [way] * (people[way] % FEWEST)
-        groups[way] += people[way] - people[way] % FEWEST
-    for start in range(0, len(rest) - len(rest) % FEWEST, FEWEST):
+        groups[way] += whole_fives(people[way])
+    for start in range(0, whole_fives(len(rest)), FEWEST):
         groups[_common(rest[start : start + FEWEST])] += FEWEST
     return +groups
 
@@ -90,6 +91,6 @@ def carried(counts: Iterable[int]) -> list[int]:
     shown, total, told = [], 0, 0
     for count in counts:
         total += count
-        shown.append(total - total % FEWEST - told)
+        shown.append(whole_fives(total) - told)
         told += shown[-1]
     return shown

@@ -15,6 +15,9 @@ from courseapp.learning.arrivals import count_arrival, source_id_of
 from courseapp.learning.models import Completion, Enrolment
 
 
+FEWEST = 5  # people of whom others may learn a number
+
+
 class Standing(enum.StrEnum):
     """How far a person is with a course, as coarsely as others may know it."""
 
@@ -39,6 +42,11 @@ def enrol(user: User, course_id: int, now: datetime, source: str = "") -> None:
     events.record("enrolled", f"user:{user.id}", now, given=made, user_id=user.id, course_id=course_id)
     if source_id is not None:
         count_arrival(source_id, made, now)
+
+
+def whole_fives(people: int) -> int:
+    """A number of people as others may know it. Beside it no other number of the same people may stand: see `insights/fives.py`."""
+    return people - people % FEWEST
 
 
 def enrolment_of(user: User, slug: str) -> tuple[Enrolment, Course] | None:

@@ -5,7 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courseapp.insights.fives import DAYS, FEWEST, LONGER, Figures, Way, added_up, carried, in_fives
+from courseapp.insights.fives import DAYS, LONGER, Figures, Way, added_up, carried, in_fives
+from courseapp.learning.enrolment import FEWEST
 
 LESSONS = [11, 12, 13, 14, 15]
 

@@ -10,7 +10,7 @@ from courseapp import clock
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
 from courseapp.insights.loops import renew_figures
-from courseapp.learning.models import Arrival, Source
+from courseapp.learning.models import Arrival, Enrolment, Source
 from tests.client import Client
 from tests.factories import days_ago, lessons_of, make_completion, make_course, make_enrolment, make_guest, make_user
 from tests.query_counts import statements
@@ -64,6 +64,17 @@ def test_small_numbers_are_words(client: Client) -> None:
     client.sign_in(make_user(roles=["instructor"]))
     page = client.visit("insights.course", slug="introduction").text
     assert re.findall(r'stat-number">([^<]*)<', page) == ["5", "fewer than five", "fewer than five", "–"]
+
+
+def test_what_other_pages_of_staff_say_of_how_many_take_a_course(client: Client) -> None:
+    course = make_course()
+    client.sign_in(make_user(roles=["instructor"]))
+    for there, listed, asked in ((4, "fewer than five", False), (5, "5", True), (9, "5", True), (10, "10", True)):
+        crowd(course, *[0] * (there - db.session.query(Enrolment).count()))
+        cell = re.findall(r'<td class="amount"><a href="[^"]*insights">([^<]*)<', client.visit("authoring.courses").text)
+        assert cell == [listed], there
+        page = client.visit("authoring.ask_to_withdraw", slug="introduction").text
+        assert (f"At least {listed} people" in page) is asked
 
 
 def test_a_link_is_made_on_the_page(client: Client, now) -> None:
