@@ -124,7 +124,9 @@ def insert_of(dialect: str, table: sa.Table) -> Any:
 
 
 @lru_cache
-def insertion(dialect: str, model: type[DeclarativeBase], once: tuple[str, ...] = (), or_find: str = "", adding: str = "", telling: Any = None) -> Any:
+def insertion(
+    dialect: str, model: type[DeclarativeBase], once: tuple[str, ...] = (), or_find: str = "", adding: str = "", telling: Any = None
+) -> Any:
     """An INSERT of one row, built once; it gives the row's id and what it tells."""
     return _finished(insert_of(dialect, table_of(model)), once, or_find, adding, telling)
 

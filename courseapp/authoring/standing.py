@@ -68,7 +68,9 @@ def course_standings() -> list[CourseStanding]:
     learners = sa.select(sa.func.count()).select_from(Enrolment).where(Enrolment.course_id == Course.id).correlate(Course).scalar_subquery()
     rows = db.session.execute(sa.select(Course, lessons, unreviewed, learners).order_by(Course.title))
     return [
-        CourseStanding(course.title, course.slug, "published" if course.is_published else "draft", count, open_, whole_fives(people), course.edition)
+        CourseStanding(
+            course.title, course.slug, "published" if course.is_published else "draft", count, open_, whole_fives(people), course.edition
+        )
         for course, count, open_, people in rows
     ]
 

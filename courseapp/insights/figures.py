@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -53,16 +54,15 @@ def renew(course_id: int, now: datetime) -> bool:
 
 def _have_moved(course_id: int, since: datetime | None) -> bool:
     begun = sa.select(Enrolment.user_id).where(Enrolment.course_id == course_id)
+    moved: sa.Select[Any] | sa.CompoundSelect[Any] = begun
     if since is not None:
         done = (
             sa.select(Completion.user_id)
             .join(Lesson, Lesson.id == Completion.lesson_id)
             .where(Lesson.course_id == course_id, Lesson.needs_check == Need.NONE, Completion.completed_at > since)
         )
-        moved = begun.where(Enrolment.started_at > since).union(done).limit(FEWEST)
-    else:
-        moved = begun.limit(FEWEST)
-    return len(db.session.scalars(moved).all()) == FEWEST
+        moved = begun.where(Enrolment.started_at > since).union(done)
+    return len(db.session.scalars(moved.limit(FEWEST)).all()) == FEWEST
 
 
 def shown_lessons(course_id: int) -> list[tuple[int, str]]:
@@ -104,11 +104,12 @@ def ways_of(course_id: int, lessons: list[int]) -> Counter[Way]:
 def _within() -> sa.ColumnElement[int]:
     """SQL: within how many days an enrolment was finished, one of `DAYS` or `LONGER`; 0 where it is not."""
     began, ended = Enrolment.started_at, Enrolment.finished_at
+    days: sa.ColumnElement[Any]
     if db.engine.dialect.name == "sqlite":
         days = sa.func.julianday(ended) - sa.func.julianday(began)
     else:
         days = sa.extract("epoch", ended - began) / 86400
-    steps = [(days <= step, sa.literal_column(str(step))) for step in DAYS]
+    steps: list[Any] = [(days <= step, sa.literal_column(str(step))) for step in DAYS]
     return sa.case((ended.is_(None), sa.literal_column("0")), *steps, else_=sa.literal_column(str(LONGER)))
 
 

@@ -14,7 +14,6 @@ from courseapp.journal import events
 from courseapp.learning.arrivals import count_arrival, source_id_of
 from courseapp.learning.models import Completion, Enrolment
 
-
 FEWEST = 5  # people of whom others may learn a number
 
 

@@ -28,7 +28,9 @@ def crowd(course: Course, *reached: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("roles", "status"), [(["instructor"], 200), (["owner"], 200), (["marketer"], 404), ([], 404)], ids=["instructor", "owner", "marketer", "learner"]
+    ("roles", "status"),
+    [(["instructor"], 200), (["owner"], 200), (["marketer"], 404), ([], 404)],
+    ids=["instructor", "owner", "marketer", "learner"],
 )
 def test_only_instructors_and_owners_open_it(client: Client, roles: Sequence[str], status: int) -> None:
     make_course()
