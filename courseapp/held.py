@@ -174,7 +174,8 @@ def _write_together(connection: sa.Connection, rows: list[HeldRow]) -> None:
 
 
 Shape = tuple[type[DeclarativeBase], tuple[tuple[str, int | None], ...], tuple[str, ...], str, str, int | None, Any]
-"""Of a row: its model; its columns, and of which row before it each is the id; `once`; `or_find`; `adding`; which row is `given`; what it tells."""
+"""Of a row: its model; its columns, and of which row before it each is the id; `once`; `or_find`; `adding`; which row is `given`;
+what it tells."""
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.catalog.outline import is_released
-from courseapp.extensions import db, insert_into
+from courseapp.extensions import db, insert_into, snapshot
 from courseapp.insights.fives import DAYS, LONGER, Way, added_up, in_fives
 from courseapp.insights.models import CourseFigures
 from courseapp.learning.enrolment import FEWEST
@@ -36,23 +36,28 @@ def courses_due(now: datetime) -> list[int]:
     return list(db.session.scalars(sa.select(Course.id).select_from(kept).where(is_due).order_by(Course.id)))
 
 
-def renew(course_id: int, now: datetime) -> bool:
-    """Count a course anew and keep that, where at least five people have moved since; whether it was.
+def recount(course_id: int) -> dict[str, Any] | None:
+    """The figures of a course as they stand now; None where fewer than five people have moved since they were last counted.
 
-    Else a day on which one person did one thing could tell what it was, by comparing the page before and after.
+    Else a day on which one person did one thing could tell what it was, by comparing the page before and after. It reads beside the
+    session, so that nobody who writes waits for it meanwhile.
     """
-    since = db.session.scalar(sa.select(CourseFigures.counted_at).where(CourseFigures.course_id == course_id))
-    if not _have_moved(course_id, since):
-        return False
-    lessons = [lesson for lesson, _title in shown_lessons(course_id)]
-    figures = added_up(in_fives(ways_of(course_id, lessons)), lessons).as_kept()
+    with snapshot() as seen:
+        since = seen.scalar(sa.select(CourseFigures.counted_at).where(CourseFigures.course_id == course_id))
+        if not _have_moved(seen, course_id, since):
+            return None
+        lessons = [lesson for lesson, _title in shown_lessons(course_id, seen)]
+        return added_up(in_fives(ways_of(course_id, lessons, seen)), lessons).as_kept()
+
+
+def keep_figures(course_id: int, figures: dict[str, Any], now: datetime) -> None:
+    """Put figures in the place of the last ones."""
     row = insert_into(CourseFigures).values(course_id=course_id, figures=figures, counted_at=now)
     news = {"figures": row.excluded.figures, "counted_at": row.excluded.counted_at}
     db.session.execute(row.on_conflict_do_update(index_elements=["course_id"], set_=news))
-    return True
 
 
-def _have_moved(course_id: int, since: datetime | None) -> bool:
+def _have_moved(seen: sa.Connection, course_id: int, since: datetime | None) -> bool:
     begun = sa.select(Enrolment.user_id).where(Enrolment.course_id == course_id)
     moved: sa.Select[Any] | sa.CompoundSelect[Any] = begun
     if since is not None:
@@ -62,12 +67,12 @@ def _have_moved(course_id: int, since: datetime | None) -> bool:
             .where(Lesson.course_id == course_id, Lesson.needs_check == Need.NONE, Completion.completed_at > since)
         )
         moved = begun.where(Enrolment.started_at > since).union(done)
-    return len(db.session.scalars(moved.limit(FEWEST)).all()) == FEWEST
+    return len(seen.scalars(moved.limit(FEWEST)).all()) == FEWEST
 
 
-def shown_lessons(course_id: int) -> list[tuple[int, str]]:
+def shown_lessons(course_id: int, seen: sa.Connection | None = None) -> list[tuple[int, str]]:
     """The lessons that are spoken of: released, and without the safety check before them. (id, title) in order."""
-    rows = db.session.execute(
+    rows = (seen or db.session).execute(
         sa.select(Lesson.id, Lesson.title)
         .where(Lesson.course_id == course_id, Lesson.needs_check == Need.NONE, is_released())
         .order_by(Lesson.position)
@@ -75,7 +80,7 @@ def shown_lessons(course_id: int) -> list[tuple[int, str]]:
     return [(lesson, title) for lesson, title in rows]
 
 
-def ways_of(course_id: int, lessons: list[int]) -> Counter[Way]:
+def ways_of(course_id: int, lessons: list[int], seen: sa.Connection | None = None) -> Counter[Way]:
     """How far everybody in a course is, as numbers of people alike; one statement.
 
     The database makes the pattern of a person's lessons, as a sum of powers of two (a person has done a lesson once), and counts
@@ -95,7 +100,7 @@ def ways_of(course_id: int, lessons: list[int]) -> Counter[Way]:
         .subquery()
     )
     people: Counter[Way] = Counter()
-    for count, within, *masks in db.session.execute(sa.select(sa.func.count(), *person.c).group_by(*person.c)):
+    for count, within, *masks in (seen or db.session).execute(sa.select(sa.func.count(), *person.c).group_by(*person.c)):
         done = sum(int(mask or 0) << BITS * place for place, mask in enumerate(masks))
         people[Way(done, within)] += count
     return people

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from courseapp.extensions import db
-from courseapp.insights.figures import courses_due, renew
+from courseapp.insights.figures import courses_due, keep_figures, recount
 
 
 def renew_figures(now: Callable[[], datetime]) -> int:
@@ -13,6 +13,9 @@ def renew_figures(now: Callable[[], datetime]) -> int:
     db.session.commit()
     count = 0
     for course_id in due:
-        count += renew(course_id, now())
-        db.session.commit()
+        began = now()  # what happens while it counts is of the next time
+        if (figures := recount(course_id)) is not None:
+            keep_figures(course_id, figures, began)
+            db.session.commit()
+            count += 1
     return count

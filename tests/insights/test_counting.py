@@ -4,12 +4,13 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 
 from courseapp import clock
 from courseapp.catalog.models import Course, Need
 from courseapp.extensions import db
-from courseapp.insights.figures import BITS, figures_of, lesson_figures, shown_lessons, ways_of
+from courseapp.insights.figures import BITS, figures_of, lesson_figures, recount, shown_lessons, ways_of
 from courseapp.insights.fives import LONGER, Way
 from courseapp.insights.loops import renew_figures
 from courseapp.learning.models import Completion, Enrolment
@@ -137,6 +138,17 @@ def test_a_lesson_that_comes_to_need_the_check_is_gone_at_once(app: Flask) -> No
     kept = figures_of(course.id)
     assert kept is not None
     assert [row.title for row in lesson_figures(kept)] == ["Lesson number 2"]
+
+
+def test_whoever_writes_does_not_wait_for_the_count(app: Flask) -> None:
+    course = make_course()
+    learners(course, 5)
+    db.session.commit()
+    course_id = course.id
+    db.session.rollback()
+    with db.engine.begin() as writer:
+        writer.execute(sa.update(Course).values(summary="Being written."))
+        assert (recount(course_id) or {})["enrolled"] == 5
 
 
 def test_counting_is_a_handful_of_statements_however_many_people_there_are(app: Flask) -> None:
