@@ -22,7 +22,19 @@ from courseapp.logs import init_logs, init_request_ids
 from courseapp.storage import init_storage
 from courseapp.web import init_web
 
-ROOMS = ("operations", "organisation", "campaigns", "authoring", "learning", "catalog", "accounts", "mailing", "contacts", "journal")
+ROOMS = (
+    "operations",
+    "organisation",
+    "insights",
+    "campaigns",
+    "authoring",
+    "learning",
+    "catalog",
+    "accounts",
+    "mailing",
+    "contacts",
+    "journal",
+)
 
 READERS = {
     "campaigns": frozenset({"enrolled", "account_claimed", "consent_given", "consent_withdrawn", "course_completed"}),

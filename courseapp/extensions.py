@@ -151,6 +151,7 @@ def insert_later(
     *,
     once: tuple[str, ...] = (),
     or_find: str = "",
+    adding: str = "",
     given: HeldRow | None = None,
     telling: Telling | None = None,
     **values: Any,
@@ -161,7 +162,7 @@ def insert_later(
     given, defaults are not filled in. What the other arguments mean stands at `HeldRow`.
     """
     db.session.flush()  # as above
-    row = HeldRow(model, values, once=once, or_find=or_find, given=given, telling=telling)
+    row = HeldRow(model, values, once=once, or_find=or_find, adding=adding, given=given, telling=telling)
     cast(HoldingSession, db.session()).hold(row)
     return row
 

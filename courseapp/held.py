@@ -25,6 +25,7 @@ class HeldRow:
     Args:
         once: the columns of a unique constraint; where a row with the same values is there already, none is written.
         or_find: a unique column; where a row with the same value is there already, its id is this row's.
+        adding: a column that, where `once` finds such a row already, is raised by this row's value instead.
         given: an earlier row, without which this one is not written either.
         telling: what to ask when the row is written; `told` is the answer.
     """
@@ -36,10 +37,12 @@ class HeldRow:
         *,
         once: tuple[str, ...] = (),
         or_find: str = "",
+        adding: str = "",
         given: "HeldRow | None" = None,
         telling: Telling | None = None,
     ) -> None:
-        self.model, self.values, self.once, self.or_find, self.given, self.telling = model, values, once, or_find, given, telling
+        self.model, self.values, self.once, self.or_find, self.adding = model, values, once, or_find, adding
+        self.given, self.telling = given, telling
         self.is_past = False  # whether its turn has come
         self.id: int | None = None  # where it was written
         self.told: Any = None
@@ -121,13 +124,18 @@ def insert_of(dialect: str, table: sa.Table) -> Any:
 
 
 @lru_cache
-def insertion(dialect: str, model: type[DeclarativeBase], once: tuple[str, ...] = (), or_find: str = "", telling: Any = None) -> Any:
+def insertion(
+    dialect: str, model: type[DeclarativeBase], once: tuple[str, ...] = (), or_find: str = "", adding: str = "", telling: Any = None
+) -> Any:
     """An INSERT of one row, built once; it gives the row's id and what it tells."""
-    return _finished(insert_of(dialect, table_of(model)), once, or_find, telling)
+    return _finished(insert_of(dialect, table_of(model)), once, or_find, adding, telling)
 
 
-def _finished(statement: Any, once: tuple[str, ...], or_find: str, telling: Any) -> Any:
-    if once:
+def _finished(statement: Any, once: tuple[str, ...], or_find: str, adding: str, telling: Any) -> Any:
+    if adding:
+        raised = statement.table.c[adding] + statement.excluded[adding]
+        statement = statement.on_conflict_do_update(index_elements=once, set_={adding: raised})
+    elif once:
         statement = statement.on_conflict_do_nothing(index_elements=once)
     if or_find:
         statement = statement.on_conflict_do_update(index_elements=[or_find], set_={or_find: statement.excluded[or_find]})
@@ -138,7 +146,7 @@ def _write_in_turn(connection: sa.Connection, rows: list[HeldRow]) -> None:
     for row in rows:
         if row.settle():
             asked, facts = row.telling or (None, {})
-            statement = insertion("sqlite", row.model, row.once, row.or_find, asked)
+            statement = insertion("sqlite", row.model, row.once, row.or_find, row.adding, asked)
             if (found := connection.execute(statement, {**row.values, **facts}).one_or_none()) is not None:
                 row.id, row.told = found
         row.is_past = True
@@ -158,22 +166,23 @@ def _write_together(connection: sa.Connection, rows: list[HeldRow]) -> None:
         asked, more_facts = row.telling or (None, {})
         facts |= more_facts
         given = places[row.given] if row.given is not None else None
-        shape.append((row.model, tuple(sources.items()), row.once, row.or_find, given, asked))
+        shape.append((row.model, tuple(sources.items()), row.once, row.or_find, row.adding, given, asked))
     found = {place: rest for place, *rest in connection.execute(_together(tuple(shape)), facts)} if shape else {}
     for row, place in places.items():
         row.is_past = True
         row.id, row.told = found.get(place, (None, None))
 
 
-Shape = tuple[type[DeclarativeBase], tuple[tuple[str, int | None], ...], tuple[str, ...], str, int | None, Any]
-"""Of a row: its model; its columns, and of which row before it each is the id; `once`; `or_find`; which row is `given`; what it tells."""
+Shape = tuple[type[DeclarativeBase], tuple[tuple[str, int | None], ...], tuple[str, ...], str, str, int | None, Any]
+"""Of a row: its model; its columns, and of which row before it each is the id; `once`; `or_find`; `adding`; which row is `given`;
+what it tells."""
 
 
 @lru_cache(maxsize=256)
 def _together(rows: tuple[Shape, ...]) -> Any:
     """One statement that writes rows of such shapes, and gives the place, the id and what is told of each that was written."""
     written: list[Any] = []
-    for place, (model, columns, once, or_find, given, telling) in enumerate(rows):
+    for place, (model, columns, once, or_find, adding, given, telling) in enumerate(rows):
         table = table_of(model)
         values = sa.select(
             *(
@@ -184,7 +193,7 @@ def _together(rows: tuple[Shape, ...]) -> Any:
         if given is not None:
             values = values.select_from(written[given])
         row = insert_of("postgresql", table).from_select([name for name, _source in columns], values, include_defaults=False)
-        written.append(_finished(row, once, or_find, telling).cte(f"row_{place}"))
+        written.append(_finished(row, once, or_find, adding, telling).cte(f"row_{place}"))
     # asked for in this order, they are written in this order, which a WITH alone does not promise
     # and what is told has a type of its own, which a NULL takes on and a column of NULLs does not
     told = [row.c.told if shape[-1] is not None else sa.null() for row, shape in zip(written, rows, strict=True)]

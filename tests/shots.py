@@ -39,7 +39,7 @@ def main() -> None:
     wanted.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, installation(Path(folder)) as (base, staff), sync_playwright() as player:
         browser = player.chromium.launch(executable_path=next(filter(None, map(shutil.which, NAMES))), args=ARGUMENTS)
-        take_all(browser, base, walk(browser, base, staff), wanted)
+        take_all(browser, base, walk(browser, base, staff, Path(folder)), wanted)
         take_all(browser, base, walk_empty(browser, base, Path(folder)), wanted)
         picture_of_paper(browser, base, wanted.into)
         browser.close()
@@ -72,7 +72,7 @@ def installation(folder: Path) -> Iterator[tuple[str, str]]:
         process.wait(timeout=30)
 
 
-def walk(browser: Browser, base: str, staff_link: str) -> Pages:
+def walk(browser: Browser, base: str, staff_link: str, folder: Path) -> Pages:
     """Go through the course as a learner, and look in as the owner; the pages to take, with whose cookies."""
     beginner, lessons = begin(browser, base, "learner@example.org")
     passed, _lessons = begin(browser, base, "")
@@ -92,6 +92,7 @@ def walk(browser: Browser, base: str, staff_link: str) -> Pages:
     closed = str(staff.eval_on_selector_all(".outline a", HREFS)[-1])
     edit(staff, base)
     desk = walk_desk(browser, staff, base)
+    crowd(folder)
     document = send(staff, base, ROOT / "tests" / "authoring" / "documents" / "losses.docx", into="introduction/")
     before, after, office = cookies_of(beginner), cookies_of(passed), cookies_of(owner)
     return [
@@ -127,6 +128,8 @@ def walk(browser: Browser, base: str, staff_link: str) -> Pages:
         ("revisions", "/staff/courses/introduction/lessons/self-massage/history/1", office),
         ("order", "/staff/courses/introduction/order", office),
         ("reviews", "/staff/reviews", office),
+        ("insights", "/staff/courses/introduction/insights", office),
+        ("insights-empty", "/staff/courses/small/insights", office),
         ("review", "/staff/courses/introduction/lessons/self-massage/review", office),
         ("outbox", "/outbox", []),
         ("mail", mail, []),
@@ -202,6 +205,30 @@ def mailed_link(page: Page, base: str, kind: str) -> str:
                 return found.group()
         time.sleep(0.2)
     raise LookupError(f"no mail with a link of the kind {kind}")
+
+
+def crowd(folder: Path) -> None:
+    """Invented learners, some of whom came by links, and the count that is made of them once a day."""
+    for command in (["-m", "flask", "--app", "courseapp", "synth", "learners", "400"], ["-c", LINKS]):
+        subprocess.run([sys.executable, *command], cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, check=True)
+
+
+LINKS = """
+from datetime import timedelta
+from courseapp import clock, create_app
+from courseapp.catalog.models import Course
+from courseapp.extensions import db
+from courseapp.insights.loops import renew_figures
+from courseapp.learning.arrivals import make_source, source_id_of
+from courseapp.learning.models import Arrival
+with create_app().app_context():
+    now, course = clock.now(), db.session.query(Course).filter_by(slug="introduction").one()
+    for number, word in enumerate(("clinic-north", "flyer"), 1):
+        source = source_id_of(course.id, make_source(course.id, word, now))
+        for ago in range(1, 40):
+            db.session.add(Arrival(source_id=source, day=(now - timedelta(days=ago)).date(), count=ago * number % 11))
+    renew_figures(clock.now)
+"""
 
 
 def begin(browser: Browser, base: str, address: str) -> tuple[BrowserContext, list[str]]:

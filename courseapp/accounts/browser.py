@@ -44,6 +44,12 @@ def browser_key() -> str:
     return str(session["browser"])
 
 
+def note_source() -> None:
+    """Keep the word of the link by which this browser came, until it starts; the latest counts."""
+    if word := request.args.get("from", "", str)[:30]:
+        session["from"] = word
+
+
 def begin_session(user: User) -> None:
     """Sign this browser in: a new session row, a new token, the old one ended. The caller commits."""
     if current_user.is_authenticated:

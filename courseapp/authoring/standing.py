@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from courseapp.authoring.models import Import
 from courseapp.catalog.models import Asset, Course, Lesson, Revision
 from courseapp.extensions import db
+from courseapp.learning.enrolment import whole_fives
 from courseapp.learning.models import Enrolment
 
 
@@ -20,7 +21,7 @@ class CourseStanding:
     state: str
     lessons: int
     unreviewed: int
-    learners: int
+    learners: int  # in whole fives
     edition: str
 
 
@@ -67,7 +68,9 @@ def course_standings() -> list[CourseStanding]:
     learners = sa.select(sa.func.count()).select_from(Enrolment).where(Enrolment.course_id == Course.id).correlate(Course).scalar_subquery()
     rows = db.session.execute(sa.select(Course, lessons, unreviewed, learners).order_by(Course.title))
     return [
-        CourseStanding(course.title, course.slug, "published" if course.is_published else "draft", count, open_, people, course.edition)
+        CourseStanding(
+            course.title, course.slug, "published" if course.is_published else "draft", count, open_, whole_fives(people), course.edition
+        )
         for course, count, open_, people in rows
     ]
 
@@ -103,12 +106,6 @@ def recent_imports(course: Course, limit: int = 20) -> list[Import]:
     return list(db.session.scalars(sa.select(Import).where(Import.course_id == course.id).order_by(Import.id.desc()).limit(limit)))
 
 
-def learners_half_way(course: Course) -> int:
-    """How many learners take the course and have not finished it."""
-    query = sa.select(sa.func.count()).select_from(Enrolment).where(Enrolment.course_id == course.id, Enrolment.finished_at.is_(None))
-    return db.session.scalar(query) or 0
-
-
 def learners_of(course: Course) -> int:
-    """How many people take the course."""
-    return db.session.scalar(sa.select(sa.func.count()).select_from(Enrolment).where(Enrolment.course_id == course.id)) or 0
+    """How many people take the course, as staff may know it."""
+    return whole_fives(db.session.scalar(sa.select(sa.func.count()).select_from(Enrolment).where(Enrolment.course_id == course.id)) or 0)

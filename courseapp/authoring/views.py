@@ -35,7 +35,6 @@ from courseapp.authoring.report import by_file
 from courseapp.authoring.standing import (
     course_named,
     course_standings,
-    learners_half_way,
     learners_of,
     lesson_standings,
     recent_imports,
@@ -275,7 +274,7 @@ def upload(id: str) -> str:
         is_late=found.is_late(clock.now()),
         findings=by_file(found.report),
         counts=Counter(row["severity"] for row in found.report),
-        half_way=learners_half_way(found.course) if is_ready and found.course else 0,
+        learners=learners_of(found.course) if is_ready and found.course else 0,
         changes=looks.changes_of(found, SHOWN_AT_ONCE) if is_ready else [],
         course_pairs=course_change["pairs"] if course_change is not None else [],
         is_stale=uploads.is_stale(found),

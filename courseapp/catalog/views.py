@@ -3,6 +3,7 @@
 from flask import Blueprint, abort, current_app, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from courseapp.accounts.browser import note_source
 from courseapp.catalog.copies import file_name, finished_copy
 from courseapp.catalog.landing import Landing, kept_landing
 from courseapp.catalog.models import CopyKind
@@ -38,6 +39,7 @@ def course(slug: str) -> Response | str:
 
 def landing_page(slug: str) -> Response | str:
     """The page from memory; only the form's token is made for each visitor."""
+    note_source()
     found = kept_landing(slug)
     if found is None:
         if slug != current_app.config["SETTINGS"].front_course:

@@ -11,7 +11,10 @@ from courseapp.accounts.models import User
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db, insert_later
 from courseapp.journal import events
+from courseapp.learning.arrivals import count_arrival, source_id_of
 from courseapp.learning.models import Completion, Enrolment
+
+FEWEST = 5  # people of whom others may learn a number
 
 
 class Standing(enum.StrEnum):
@@ -31,10 +34,18 @@ class CoarseEnrolment:
     standing: Standing
 
 
-def enrol(user: User, course_id: int, now: datetime) -> None:
-    """Start a course. Starting it again changes nothing, also when both happen at once."""
+def enrol(user: User, course_id: int, now: datetime, source: str = "") -> None:
+    """Start a course, by a link with the word `source`. Starting it again changes nothing, also when both happen at once."""
+    source_id = source_id_of(course_id, source) if source else None  # asked first: what is written goes together after it
     made = insert_later(Enrolment, once=("user_id", "course_id"), user_id=user.id, course_id=course_id, started_at=now)
     events.record("enrolled", f"user:{user.id}", now, given=made, user_id=user.id, course_id=course_id)
+    if source_id is not None:
+        count_arrival(source_id, made, now)
+
+
+def whole_fives(people: int) -> int:
+    """A number of people as others may know it. Beside it no other number of the same people may stand: see `insights/fives.py`."""
+    return people - people % FEWEST
 
 
 def enrolment_of(user: User, slug: str) -> tuple[Enrolment, Course] | None:

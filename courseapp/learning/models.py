@@ -1,6 +1,7 @@
 """Enrolments, completions, safety outcomes, positions in films."""
 
 import enum
+from datetime import date
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -72,3 +73,27 @@ class MediaPosition(Model):
     )
     seconds: Mapped[int]
     at: Mapped[Moment]
+
+
+class Source(Model):
+    """A word that staff put into links to a course (`?from=word`), so that starts by such a link are counted."""
+
+    __tablename__ = "sources"
+    __table_args__ = (sa.UniqueConstraint("course_id", "word"),)
+
+    id: Mapped[PrimaryKey]
+    course_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"))
+    word: Mapped[str] = mapped_column(sa.String(30))
+    created_at: Mapped[Moment]
+
+
+class Arrival(Model):
+    """How many people started by a source's links on a day (UTC): a total, with nobody behind it."""
+
+    __tablename__ = "arrivals"
+    __table_args__ = (sa.UniqueConstraint("source_id", "day"),)
+
+    id: Mapped[PrimaryKey]
+    source_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("sources.id", ondelete="CASCADE"))
+    day: Mapped[date]
+    count: Mapped[int]

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from courseapp import clock
 from courseapp.accounts.access import need_session
-from courseapp.accounts.browser import begin_session, browser_key, per_address, per_network
+from courseapp.accounts.browser import begin_session, browser_key, note_source, per_address, per_network
 from courseapp.accounts.models import User
 from courseapp.accounts.people import begin_guest
 from courseapp.accounts.sign_in import ask_to_sign_in
@@ -62,6 +62,7 @@ def front_course() -> Landing:
 @pages.get("/start")
 def start() -> Response | str:
     """What starting means; the address is optional, every box unticked."""
+    note_source()
     return start_page(StartForm(), front_course())
 
 
@@ -99,7 +100,7 @@ def begin() -> Response | str:
             db.session.rollback()
             form.address.errors = [refusal.words]
             return start_page(form, front)
-    enrol(user, front.course_id, now)
+    enrol(user, front.course_id, now, session.pop("from", ""))
     if not current_user.is_authenticated:
         begin_session(user)
     if address:

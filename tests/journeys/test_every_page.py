@@ -6,6 +6,7 @@ axe-core comes with the package axe-playwright-python; nothing is fetched.
 import re
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ from courseapp.accounts.models import Role, User
 from courseapp.authoring.loops import work_uploads
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db
-from courseapp.learning.models import Outcome
+from courseapp.insights.loops import renew_figures
+from courseapp.learning.arrivals import make_source, source_id_of
+from courseapp.learning.models import Arrival, Outcome
 from courseapp.mailing.links import mail_token
 from courseapp.mailing.models import Message
 from courseapp.operations.models import QuestionKind
@@ -116,6 +119,18 @@ def invitation_of(address: str) -> str:
     url = db.session.scalars(sa.select(Message.fields).where(Message.template == "organisation/invitation")).one()["secret_url"]
     db.session.commit()
     return "/invitation/" + url.rpartition("/")[2]
+
+
+def crowd_with_links(course: Course) -> None:
+    """Learners enough to be counted, some of whom came by a link."""
+    for number in range(12):
+        user = make_guest()
+        make_enrolment(user, course)
+        for row in db.session.query(Lesson).order_by(Lesson.position).limit(number // 2):
+            make_completion(user, row)
+    source_id = source_id_of(course.id, make_source(course.id, "flyer", NOW))
+    db.session.add(Arrival(source_id=source_id, day=NOW.date() - timedelta(days=2), count=7))
+    renew_figures(clock.now)
 
 
 def test_before_anybody_owns_the_site(page: "Page", app: Flask) -> None:
@@ -290,6 +305,8 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
     person = learner_found.contact.public_id
     person_of_address(learner_found.contact.address, owner, clock.now())
     ask(QuestionKind.MAIL, "Where is my mail?", NOW, user=None, typed_address="somebody@example.org")
+    crowd_with_links(db.session.query(Course).one())
+    make_course(slug="first-steps", title="First steps")
     db.session.commit()
     paths = {
         "/staff/courses": "An introduction to pelvic massage therapy",
@@ -304,6 +321,8 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
         "/staff/courses/introduction/lessons/self-massage/review": "No clinician has reviewed this text so far",
         "/staff/courses/introduction/order": "Drag by the handle",
         "/staff/reviews": "Never reviewed",
+        "/staff/courses/introduction/insights": "Started by “flyer”",
+        "/staff/courses/first-steps/insights": "Too early to say",
         "/staff/people": "Find a learner",
         f"/staff/people/{person}": "What they take, and roughly how far they are",
         f"/staff/people/{person}/erase": "Erase for good",

@@ -18,7 +18,7 @@ from courseapp.authoring.drafts import Place, Typed
 from courseapp.authoring.editing import Look, Subject
 from courseapp.authoring.merging import merged_fields
 from courseapp.authoring.report import Severity
-from courseapp.authoring.standing import learners_half_way, staff_file
+from courseapp.authoring.standing import learners_of, staff_file
 from courseapp.catalog.models import Origin, Revision
 from courseapp.columns import random_public_id
 from courseapp.delivery import send_beside
@@ -108,7 +108,7 @@ def editor_page(subject: Subject, typed: Typed, place: Place, *, status: int = 2
             preview_html=look.rendered.html,
             adapted_html=look.rendered.adapted_html,
             problems=problems_of(look),
-            half_way=learners_half_way(course) if course.is_published else 0,
+            learners=learners_of(course) if course.is_published else 0,
             asks_word=more.pop("asks_word", False) or editing.needs_word(subject, look.draft),
             others_at=drafts.others_writing(own_id(), lesson_row.id),
             reviewed=subject.revision.reviewed_by,

@@ -1,0 +1,11 @@
+"""The daily count."""
+
+from courseapp import clock
+from courseapp.extensions import celery
+from courseapp.insights import loops
+
+
+@celery.task(name="insights.renew_figures")
+def renew_figures() -> None:
+    """Count the courses whose figures are a day old."""
+    loops.renew_figures(clock.now)
