@@ -44,6 +44,7 @@ from tests.factories import NOW, days_ago, make_completion, make_consent, make_e
 Thing = dict[str, Any]
 LESSON = {"title": "Other", "minutes": "5", "shows": "What it shows.", "needs_check": "none", "completes": "mark", "body": "Other words."}
 FORMS: dict[str, Thing] = {
+    "insights.add_source": {"word": "leaflet"},
     "accounts.change_address": {"new_address": "new@example.org"},
     "accounts.ask_for_link": {"address": "somebody@example.org"},
     "accounts.claim": {"address": "somebody@example.org"},
