@@ -26,7 +26,9 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
 from courseapp.contacts.suppression import is_suppressed
 from courseapp.extensions import db
+from courseapp.insights.models import CourseFigures
 from courseapp.journal.models import Event
+from courseapp.learning.models import Arrival, Source
 from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.streams import STANDARD, make_stream
@@ -83,6 +85,9 @@ def fill() -> None:
     make_run(make_sequence(), user.contact, course)
     make_position(user, make_asset(course, bytes(range(256)) * 5000))
     times = {"created_at": NOW, "expires_at": NOW}
+    source = Source(course_id=course.id, word="leaflet", created_at=NOW)
+    db.session.add(source)
+    db.session.flush()
     db.session.add_all(
         [
             LoginSession(user_id=user.id, token_hash="a" * 64, device="a phone", last_seen_at=NOW, **times),
@@ -98,6 +103,8 @@ def fill() -> None:
             PreparedFile(source_digest="a" * 64, recipe="r", part="", digest="b" * 64, media_type="image/png", size=1, used_at=NOW),
             Upload(public_id="u" * 16, by_user_id=user.id, files=["a.zip"], size=1, state=UploadState.READY, created_at=NOW),
             draft_of(user, lesson),
+            CourseFigures(course_id=course.id, figures={"enrolled": 5}, counted_at=NOW),
+            Arrival(source_id=source.id, day=NOW.date(), count=5),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
         ]
     )
