@@ -5,6 +5,7 @@ anything else a block at a time.
 """
 
 import re
+from collections.abc import Mapping
 from typing import IO
 
 from flask import Response, abort, request
@@ -83,21 +84,28 @@ def send_media(key: str, size: int, media_type: str, name: str, tag: str, **head
     return answer
 
 
-def send_beside(key: str, media_type: str, suffix: str, digest: str, size: int | None = None, **headers: str) -> Response:
-    """A file that lies beside lessons as an answer, for whoever the gate has let through; 404 where it is not there.
+def send_beside(
+    key: str, media_type: str, path: str, suffix: str, digest: str, size: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A file that lies beside lessons as an answer, for whoever the gate has let through.
+
+    404 where it is not there, or where `suffix`, as it was asked for, is not that of its `path`. Addresses have small letters
+    whatever the file's name has: telephones call pictures IMG_1.JPG.
 
     It may style itself, as drawings do, and do nothing else. A paper is saved, under a name that tells nothing on a shared device.
     """
-    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox", **headers}
+    if not path.lower().endswith(f".{suffix}"):
+        abort(404)
+    more = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox", **(headers or {})}
     tag = digest[:32]
     if media_type == "application/pdf":
-        return send_stored(key, media_type, "worksheet.pdf", False, tag, **headers)
+        return send_stored(key, media_type, "worksheet.pdf", False, tag, **more)
     if size is None:
         try:
             size = storage.size_of(key)
         except FileNotFoundError:
             abort(404)
-    return send_media(key, size, media_type, f"file.{suffix}", tag, **headers)
+    return send_media(key, size, media_type, f"file.{suffix}", tag, **more)
 
 
 def disposition_of(name: str, inline: bool) -> str:

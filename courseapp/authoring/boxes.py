@@ -14,7 +14,6 @@ HOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf
 TELLING = {b"udta", b"meta", b"uuid"}
 DATED = {b"mvhd", b"tkhd", b"mdhd"}
 TABLES = {*DATED, b"hdlr", b"stsd"}
-HARMLESS = {"vide", "soun"}  # handlers of tracks; others hold a position for every second (mebx), time codes, chapters
 MOST_BOXES = 100_000
 LARGEST_TABLE = 64_000_000  # bytes of a box that is read as a whole
 

@@ -32,6 +32,8 @@ def prepare_captions(content: bytes, suffix: str, path: str, report: Report) -> 
         report.error("captions_encoding", path, line, "The captions are not UTF-8 text.", "Save them again as UTF-8.")
         return None
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd").split("\n")
+    if lines[0].startswith("WEBVTT"):  # whatever it is called
+        suffix = ".vtt"
     before = report.count(Severity.ERROR)
     cues = _cues_of(lines, suffix, path, report)
     if not cues and report.count(Severity.ERROR) == before:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # what renders is large, and a web process renders nothing un
 REVIEW = ("reviewed_by", "reviewer_role", "reviewed_on", "review_due")
 FIELDS = ("title", "minutes", "shows", "needs_check", "completes", "sources", *REVIEW, "body")
 STAFF_FILES = "/staff/files"  # where staff see a course's files, whatever learners may open
-WITHOUT_REVIEW = "touch_unreviewed"
 
 
 @dataclass(frozen=True)

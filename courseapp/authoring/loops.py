@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 import structlog
-from flask import current_app
 
 from courseapp import storage
 from courseapp.authoring import looks, publications, uploads
@@ -20,6 +19,7 @@ from courseapp.authoring.documents import convert_documents
 from courseapp.authoring.importing import Result, import_course
 from courseapp.authoring.models import Problem, Publication, Upload, UploadState
 from courseapp.authoring.placing import Laid, Target, complete_made, lay_over
+from courseapp.authoring.preparing import workplace
 from courseapp.authoring.releasing import publish_course
 from courseapp.authoring.report import Report
 from courseapp.authoring.unpacking import Progress, Refused, is_archive, lift_single_folder, safe_path, unpack
@@ -107,8 +107,7 @@ def _work(upload: Upload, clock: Clock) -> None:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A temporary folder, gone afterwards; what a killed worker left is swept when the next begins."""
-    place = current_app.config["SETTINGS"].data_dir / "tmp"
-    place.mkdir(parents=True, exist_ok=True)
+    place = workplace()
     for left in place.glob(f"{FOLDER}*"):
         if time.time() - left.stat().st_mtime > 3600:
             shutil.rmtree(left, ignore_errors=True)
@@ -207,17 +206,10 @@ def _note_import(upload: Upload, result: Result, now: datetime) -> None:
 
 def _note_look(upload: Upload, result: Result, clock: Clock) -> None:
     """Note what the look-through found, and keep what it has made; while files are written no transaction is open."""
-    upload_id, look = upload.id, looks.look_of(result)
+    look = looks.look_of(result)
     db.session.rollback()
-    told = [time.monotonic()]
-
-    def progress(done: int, total: int) -> None:
-        if time.monotonic() - told[0] > NEWS_EVERY:
-            told[0] = time.monotonic()
-            _tell(upload_id, clock, "keeping", done, total)
-
     if look.draft is not None:
-        folder = upload.folder
+        folder, progress = upload.folder, _teller(upload, clock, "keeping")
         db.session.rollback()
         looks.keep(folder, look.draft, progress)
     _hold(upload)

@@ -5,7 +5,7 @@ and kept in storage from then on, already while an upload is looked through: bri
 only looks it up. What was made for an upload that never came in goes after some days.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -67,11 +67,8 @@ def _recipe_of(file: SourceFile) -> str | None:
 def _known(keys: set[tuple[str, str]], now: datetime) -> dict[tuple[str, str], list[Piece]]:
     """What was made before and is still there."""
     found: dict[tuple[str, str], list[PreparedFile]] = {}
-    digests = sorted({digest for digest, _recipe in keys})
-    for start in range(0, len(digests), 500):
-        query = sa.select(PreparedFile).where(PreparedFile.source_digest.in_(digests[start : start + 500])).order_by(PreparedFile.id)
-        for row in db.session.scalars(query):
-            found.setdefault((row.source_digest, row.recipe), []).append(row)
+    for row in _rows_of(PreparedFile.source_digest, {digest for digest, _recipe in keys}):
+        found.setdefault((row.source_digest, row.recipe), []).append(row)
     found |= _known_as_made({key for key in keys if key not in found})
     whole = {key: rows for key, rows in found.items() if key in keys and all(storage.has(key_of(row.digest)) for row in rows)}
     for rows in whole.values():
@@ -82,17 +79,24 @@ def _known(keys: set[tuple[str, str]], now: datetime) -> dict[tuple[str, str], l
 
 def _known_as_made(keys: set[tuple[str, str]]) -> dict[tuple[str, str], list[PreparedFile]]:
     """Files that are what we made ourselves: an export brings them back, and to make them again would only cost them quality."""
-    mine = sa.tuple_(PreparedFile.digest, PreparedFile.recipe).in_(sorted(keys)[:500])
-    made = db.session.scalars(sa.select(PreparedFile).where(mine, PreparedFile.part == "")).all() if keys else []
-    sources = {(row.source_digest, row.recipe): (row.digest, row.recipe) for row in made}
+    made = [row for row in _rows_of(PreparedFile.digest, {digest for digest, _recipe in keys}) if row.part == ""]
+    sources = {(row.source_digest, row.recipe): (row.digest, row.recipe) for row in made if (row.digest, row.recipe) in keys}
     found: dict[tuple[str, str], list[PreparedFile]] = {}
-    for row in db.session.scalars(
-        sa.select(PreparedFile)
-        .where(sa.tuple_(PreparedFile.source_digest, PreparedFile.recipe).in_(sorted(sources)))
-        .order_by(PreparedFile.id)
-    ):
-        found.setdefault(sources[row.source_digest, row.recipe], []).append(row)
+    for row in _rows_of(PreparedFile.source_digest, {digest for digest, _recipe in sources}):
+        if (row.source_digest, row.recipe) in sources:
+            found.setdefault(sources[row.source_digest, row.recipe], []).append(row)
     return found
+
+
+def _rows_of(column: sa.SQLColumnExpression[str], digests: set[str]) -> Iterator[PreparedFile]:
+    for some in _batches(digests):
+        yield from db.session.scalars(sa.select(PreparedFile).where(column.in_(some)).order_by(PreparedFile.id))
+
+
+def _batches(digests: set[str]) -> Iterator[list[str]]:
+    """In parts that a statement can name."""
+    ordered = sorted(digests)
+    return (ordered[start : start + 500] for start in range(0, len(ordered), 500))
 
 
 def _piece(row: PreparedFile) -> Piece:
@@ -162,9 +166,8 @@ def _as_it_is(file: SourceFile) -> Piece:
 
 def note_taken(digests: set[str], now: datetime) -> None:
     """What was made of these sources is part of a course now, and stays: undoing an import may need it again."""
-    ordered = sorted(digests)
-    for start in range(0, len(ordered), 500):
-        these = PreparedFile.source_digest.in_(ordered[start : start + 500])
+    for some in _batches(digests):
+        these = PreparedFile.source_digest.in_(some)
         db.session.execute(sa.update(PreparedFile).where(these, PreparedFile.taken_at.is_(None)).values(taken_at=now))
 
 

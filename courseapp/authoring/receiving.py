@@ -64,7 +64,7 @@ BEGINNINGS = {  # of the first 4096 bytes
     ".mkv": rb"\x1aE\xdf\xa3.{4,60}matroska",
     ".pdf": rb"%PDF-\d",
     ".vtt": rb"(?:\xef\xbb\xbf)?WEBVTT",
-    ".srt": rb"(?:\xef\xbb\xbf)?\s*\d",
+    ".srt": rb"(?:\xef\xbb\xbf)?(?:\s*\d|WEBVTT)",  # an export gives back what we made of it, under the name it had
     ".svg": rb"(?:\xef\xbb\xbf)?\s*<",
 }
 ADVICE = {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -92,14 +93,18 @@ def neighbours_of(course: Course, root: str = "/assets") -> Neighbours:
     """What a text of this course may point at, as the database has it."""
     files = db.session.scalars(sa.select(Asset).where(Asset.course_id == course.id))
     lessons = db.session.execute(sa.select(Lesson.key, Lesson.public_id).where(Lesson.course_id == course.id, Lesson.retired_at.is_(None)))
-    placed = {row.path: PlacedFile(row.public_id, row.media_type, row.width, row.height, _said_in(row)) for row in files}
+    placed = {
+        row.path: PlacedFile(
+            row.public_id, row.media_type, row.width, row.height, _said_in(row.storage_key) if row.media_type == CAPTIONS_TYPE else ()
+        )
+        for row in files
+    }
     return Neighbours(course.language, places_of(placed, root), lesson_urls({row.key: row.public_id for row in lessons}))
 
 
-def _said_in(asset: Asset) -> tuple[str, ...]:
-    if asset.media_type != CAPTIONS_TYPE:
-        return ()
-    with storage.open_stored(asset.storage_key) as file:
+@lru_cache(maxsize=64)  # named by its content, which an editor's preview would otherwise fetch at every pause
+def _said_in(key: str) -> tuple[str, ...]:
+    with storage.open_stored(key) as file:
         return paragraphs_of(file.read())
 
 

@@ -370,10 +370,9 @@ def place_of(id: str | None, slug: str | None) -> dict[str, Any]:
 @pages.get("/staff/courses/<slug>/media/<public_id>.<suffix>")
 def preview_file(public_id: str, suffix: str, id: str | None = None, slug: str | None = None) -> Response:
     """A file of a lesson that is previewed; for those who may preview alone."""
-    found = file_in(shown_here(id, slug), public_id)
-    if found is None or not found.path.lower().endswith(f".{suffix}"):
-        abort(404)
-    return send_beside(found.storage_key, found.media_type, suffix, found.digest, None, **{"X-Robots-Tag": "noindex"})
+    found = file_in(shown_here(id, slug), public_id) or abort(404)
+    unlisted = {"X-Robots-Tag": "noindex"}
+    return send_beside(found.storage_key, found.media_type, found.path, suffix, found.digest, headers=unlisted)
 
 
 def words_of(changes: dict[str, Any]) -> str:

@@ -239,3 +239,11 @@ def test_a_course_made_without_files_can_be_written_out(app: Flask, tmp_path: Pa
     course = make_course()
     db.session.commit()
     assert "course.md" in [part.path for part in lay_out(course, tmp_path)]
+
+
+def test_what_a_file_became_comes_in_again_under_the_name_it_had(app: Flask, tmp_path: Path) -> None:
+    first = lesson("one", "![film](talk.wav) ![photo](IMG_1.JPG)\n")
+    spoken = "1\n00:00:00,000 --> 00:00:01,000\nHello\n"
+    more = {"01-beginning/talk.wav": silence(), "01-beginning/talk.srt": spoken, "01-beginning/IMG_1.JPG": picture("JPEG")}
+    course = brought_in(small_course(tmp_path / "in", **{"01-beginning/01-one.md": first, **more}))
+    assert_same_again(unpacked(course, tmp_path / "out"))

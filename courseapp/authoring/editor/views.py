@@ -240,10 +240,8 @@ def keep_draft(slug: str, key: str) -> Response:
 @pages.get("/staff/files/<public_id>.<suffix>")
 def file(public_id: str, suffix: str) -> Response:
     """A file of a course as staff see it in the editor, whatever learners may open."""
-    found = staff_file(public_id)
-    if found is None or not found.path.endswith(f".{suffix}"):
-        abort(404)
-    return send_beside(found.storage_key, found.media_type, suffix, found.digest)
+    found = staff_file(public_id) or abort(404)
+    return send_beside(found.storage_key, found.media_type, found.path, suffix, found.digest, found.size)
 
 
 # Its history
