@@ -10,7 +10,7 @@ from flask import Flask
 from PIL import Image
 
 from courseapp import clock, storage
-from courseapp.authoring import films, loops, pictures, preparing
+from courseapp.authoring import films, pictures, preparing
 from courseapp.authoring.importing import Result, import_course
 from courseapp.authoring.models import PreparedFile, Upload, UploadState
 from courseapp.authoring.preparing import sweep, workplace
