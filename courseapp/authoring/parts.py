@@ -6,7 +6,6 @@ gathered in a second file, and goes behind the first only when all of it was rig
 """
 
 import base64
-import binascii
 import contextlib
 import errno
 import fcntl
@@ -38,7 +37,7 @@ MOST_TOGETHER = 2 * LARGEST_UPLOAD  # bytes of one person's open parts: one uplo
 SPARE = 500_000_000  # bytes of the disk that are not for uploads
 BLOCK = 256 * 1024  # bytes held in memory at a time
 ORPHANED = 3600.0  # seconds after which a file without a row is nobody's
-ALGORITHMS = ("sha1", "sha256")  # the protocol wants sha1; browsers are asked for sha256
+ALGORITHMS = {"sha1": 20, "sha256": 32}  # and how many bytes each gives; the protocol wants the first, our page sends the second
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -70,14 +69,18 @@ def begin(user_id: int, size: int, told: str, now: datetime) -> UploadPart:
     return part
 
 
-def name_of(told: str) -> str:
-    """The file's name in an Upload-Metadata header: keys, each with its value in base64, parted by commas. Raises Refusal (400)."""
-    pairs = (pair.partition(" ") for pair in told.split(","))
-    values = {key.strip(): value.strip() for key, _space, value in pairs}
+def value_in(told: str, wanted: str) -> str:
+    """A value in an Upload-Metadata header: keys, each with its value in base64, parted by commas. Empty where it is not there."""
+    pairs = (pair.strip().partition(" ") for pair in told.split(","))
     try:
-        name = base64.b64decode(values.get("filename", ""), validate=True).decode().strip()
-    except (binascii.Error, ValueError):
-        name = ""
+        return next((base64.b64decode(value, validate=True).decode().strip() for key, _space, value in pairs if key == wanted), "")
+    except ValueError:  # no base64, or no UTF-8
+        return ""
+
+
+def name_of(told: str) -> str:
+    """The file's name in an Upload-Metadata header; raises Refusal (400)."""
+    name = value_in(told, "filename")
     if not name or not name.isprintable() or len(name) > 200 or len(told) > 2000:
         raise Refusal(_("The file has no name, or one that is too long or cannot be shown. Please give it another one."), 400)
     return name
@@ -145,13 +148,13 @@ def append(part: UploadPart, arriving: Iterable[bytes], offset: int, length: int
                 _pour(arriving, file, part.size - offset)
             else:
                 _pour_checked(arriving, file, part, offset, checksum)
+            os.fsync(file.fileno())
         except OSError as error:
             if error.errno not in FULL:
                 raise
             raise Refusal(
                 _("The server has no space left for this file. Tell its owner; what was sent is kept, and can go on."), 507
             ) from error
-        os.fsync(file.fileno())
         return file.seek(0, os.SEEK_END)
 
 

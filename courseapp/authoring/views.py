@@ -243,7 +243,7 @@ def list_uploads() -> str:
         problems=PROBLEM_WORDS,
         places=uploads.places(),
         chosen=f"{chosen}/" if chosen and "/" not in chosen else chosen,
-        begun=[(part, parts.arrived(part)) for part in parts.open_parts(person().id, clock.now())],
+        begun=[(part, parts.arrived(part), parts.value_in(part.told, "modified")) for part in parts.open_parts(person().id, clock.now())],
     )
 
 

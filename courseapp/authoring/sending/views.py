@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from flask import Blueprint, Response, abort, flash, redirect, request, url_for
 from flask_babel import gettext as _
@@ -177,10 +178,9 @@ def checksum_of(given: str | None) -> parts.Checksum | None:
     """What an Upload-Checksum header asks for; raises Refusal (400)."""
     if given is None:
         return None
-    algorithm, _space, digest = given.partition(" ")
-    try:
-        if algorithm in parts.ALGORITHMS:
-            return parts.Checksum(algorithm, base64.b64decode(digest, validate=True))
-    except binascii.Error:
-        pass
+    algorithm, _space, encoded = given.partition(" ")
+    with suppress(binascii.Error):
+        digest = base64.b64decode(encoded, validate=True)
+        if len(digest) == parts.ALGORITHMS.get(algorithm):
+            return parts.Checksum(algorithm, digest)
     raise Refusal(_("The checksum is of a kind that is not known here, or is not written as it should be."), 400)
