@@ -74,7 +74,7 @@ def pass_over() -> None:
 
 
 def arriving() -> Iterator[bytes]:
-    """The request's body, block by block, until it ends or its line breaks or stands still."""
+    """The request's body, block by block, until it ends, or its line breaks or stands still (then without the block that was begun)."""
     line = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
     if line is not None:
         line.settimeout(PATIENCE)
