@@ -96,7 +96,7 @@ def test_a_file_goes_on_after_the_network_was_away_and_after_a_reload(staff_page
     page.get_by_role("heading", name="Begun, and not all here").wait_for()
     assert "MB of 19.0 MB are here" in page.locator("[data-begun]").inner_text()
     page.set_input_files("#files", str(file))
-    assert said(page) == "“course.zip” goes on where it stopped."
+    assert page.locator("[data-chosen]").inner_text() == "“course.zip” goes on where it stopped."
     page.get_by_role("button", name="Upload and check").click()
     page.wait_for_url("**/staff/uploads/*")
     page.get_by_role("heading", name="course.zip").wait_for()
@@ -142,7 +142,7 @@ def test_what_the_server_refuses_is_said_in_its_words_and_can_be_tried_again(
     page.get_by_text("You have begun too much that is not finished.").wait_for()
     found = faults_of(page, "refused")
     monkeypatch.undo()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Try again").click()
     page.wait_for_url("**/staff/uploads/*")
     assert found == []
 
@@ -172,7 +172,7 @@ def test_too_much_is_said_before_anything_is_sent(staff_page: "Page") -> None:
     page = staff_page
     page.evaluate("() => { document.querySelector('form[data-upload]').dataset.largest = '1000'; }")
     page.set_input_files("#files", {"name": "film.mp4", "mimeType": "video/mp4", "buffer": b"a" * 2000})
-    assert said(page) == "These files have 2 KB together; at most 1 KB can be sent. Nothing was sent."
+    assert page.locator("[data-chosen]").inner_text() == "These files have 2 KB together; at most 1 KB can be sent. Nothing was sent."
     page.get_by_role("button", name="Upload and check").click()
     assert page.url.endswith("/staff/uploads")
 

@@ -45,6 +45,7 @@ function bytes(count) {
 function show(state, words) {
   form.dataset.state = state;
   at("said").textContent = words;
+  at("go-on").textContent = { paused: said.goOn, trouble: said.again }[state] || said.now;
   const isBusy = state !== "";
   at("submit").hidden = isBusy;
   at("sending").hidden = !isBusy;
@@ -54,7 +55,7 @@ function show(state, words) {
   input.disabled = isBusy;
 }
 
-/** Moves the bar; each quarter is said aloud. */
+/** Moves the bar; each quarter is said aloud, for whoever does not see it. */
 function progress(files, index, count) {
   const total = sum(files);
   const before = Math.floor((4 * bar.value) / total);
@@ -64,7 +65,7 @@ function progress(files, index, count) {
   at("sent").textContent = [fill(said.sent, { done: bytes(bar.value), total: bytes(total) }), left(total)].filter(Boolean).join(", ");
   at("file").textContent = files.length > 1 ? fill(said.file, { number: index + 1, count: files.length, name: files[index].name }) : files[0].name;
   const quarter = Math.floor((4 * bar.value) / total);
-  if (quarter > before && quarter < 4 && form.dataset.state === "sending") at("said").textContent = fill(said.quarter, { percent: 25 * quarter });
+  if (quarter > before && quarter < 4) at("aloud").textContent = fill(said.quarter, { percent: 25 * quarter });
 }
 
 /** How long it will take, once that can be told. */
@@ -187,6 +188,7 @@ function base64(found) {
 async function sendFile(files, index) {
   const file = files[index];
   let address = known.get(fingerprint(file));
+  progress(files, index, 0);
   let offset = address ? await offsetAt(address) : null;
   let tries = 0;
   while (offset === null || offset < file.size) {
@@ -220,6 +222,7 @@ async function sendAll() {
   isPaused = isStopped = false;
   pace = [];
   bar.value = 0;
+  at("chosen").textContent = "";
   show("sending", said.sending);
   at("pause").focus();
   try {
@@ -247,7 +250,9 @@ async function throwAway(files) {
   input.focus();
   const addresses = files.map((file) => known.get(fingerprint(file))).filter(Boolean);
   files.forEach((file) => known.delete(fingerprint(file)));
-  document.querySelectorAll("[data-begun]").forEach((row) => { row.hidden = row.hidden || addresses.includes(row.dataset.begun); });
+  const rows = [...document.querySelectorAll("[data-begun]")];
+  rows.forEach((row) => { row.hidden = row.hidden || addresses.includes(row.dataset.begun); });
+  if (rows.length && rows.every((row) => row.hidden)) rows[0].closest("section").hidden = true;
   for (const address of addresses) await ask("DELETE", address);
 }
 
@@ -257,14 +262,16 @@ function breakOff() {
   if (wakeUp) wakeUp();
 }
 
-/** Says which of the chosen files were begun before, and which are too large. */
+/** Says which of the chosen files were begun before, and whether they are too large. */
 function look() {
   const files = [...input.files];
-  const begun = files.filter((file) => known.has(fingerprint(file)));
+  const begun = files.find((file) => known.has(fingerprint(file)));
   const isTooMuch = sum(files) > Number(said.largest);
-  input.setCustomValidity(isTooMuch ? fill(said.tooLarge, { total: bytes(sum(files)), largest: bytes(Number(said.largest)) }) : "");
-  at("said").textContent = isTooMuch ? input.validationMessage : begun.length ? fill(said.goesOn, { name: begun[0].name }) : "";
-  form.dataset.state = isTooMuch ? "trouble" : "";
+  const words = isTooMuch ? fill(said.tooLarge, { total: bytes(sum(files)), largest: bytes(Number(said.largest)) }) : "";
+  input.setCustomValidity(words);
+  at("chosen").textContent = words || (begun ? fill(said.goesOn, { name: begun.name }) : "");
+  at("chosen").className = isTooMuch ? "error" : "hint";
+  at("said").textContent = "";
 }
 
 form.addEventListener("submit", (event) => {
