@@ -23,10 +23,11 @@ from tusclient.exceptions import TusCommunicationError, TusUploadFailed
 
 from bench.processes import GUNICORN, PYTHON, ROOT, end, family, free_port, start
 from courseapp import storage
+from courseapp.authoring import parts
 from courseapp.authoring.models import Upload
 from courseapp.authoring.sending import views
 from courseapp.extensions import db
-from tests.authoring.sending import PIECE, Sender
+from tests.authoring.sending import PIECE, Sender, metadata
 from tests.client import Client
 from tests.conftest import SECRET, LiveServer
 from tests.databases import Database
@@ -186,6 +187,33 @@ def test_while_a_piece_arrives_others_may_write_and_a_second_line_is_refused(
 
     answer = requests.patch(server.url + path, slowly(), headers=told, timeout=30)
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, "1000")
+
+
+def test_of_two_who_send_the_form_at_once_both_are_led_to_one_upload(
+    live_server: LiveServer, sender: Sender, headers: dict[str, str]
+) -> None:
+    path = sender.send("film.mp4", b"a" * 1000)
+    form = {"csrf_token": sender.token, "parts": path.rpartition("/")[2]}
+
+    def send(_turn: int) -> str:
+        answer = requests.post(f"{live_server.url}/staff/uploads", form, headers=headers, allow_redirects=False, timeout=30)
+        return f"{answer.status_code} {answer.headers.get('Location')}"
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = set(threads.map(send, range(4)))
+    db.session.commit()
+    made = db.session.scalars(sa.select(Upload)).one()
+    assert answers == {f"303 /staff/uploads/{made.public_id}"}
+
+
+def test_two_who_begin_at_once_do_not_pass_the_bound_together(
+    live_server: LiveServer, sender: Sender, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MOST_OPEN", 2)
+    told = {**headers, "Tus-Resumable": "1.0.0", "Upload-Length": "10", "Upload-Metadata": metadata("a.md")}
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda _: requests.post(f"{live_server.url}/staff/uploads/parts", headers=told, timeout=30), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 413, 413, 413, 413]
 
 
 @pytest.mark.one_database
