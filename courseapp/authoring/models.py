@@ -1,5 +1,5 @@
-"""Imports: what was brought in. Uploads: what is on its way there. Prepared files: what was made of them. Publications: what learners
-are to see from a moment on. Drafts: what is being written.
+"""Imports: what was brought in. Uploads: what is on its way there; parts: files on their way into an upload. Prepared files: what was
+made of them. Publications: what learners are to see from a moment on. Drafts: what is being written.
 """
 
 import enum
@@ -145,6 +145,26 @@ class Upload(Model):
     def storage_key(self, index: int) -> str:
         """Where `storage` keeps its file of that index."""
         return f"{self.folder}/{index}"
+
+
+class UploadPart(Model):
+    """A file that arrives piece by piece, from whoever began it, until it is one of an upload's.
+
+    How much of it has come is not written here: see `parts.py`. `upload_id` once it was taken into an upload; the row then stays
+    until it expires, so that the same form a second time finds what was made of it.
+    """
+
+    __tablename__ = "upload_parts"
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    told: Mapped[str] = mapped_column(sa.String(2000))  # what it was begun with (Upload-Metadata), as it was written
+    size: Mapped[int] = mapped_column(BigId)  # bytes it will have
+    created_at: Mapped[Moment]
+    expires_at: Mapped[Moment] = mapped_column(index=True)
+    upload_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
 
 
 class KeptDraft(Model):
