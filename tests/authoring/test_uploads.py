@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from courseapp import clock, storage, web
 from courseapp.authoring import loops, uploads
 from courseapp.authoring.models import Import, Upload, UploadState
+from courseapp.authoring.preparing import workplace
 from courseapp.catalog.models import Course, Lesson
 from courseapp.extensions import db
 from courseapp.operations.tidying import tidy
@@ -215,7 +216,7 @@ def test_thrown_away_while_the_worker_is_at_it(instructor: Client, tmp_path: Pat
     work()
     assert only_upload().state is UploadState.CANCELLED
     assert "thrown away" in shown(instructor)
-    assert list((loops.current_app.config["SETTINGS"].data_dir / "tmp").iterdir()) == []
+    assert list(workplace().iterdir()) == []
 
 
 def test_what_a_killed_worker_left_is_taken_up_again_and_given_up_after_three_times(instructor: Client, tmp_path: Path) -> None:
