@@ -126,7 +126,7 @@ def read_fields(text: str, path: str, report: Report) -> dict[Any, Any] | None:
         values = _PlainLoader(text).get_single_data()
     except Exception as error:  # beside YAMLError, PyYAML lets through whatever a value leads to: 2026-13-45, !!bool x, 1000 brackets
         mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", None) or f"it holds a value that is none ({type(error).__name__})"
+        said = getattr(error, "problem", None) or "a value in it is none, such as a day that is in no calendar"
         usual = (said, "Put text with a colon or quotes in it between double quotes.")
         words, mend = next(((plain, mend) for sign, plain, mend in BROKEN if sign in said), usual)
         report.error("front_broken", path, (mark.line + 2) if mark else 1, f"The front matter cannot be read: {words}.", mend)
