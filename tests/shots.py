@@ -392,7 +392,7 @@ def keep(picture: bytes, file: Path) -> None:
     commonest = sorted(whole.getcolors(whole.width * whole.height) or [], reverse=True)[:COMMONEST]
     between = whole.quantize(OTHERS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).getpalette() or []
     colours = Image.new("P", (1, 1))
-    colours.putpalette([*(part for _count, colour in commonest for part in colour), *between[: 3 * OTHERS]])  # type: ignore[misc]  # RGB
+    colours.putpalette([*(part for _count, colour in commonest for part in colour), *between[: 3 * OTHERS]])
     whole.quantize(palette=colours, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
 
 
