@@ -17,6 +17,25 @@ if TYPE_CHECKING:  # as in reading.py
 
 KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FENCED = re.compile(r"---\n(.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)  # front matter at the head of a text
+BROKEN = (  # what PyYAML says, what that means for whoever wrote the file, and how to mend it
+    (
+        "mapping values are not allowed",
+        "there is a colon where none may be",
+        "Put text with a colon in it between double quotes, and begin each field at the edge of its line.",
+    ),
+    ("unexpected end of stream", "a quotation mark is opened and never closed", "Close it at the end of the same line."),
+    (
+        "expected <block end>",
+        "something stands behind the end of a value",
+        "Put the whole text between double quotes, with “ ” or ’ inside it.",
+    ),
+    (
+        "cannot start any token",
+        "a value begins with a sign that means something else here",
+        "Put text that begins with @, %, ` or a tab between double quotes.",
+    ),
+    ("expected ',' or", "a bracket is opened and not closed", "Put text with brackets in it between double quotes."),
+)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # no database, page or paper takes them
 
 
@@ -107,8 +126,9 @@ def read_fields(text: str, path: str, report: Report) -> dict[Any, Any] | None:
         values = _PlainLoader(text).get_single_data()
     except Exception as error:  # beside YAMLError, PyYAML lets through whatever a value leads to: 2026-13-45, !!bool x, 1000 brackets
         mark = getattr(error, "problem_mark", None)
-        words = getattr(error, "problem", None) or f"it holds a value that is none ({type(error).__name__})"
-        mend = "Put text with a colon or quotes in it between double quotes."
+        said = getattr(error, "problem", None) or "a value in it is none, such as a day that is in no calendar"
+        usual = (said, "Put text with a colon or quotes in it between double quotes.")
+        words, mend = next(((plain, mend) for sign, plain, mend in BROKEN if sign in said), usual)
         report.error("front_broken", path, (mark.line + 2) if mark else 1, f"The front matter cannot be read: {words}.", mend)
         return None
     if not isinstance(values, dict):

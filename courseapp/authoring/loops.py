@@ -172,7 +172,7 @@ def _look_or_commit(upload: Upload, course: Path, laid: Laid, folder: Path, repo
         dry_run=not is_accepted,
         without_review=upload.without_review if is_accepted else True,
         by_user_id=upload.decided_by_id or upload.by_user_id,
-        source=", ".join(upload.files)[:200],
+        source=upload.named_files,
         report=report,
         tell=lambda stage, done, total: _tell(upload_id, clock, stage, done, total),
         place=made,

@@ -133,6 +133,11 @@ class Upload(Model):
         """Where it goes, as the form says it; None for a whole course."""
         return f"{self.into_course.slug}/{self.into_module or ''}" if self.into_course is not None else None
 
+    @property
+    def named_files(self) -> str:
+        """Its files on one line, as the record of imports calls it."""
+        return ", ".join(self.files)[:200]
+
     def is_late(self, now: datetime) -> bool:
         """Whether it has waited so long that the worker may not be running."""
         return self.is_working and self.leased_until is None and now - self.created_at > timedelta(minutes=2)

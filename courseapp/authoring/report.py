@@ -76,9 +76,9 @@ class Report:
 
 
 def by_file(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Findings as they were kept, grouped by file, files with errors first; notes left out, for they ask nothing of anyone."""
+    """Findings as they were kept, grouped by file, errors first in each and files with errors first. Notes ask nothing, and stay out."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row["severity"] != Severity.ERROR.value):
         if row["severity"] != Severity.NOTE.value:
             groups.setdefault(row["file"], []).append(row)
-    return dict(sorted(groups.items(), key=lambda item: (all(row["severity"] != Severity.ERROR.value for row in item[1]), item[0])))
+    return dict(sorted(groups.items(), key=lambda item: (item[1][0]["severity"] != Severity.ERROR.value, item[0])))

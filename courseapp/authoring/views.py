@@ -40,7 +40,7 @@ from courseapp.authoring.standing import (
     lesson_standings,
     recent_imports,
 )
-from courseapp.authoring.undoing import edits_since, last_import, undo
+from courseapp.authoring.undoing import edits_since, import_of, last_import, undo
 from courseapp.catalog.models import Course
 from courseapp.columns import row_number
 from courseapp.delivery import send_beside
@@ -273,6 +273,7 @@ def upload(id: str) -> str:
     found = uploads.upload_of(id) or abort(404)
     is_ready = found.state is UploadState.READY
     course_change = looks.course_change_of(found) if is_ready else None
+    entry = import_of(found)
     return render_template(
         "authoring/upload.html",
         upload=found,
@@ -285,6 +286,8 @@ def upload(id: str) -> str:
         changes=looks.changes_of(found, SHOWN_AT_ONCE) if is_ready else [],
         course_pairs=course_change["pairs"] if course_change is not None else [],
         is_stale=uploads.is_stale(found),
+        entry=entry,
+        can_undo=entry is not None and entry == last_import(entry.course_id),
         plan=plan_of(found),
     )
 

@@ -75,19 +75,18 @@ def skeleton_of(found: Sendable) -> Skeleton:
         letter = kept_letter(found.letter_id)
         return _skeleton(site, found.purpose, letter.language, letter.subject, letter.preheader, letter.body)
     assert found.template is not None
-    subject, preheader, body = _template(found.template, found.language)
-    return _skeleton(site, found.purpose, found.language, subject, preheader, body)
+    return _skeleton(site, found.purpose, found.language, *_template(found.template, found.language))
 
 
 @lru_cache(maxsize=64)
-def _template(name: str, language: str) -> tuple[str, str, str]:
-    """One of our own mail bodies in a language: subject, preheader, Markdown with merge fields."""
+def _template(name: str, language: str) -> tuple[str, str, str, str]:
+    """One of our own mail bodies in a language: subject, preheader, Markdown with merge fields, and why one gets it where it says so."""
     room, _slash, file = name.partition("/")
     with force_locale(language):
         whole = str(render_template(f"{room}/mail/{file}.md", field=merge_field))
     head, body = whole.split("\n---\n", 1)
     facts = dict(line.split(": ", 1) for line in head.splitlines() if line)
-    return facts["subject"], facts["preheader"], body.strip()
+    return facts["subject"], facts["preheader"], body.strip(), facts.get("because", "")
 
 
 def merge_field(name: str, default: str = "") -> Markup:
@@ -96,7 +95,7 @@ def merge_field(name: str, default: str = "") -> Markup:
 
 
 @lru_cache(maxsize=256)
-def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, preheader: str, body: str) -> Skeleton:
+def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, preheader: str, body: str, because: str = "") -> Skeleton:
     fields: list[Field] = []
     marked = _mark(body, fields)
     tokens = _reader().parse(marked)
@@ -106,6 +105,7 @@ def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, prehead
             body=_html_of(tokens),
             preheader=_mark(preheader, fields),
             purpose=purpose.value,
+            because=because,
             language=language,
             unsubscribe_url=_mark("{{ unsubscribe_url }}", fields),
             preferences_url=_mark("{{ preferences_url }}", fields),
@@ -115,6 +115,7 @@ def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, prehead
             "mailing/mail/letter.txt",
             body=text_of(tokens),
             purpose=purpose.value,
+            because=because,
             unsubscribe_url=_mark("{{ unsubscribe_url }}", fields),
             preferences_url=_mark("{{ preferences_url }}", fields),
         )

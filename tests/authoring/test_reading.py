@@ -168,6 +168,23 @@ def test_broken_front_matter_is_told_with_its_line(tmp_path: Path, front: str, c
 
 
 @pytest.mark.parametrize(
+    ("front", "said"),
+    [
+        ("title: one: two", "a colon where none may be"),
+        ("title: 'open", "a quotation mark is opened"),
+        ("title: 'it's'", "behind the end of a value"),
+        ("title: @home", "a sign that means something else"),
+        ("title: [one\nminutes: 5", "a bracket is opened"),
+        ("reviewed_on: 2026-13-45", "a day that is in no calendar"),
+    ],
+)
+def test_broken_front_matter_is_told_in_words_that_need_no_manual(tmp_path: Path, front: str, said: str) -> None:
+    errors_of_lesson(tmp_path, f"---\n{front}\n---\n\nWords.\n")
+    _draft, report = read(tmp_path)
+    assert [said in row.message and bool(row.mend) for row in report.rows if row.code == "front_broken"] == [True]
+
+
+@pytest.mark.parametrize(
     ("fields", "code", "line"),
     [
         ({"title": "x\0y"}, "title_wrong", 3),

@@ -96,8 +96,10 @@ def test_from_the_file_to_a_published_lesson_and_back(app: Flask, instructor: Cl
     assert public_page(app) == 404
     instructor.submit("authoring.ask_to_publish", {"choice": "publish"}, to="authoring.publish", slug="small")
     assert public_page(app) == 200
+    assert "It can be undone as a whole" in shown(instructor)
     instructor.submit("authoring.ask_to_undo", to="authoring.undo_import", slug="small")
     assert public_page(app) == 404
+    assert "It was in, and is undone" in shown(instructor)
 
 
 def test_everything_wrong_is_said_at_once_by_file_and_line_and_nothing_is_written(instructor: Client, tmp_path: Path) -> None:
