@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import html5lib
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -35,6 +34,7 @@ from courseapp.organisation.owner_link import new_owner_link
 from courseapp.site import change_site
 from tests.authoring.folders import lesson, small_course
 from tests.client import Client
+from tests.code.markup import faults_in
 from tests.factories import NOW, make_completion, make_course, make_enrolment, make_guest, make_outcome, make_user
 from tests.learning.checking import TO
 
@@ -74,9 +74,10 @@ def faults_at(page: "Page", paths: dict[str, str]) -> list[str]:
     """What is wrong with the pages at these addresses; each name says what the page must show."""
     found = []
     for path, words in paths.items():
-        page.goto(path)
+        answer = page.goto(path)
+        assert answer is not None
         assert words in page.locator("body").inner_text(), path
-        found += faults_of(page, path)
+        found += faults_of(page, path) + [f"{path}: {fault}" for fault in faults_in(answer.text())]
     return found
 
 
@@ -406,6 +407,4 @@ def test_every_page_is_valid_html_with_no_id_twice(app: Flask, client: Client) -
     }
     pages |= {path: visitor.get(path) for path in ("/", "/start", "/help-now", "/sign-in", "/sign-in/code", "/nothing")}
     for path, answer in pages.items():
-        root = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(answer.text)
-        ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
-        assert len(ids) == len(set(ids)), (path, sorted({one for one in ids if ids.count(one) > 1}))
+        assert faults_in(answer.text) == [], path
