@@ -178,7 +178,8 @@ def _init_templates(app: Flask) -> None:
     )
     app.jinja_env.newstyle_gettext = True  # type: ignore[attr-defined]  # what the i18n extension reads when it compiles {% trans %}
     app.jinja_env.globals.update(_=words_of, gettext=words_of, ngettext=count_words_of)
-    app.jinja_env.filters.update(mailto=mail_link, day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
+    app.jinja_env.filters.update(mailto=mail_link, unbroken=unbroken)
+    app.jinja_env.filters.update(day=day_words, moment=moment_words, minutes=minutes_words, bytes=bytes_words)
 
 
 def words_of(text: str, **facts: object) -> Markup:
@@ -247,6 +248,11 @@ def minutes_words(minutes: int) -> str:
     if not rest:
         return str(ngettext("about %(num)s hour", "about %(num)s hours", hours))
     return str(_("about %(hours)s h %(minutes)s min", hours=hours, minutes=rest))
+
+
+def unbroken(words: str) -> Markup:
+    """Words that stay on one line where a line holds them: an address would be broken at its dots."""
+    return Markup('<span class="unbroken">{}</span>').format(words)
 
 
 def mail_link(address: str) -> str:

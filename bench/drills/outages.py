@@ -4,10 +4,12 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from bench.drills.browser import Answer, Browser, Crowd
+from bench.drills.browser import Answer, Browser
 from bench.drills.ground import LEASE, Ground, Sums, soon, wait_for
+from bench.drills.learners import Load, missing
 from bench.drills.mailbox import Mailbox
 from bench.processes import free_port
 
@@ -15,7 +17,7 @@ from bench.processes import free_port
 
 
 def redis_gone(ground: Ground, dice: random.Random) -> Sums:
-    """Production mode; Redis is killed and comes back. Web, worker and beat are never restarted."""
+    """Production mode, under load; Redis ends by SIGKILL and comes back at its address. Web, worker and beat are never restarted."""
     sums = Sums()
     ground.database("redis")
     mailbox = Mailbox(ground, "redis", doors=1)
@@ -33,58 +35,80 @@ def redis_gone(ground: Ground, dice: random.Random) -> Sums:
             started.append(address)
         return answer
 
-    reader = Browser(port, "10.1.0.1")
+    reader = Browser(port, "10.101.0.1")
     sums.expect(reader.begin().status == 303, "a guest could not begin")
-    lesson = reader.lessons()[0]
-    start("10.1.0.2")
+    start("10.101.0.2")
     wait_for(lambda: mailbox.count() == 1, 30, "the first mail, with Redis there")
-    end_of = signal.SIGKILL if dice.random() < 0.5 else signal.SIGTERM
-    ground.stop_redis(end_of)
-    pages = ["/", "/start", f"/lessons/{lesson}", "/learn/introduction", "/learn/introduction/progress", "/sign-in", "/healthz"]
-    answers: list[tuple[str, int, float]] = []
-    for number in range(70):
-        page = pages[number % len(pages)]
-        answer = reader.get(page)
-        answers.append((page, answer.status, answer.seconds))
-    begun = []
-    for number in range(8):
-        answer = start(f"10.2.0.{number}")
-        begun.append(answer.seconds)
-        sums.expect(answer.status == 303, f"POST /start answered {answer.status} without Redis")
-    times = sorted(seconds for _page, _status, seconds in answers)
-    wrong = Counter((page, status) for page, status, _seconds in answers if status != 200)
-    sums.expect(not wrong, f"without Redis: {dict(wrong)}")
-    p95 = times[int(0.95 * len(times))]
-    sums.expect(p95 < 1.5, f"p95 of pages without Redis is {p95:.2f} s")
-    sums.expect(sorted(begun)[-2] < 1.5, f"POST /start took {sorted(begun)} s without Redis")
-    sums.detail["without_redis"] = {
-        "pages": len(answers),
-        "p95_s": round(p95, 3),
-        "most_s": round(times[-1], 3),
-        "start_s": round(max(begun), 3),
-    }
+    load = Load(port, 3)
+    wait_for(lambda: len(load.done) > 20, 40, "some load")
+    time.sleep(dice.random())
+    ground.stop_redis(signal.SIGKILL)
+    gone_at = time.monotonic()
+    _pages_without_redis(reader, start, sums)
     _limits(port, sums)
     ready = Browser(port).get("/readyz")
     sums.expect(ready.status == 503 and "cannot be reached" in ready.text, f"/readyz says {ready.status} {ready.text}")
-    rows = ground.rows("redis", "SELECT count(*) FROM messages JOIN contacts ON contacts.id = contact_id WHERE address LIKE 'redis%%'")[0][
-        0
-    ]
-    sums.expect(rows == len(started), f"{rows} rows in the outbox for {len(started)} answered starts")
-    ground.drain(environment)
-    sums.expect(_whose(mailbox) >= set(started), f"flask mail work sent {len(_whose(mailbox))} of {len(started)}")
+    _mail_without_redis(ground, mailbox, started, environment, sums)
     time.sleep(dice.random() * 5)
     beat.terminate()  # ticks would hide whether wake-ups travel
     beat.wait(15)
+    waiting = ground.states("redis").get("pending", 0)
+    sums.expect(waiting > 0, "no mail waited for Redis, so its return showed nothing")
     ground.start_redis()
+    back_at = time.monotonic()
     back = _until_woken(mailbox, start, sums)
-    sums.detail["wake_ups_travel_again_after_s"] = back
+    sums.detail |= {"waiting_when_redis_came_back": waiting, "wake_ups_travel_again_after_s": back}
+    load.stop()
+    _judge_load(load, gone_at, back_at, sums)
     for process, name in ((web, "web"), (worker, "worker")):
         sums.expect(process.poll() is None, f"{name} ended: {ground.log(f'redis-{name}')[-600:]}")
     soon(lambda: Browser(port).get("/readyz").text.count("wake-ups can travel") == 1, 5)
     sums.expect("wake-ups can travel" in Browser(port).get("/readyz").text, "/readyz does not see Redis again")
-    _judge_redis(ground, mailbox, started, sums)
-    sums.detail["killed_by"] = end_of.name
+    _judge_redis(ground, mailbox, load, {*started, *load.started}, sums)
+    sums.detail["killed_by"] = "SIGKILL"
     return sums
+
+
+def _pages_without_redis(reader: Browser, start: Callable[[str], Answer], sums: Sums) -> None:
+    """A reader's pages and eight starts, beside the load."""
+    pages = [
+        "/",
+        "/start",
+        f"/lessons/{reader.lessons()[0]}",
+        "/learn/introduction",
+        "/learn/introduction/progress",
+        "/sign-in",
+        "/healthz",
+    ]
+    answers = [(page, reader.get(page)) for page in pages * 10]
+    begun = [start(f"10.102.0.{number}") for number in range(8)]
+    wrong = Counter((page, answer.status) for page, answer in answers if answer.status != 200)
+    wrong.update(("POST /start", answer.status) for answer in begun if answer.status != 303)
+    sums.expect(not wrong, f"without Redis: {dict(wrong)}")
+    p95 = _p95(answer.seconds for _page, answer in answers)
+    sums.expect(p95 < 1.5, f"p95 of pages without Redis is {p95:.2f} s")
+    times = sorted(answer.seconds for answer in begun)
+    sums.expect(times[-2] < 1.5, f"POST /start took {times} s without Redis")
+    most = max(answer.seconds for _page, answer in answers)
+    sums.detail["without_redis"] = {"pages": len(answers), "p95_s": p95, "most_s": round(most, 3), "start_s": round(times[-1], 3)}
+
+
+def _p95(seconds: Iterable[float]) -> float:
+    times = sorted(seconds)
+    return round(times[int(0.95 * len(times))], 3)
+
+
+def _mail_without_redis(ground: Ground, mailbox: Mailbox, started: list[str], environment: dict[str, str], sums: Sums) -> None:
+    """Mail waits in the outbox and is given up nowhere; `flask mail work` needs no Redis to send it."""
+    query = "SELECT count(*) FROM messages JOIN contacts ON contacts.id = contact_id WHERE address LIKE 'redis%%'"
+    rows = ground.rows("redis", query)[0][0]
+    sums.expect(rows == len(started), f"{rows} rows in the outbox for {len(started)} answered starts")
+    states = ground.states("redis")
+    sums.expect(states.keys() <= {"accepted", "pending"}, f"without Redis mail does not only wait: {states}")
+    sums.expect(states.get("pending", 0) > 0, "no mail waits, so this showed nothing")
+    sums.detail["outbox_without_redis"] = states
+    ground.drain(environment)
+    sums.expect(_whose(mailbox) >= set(started), f"flask mail work sent {len(_whose(mailbox) & set(started))} of {len(started)}")
 
 
 def _limits(port: int, sums: Sums) -> None:
@@ -115,77 +139,42 @@ def _whose(mailbox: Mailbox) -> set[str]:
     return {event["to"] for event in mailbox.events("taken")}
 
 
-def _judge_redis(ground: Ground, mailbox: Mailbox, started: list[str], sums: Sums) -> None:
-    soon(lambda: _whose(mailbox) >= set(started), 15)
-    got = Counter(event["to"] for event in mailbox.events("taken") if event["to"].startswith("redis"))
-    sums.lost = len(set(started) - got.keys())
+def _judge_load(load: Load, gone_at: float, back_at: float, sums: Sums) -> None:
+    """What the load was answered, from the kill to the end: pages and starts as ever, no error, no wait."""
+    sums.expect(not load.errors, f"not answered at all: {load.errors[:3]}")
+    later = [(what, answer) for moment, what, answer in load.answers if moment >= gone_at]
+    wrong = Counter((what, answer.status) for what, answer in later if answer.status not in {200, 303})
+    sums.expect(not wrong, f"under load: {dict(wrong)}")
+    without = [answer.seconds for moment, _what, answer in load.answers if gone_at <= moment < back_at]
+    sums.expect(len(without) > 50, f"only {len(without)} answers without Redis, so this showed nothing")
+    p95 = _p95(without)
+    sums.expect(p95 < 1.5, f"p95 under load without Redis is {p95:.2f} s")
+    sums.detail["load"] = {
+        "answers_without_redis": len(without),
+        "p95_s": p95,
+        "most_s": round(max(without), 3),
+        "answers": len(load.answers),
+    }
+
+
+def _judge_redis(ground: Ground, mailbox: Mailbox, load: Load, started: set[str], sums: Sums) -> None:
+    soon(lambda: _whose(mailbox) >= started, 15)
+    got = Counter(event["to"] for event in mailbox.events("taken") if event["to"] in started)
+    lost = missing(ground, "redis", load)
+    sums.expect(not lost, f"answered and not in the database: {lost[:5]}")
+    unsent = started - got.keys()
+    sums.lost = len(unsent) + len(lost)
     sums.duplicated = sum(number - 1 for number in got.values())
     soon(lambda: ground.states("redis").keys() == {"accepted"}, 10)  # the last answer may not be written down yet
     states = ground.states("redis")
     sums.uncertain = states.get("uncertain", 0) + states.get("submitting", 0)
-    sums.expect(not sums.lost, f"{sums.lost} of {len(started)} sign-in mails never came")
+    sums.expect(not unsent, f"{len(unsent)} of {len(started)} sign-in mails never came")
     sums.expect(not sums.duplicated, f"{sums.duplicated} came twice")
     sums.expect(states.keys() == {"accepted"}, f"the outbox says {states}")
-    sums.detail["mails"] = got.total()
+    sums.detail |= {"mails": got.total(), "completed": len(load.done)}
 
 
 # PostgreSQL
-
-
-class Load(Crowd):
-    """Learners who read, start and complete all the time; what was answered, and what had to be in the database then."""
-
-    def __init__(self, port: int, people: int) -> None:
-        self.port = port
-        self.answers: list[tuple[float, str, Answer]] = []
-        self.errors: list[tuple[float, str]] = []
-        self.started: set[str] = set()
-        self.done: set[tuple[str, str]] = set()
-        super().__init__(people)
-
-    def walk(self, number: int) -> None:
-        """Learn, again and again."""
-        turn = 0
-        while not self.over.is_set():
-            turn += 1
-            address = f"load{number}-{turn}@example.org"
-            browser = Browser(self.port, f"10.{number}.{turn // 250}.{turn % 250}")
-            try:
-                self._one(browser, address)
-            except OSError as error:
-                self.errors.append((time.monotonic(), repr(error)))
-            self.over.wait(0.1)
-
-    def _one(self, browser: Browser, address: str) -> None:
-        self._note("GET /", browser.get("/"))
-        answer = self._note("POST /start", browser.begin(address))
-        if answer.status != 303:
-            return
-        self.started.add(address)
-        page = self._note("GET /learn", browser.get("/learn/introduction"))
-        lessons = browser.lessons() if page.status == 200 else []
-        for lesson in lessons[:3]:
-            answer = self._note("POST completion", browser.complete(lesson))
-            if answer.status == 303 and answer.location != "/sign-in":
-                self.done.add((address, lesson))
-
-    def _note(self, what: str, answer: Answer) -> Answer:
-        self.answers.append((time.monotonic(), what, answer))
-        return answer
-
-
-def missing(ground: Ground, database: str, load: Load) -> list[str]:
-    """What was answered and is not in the database."""
-    people = dict(
-        ground.rows(
-            database,
-            "SELECT address, guest_id FROM sign_in_requests JOIN contacts ON contacts.id = contact_id WHERE guest_id IS NOT NULL",
-        )
-    )
-    done = set(ground.rows(database, "SELECT user_id, lessons.public_id FROM completions JOIN lessons ON lessons.id = lesson_id"))
-    enrolled = {row[0] for row in ground.rows(database, "SELECT user_id FROM enrolments")}
-    lost = [f"start of {address}" for address in load.started if people.get(address) not in enrolled]
-    return lost + [f"{lesson} of {address}" for address, lesson in load.done if (people.get(address), lesson) not in done]
 
 
 def postgresql_gone(ground: Ground, dice: random.Random) -> Sums:

@@ -20,11 +20,7 @@ class ClaimForm(FlaskForm):
 class StartForm(FlaskForm):
     """Start the course: an address if one likes, and one unticked box for each purpose."""
 
-    address = EmailField(
-        _l("Your e-mail address (if you like)"),
-        [Optional(), Length(max=254)],
-        render_kw=ADDRESS,
-    )
+    address = EmailField(_l("Your e-mail address"), [Optional(), Length(max=254)], render_kw=ADDRESS)
     course_mail = BooleanField(WORDING[Purpose.COURSE][1])
     marketing = BooleanField(WORDING[Purpose.MARKETING][1])
 

@@ -92,7 +92,7 @@ def current_outcome(user: User, now: datetime) -> Outcome | None:
 def help_words(site: Site) -> dict[str, Any]:
     """The owner's emergency words, or ones that hold everywhere."""
     return {
-        "emergency_words": site.emergency_words or _("Call your country's emergency number, or go to the nearest emergency department."),
+        "emergency_words": site.emergency_words or _("Call your country’s emergency number, or go to the nearest emergency department."),
         "crisis_words": site.crisis_words
         or _("Call a crisis line in your country, the emergency number, or someone you trust, and do not stay alone."),
     }

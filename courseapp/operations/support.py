@@ -179,7 +179,7 @@ def change_address(person: Person, staff: User, typed: str, now: datetime, *, ol
     if not reason.strip():
         raise Refusal(_("Please write down why the old address is not asked. The learner will read it."), 400)
     if roles_of(person.user):
-        raise Refusal(_("This account has a staff role: its address changes only with the old address's consent."), 400)
+        raise Refusal(_("This account has a staff role: its address changes only with the old address’s consent."), 400)
     token = ask_to_move(person.user, typed, now, old_is_lost=True)
     enqueue(
         dedupe_key=f"service:address-told:{hash_of_token(token)[:40]}",

@@ -217,7 +217,7 @@ def supported(public_id: str) -> supporting.Person:
     """The person of an address, found lately; 404 where there is none, else back to finding, which is written down."""
     found = supporting.person_of(public_id) or abort(404)
     if not supporting.is_found(found, staff(), clock.now()):
-        flash(_("A learner's page is open for an hour after you found them. Please find them again."))
+        flash(_("A learner’s page is open for an hour after you found them. Please find them again."))
         abort(redirect(url_for("support.people"), 303))
     return found
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import html5lib
 import jinja2
 from jinja2 import nodes
 
@@ -73,6 +75,40 @@ def templates(root: Path, *endings: str) -> Iterator[tuple[str, str]]:
     for path in sorted((root / "templates").rglob("*")):
         if path.suffix in endings:
             yield str(path.relative_to(root)), path.read_text()
+
+
+# Which types of input have an attribute that not all have (HTML, 4.10.5); "" is one without a type.
+TYPED = {"", "text", "search", "url", "tel", "email", "password"}
+COUNTED = {"number", "range", "date", "month", "week", "time", "datetime-local"}
+HAVE = {
+    "placeholder": TYPED | {"number"},
+    "maxlength": TYPED,
+    "minlength": TYPED,
+    "pattern": TYPED,
+    "size": TYPED,
+    "min": COUNTED,
+    "max": COUNTED,
+    "step": COUNTED,
+    "multiple": {"email", "file"},
+    "accept": {"file"},
+    "checked": {"checkbox", "radio"},
+    "readonly": TYPED | COUNTED - {"range"},
+    "required": TYPED | COUNTED - {"range"} | {"checkbox", "radio", "file"},
+    "autocomplete": TYPED | COUNTED | {"hidden", "color"},
+}
+
+
+def faults_in(page: str) -> list[str]:
+    """What is wrong with a whole page of HTML as it is sent: what does not parse, an id twice, an attribute that an input does not have."""
+    parser = html5lib.HTMLParser(namespaceHTMLElements=False)
+    root: Any = parser.parse(page)
+    found = [f"line {line}: {error} {facts}" for (line, _column), error, facts in parser.errors]
+    ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    found += [f"the id {one} stands twice" for one in sorted({one for one in ids if ids.count(one) > 1})]
+    for field in root.iter("input"):
+        kind = field.attrib.get("type", "").lower()
+        found += [f"an input of type {kind} has no {name}" for name in HAVE.keys() & field.attrib.keys() if kind not in HAVE[name]]
+    return found
 
 
 def line_of(text: str, position: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jinja2 import nodes
 
-from tests.code.markup import GETTEXT, LETTER, Spoken, environment, line_of, literals, templates, without_jinja
+from tests.code.markup import GETTEXT, LETTER, Spoken, environment, faults_in, line_of, literals, templates, without_jinja
 from tests.code.source import assert_clean, expect
 
 ORIGIN = re.compile(r"""(?:\bsrc|\bsrcset|\bposter|<link[^>]*\bhref)\s*=\s*["']?(?:https?:)?//""")
@@ -127,3 +127,17 @@ def test_a_planted_mail_is_judged_rightly(tmp_path, text, words):
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "x.md").write_text(text)
     expect(words_past_gettext(tmp_path), words)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("<p><div></p>", "unexpected-end-tag"),
+        ('<p id="a"></p><p id="a"></p>', "the id a stands twice"),
+        ('<input type="date" placeholder="2027-01-31">', "an input of type date has no placeholder"),
+        ('<input type="checkbox" maxlength="3">', "an input of type checkbox has no maxlength"),
+        ('<p id="a"></p><input type="date" min="2027-01-31" autocomplete="off"><input placeholder="#005e5e" maxlength="20">', None),
+    ],
+)
+def test_a_planted_page_is_judged_rightly(body, words):
+    expect(faults_in(f"<!DOCTYPE html><html><head><title>x</title></head><body>{body}</body></html>"), words)

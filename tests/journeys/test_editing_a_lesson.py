@@ -128,6 +128,26 @@ def test_ctrl_s_saves_and_one_goes_on_where_one_was(page: "Page", editor: str, k
     assert on_device(page) == 0
 
 
+OLD = """delete SubmitEvent.prototype.submitter; delete HTMLFormElement.prototype.requestSubmit; delete Navigator.prototype.locks"""
+
+
+@pytest.mark.usefixtures("person")
+def test_a_browser_of_2021_saves_by_key_and_throws_away_by_button(page: "Page", editor: str, key: str) -> None:
+    page.add_init_script(OLD)
+    page.goto(editor)
+    assert not page.evaluate("'submitter' in SubmitEvent.prototype || 'locks' in navigator")
+    put(page, "Saved by key.")
+    with page.expect_navigation():
+        page.keyboard.press("Control+s")
+    assert source(key) == "Saved by key."
+    put(page, "Thrown away.")
+    kept(page)
+    with page.expect_navigation():
+        page.get_by_role("button", name="Throw my draft away").click()
+    assert source(key) == "Saved by key."
+    assert texts() == []
+
+
 @pytest.mark.usefixtures("person")
 def test_the_tab_key_leaves_the_text(page: "Page", editor: str) -> None:
     page.goto(editor)

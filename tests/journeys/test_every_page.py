@@ -1,4 +1,4 @@
-"""Every page, as a browser shows it: axe finds nothing in light and dark, nothing scrolls sideways at 320 px, the HTML is valid.
+"""Every page, as a browser shows it: axe finds nothing, wide and narrow, in light and dark; nothing scrolls sideways; the HTML is valid.
 
 axe-core comes with the package axe-playwright-python; nothing is fetched.
 """
@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import html5lib
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -35,6 +34,7 @@ from courseapp.organisation.owner_link import new_owner_link
 from courseapp.site import change_site
 from tests.authoring.folders import lesson, small_course
 from tests.client import Client
+from tests.code.markup import faults_in
 from tests.factories import NOW, make_completion, make_course, make_enrolment, make_guest, make_outcome, make_user
 from tests.learning.checking import TO
 
@@ -44,35 +44,40 @@ if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no bro
 pytestmark = pytest.mark.one_database
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
-RUN = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+RUN = """async (only) => (await axe.run(document, {resultTypes: ["violations"], ...only})).violations
   .map((found) => `${found.id}: ${found.help} ${found.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))}`)"""
 SIDEWAYS = """() => document.documentElement.scrollWidth > innerWidth
   ? [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
       .map((one) => one.outerHTML.slice(0, 120)).slice(0, 4).concat(["it scrolls sideways"]) : []"""
 
 
+ALL: dict[str, Any] = {}
+COLOURS = {
+    "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+}  # the rules that see them; the others see the width
+LOOKS = ((1280, "light", ALL), (1280, "dark", COLOURS), (320, "dark", ALL), (320, "light", COLOURS))
+
+
 def faults_of(page: "Page", name: str) -> list[str]:
-    """What is wrong with the page as it stands: at 1280 px in light, at 320 px in dark and in light."""
+    """What is wrong with the page as it stands, wide and narrow, in light and in dark."""
     found = []
-    for width, scheme in ((1280, "light"), (320, "dark"), (320, "light")):
+    page.evaluate(AXE)
+    for width, scheme, rules in LOOKS:
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # one of its literals
-        if width == 320 and scheme == "light":
-            problems = page.evaluate(SIDEWAYS)
-        else:
-            page.evaluate(AXE)
-            problems = page.evaluate(RUN)
+        problems = page.evaluate(RUN, rules)
         found += [f"{name} at {width} px in {scheme}: {problem}" for problem in problems]
-    return found
+    return found + [f"{name} at 320 px: {problem}" for problem in page.evaluate(SIDEWAYS)]
 
 
 def faults_at(page: "Page", paths: dict[str, str]) -> list[str]:
     """What is wrong with the pages at these addresses; each name says what the page must show."""
     found = []
     for path, words in paths.items():
-        page.goto(path)
+        answer = page.goto(path)
+        assert answer is not None
         assert words in page.locator("body").inner_text(), path
-        found += faults_of(page, path)
+        found += faults_of(page, path) + [f"{path}: {fault}" for fault in faults_in(answer.text())]
     return found
 
 
@@ -402,6 +407,4 @@ def test_every_page_is_valid_html_with_no_id_twice(app: Flask, client: Client) -
     }
     pages |= {path: visitor.get(path) for path in ("/", "/start", "/help-now", "/sign-in", "/sign-in/code", "/nothing")}
     for path, answer in pages.items():
-        root = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(answer.text)
-        ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
-        assert len(ids) == len(set(ids)), (path, sorted({one for one in ids if ids.count(one) > 1}))
+        assert faults_in(answer.text) == [], path

@@ -1,17 +1,22 @@
 """What is shipped for running it, held against the code: settings exist, commands are the Procfile's, the database is not published."""
 
 import configparser
+import gzip
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from flask import Flask
 
+from courseapp import web
 from courseapp.config import Settings
 from courseapp.extensions import celery
 from courseapp.web import LARGEST_UPLOAD
@@ -172,6 +177,29 @@ def test_the_image_holds_what_runs_and_nothing_of_this_machine() -> None:
     assert let_in == copied == {"courseapp", "templates", "migrations", "content", "worker.py", "requirements.txt"}
     assert all((ROOT / name).exists() for name in copied)
     assert "--require-hashes" in dockerfile
+
+
+@pytest.mark.one_database
+def test_the_image_sends_style_and_scripts_compressed_and_no_page(
+    make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = re.search(r"^RUN \S+/python (-m whitenoise.compress .+) courseapp/static$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert command is not None
+    shutil.copytree(ROOT / "courseapp" / "static", tmp_path / "static")
+    subprocess.run([sys.executable, *command[1].split(), tmp_path / "static"], check=True)
+    monkeypatch.setattr(web, "STATIC", tmp_path / "static")
+    client = make_app().test_client()
+    plain = client.get("/static/css/courseapp.css")
+    packed = client.get("/static/css/courseapp.css", headers={"Accept-Encoding": "gzip"})
+    assert (plain.headers.get("Content-Encoding"), packed.headers.get("Content-Encoding")) == (None, "gzip")
+    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    assert gzip.decompress(packed.data) == plain.data
+    assert len(packed.data) < len(plain.data) / 4
+    assert packed.headers["X-Content-Type-Options"] == "nosniff"
+    assert client.get("/static/css/courseapp.css.gz").status_code == 404
+    page = client.get("/sign-in", headers={"Accept-Encoding": "gzip"})  # pages carry form tokens beside what was typed (BREACH)
+    assert "csrf_token" in page.text
+    assert "Content-Encoding" not in page.headers
 
 
 @pytest.mark.parametrize("name", UNITS)

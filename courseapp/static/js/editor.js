@@ -20,6 +20,7 @@ let sending = false;
 let timer = 0;
 let isOnDevice = true;
 let isLeaving = false;
+let pressed = null; // the button pressed last: browsers of 2021 do not say by which one a form is sent
 let ownKey = keyOf(form.elements.namedItem("draft").value);
 
 /** Under what this page keeps its text on this device. */
@@ -213,7 +214,7 @@ function askBeforeLeaving(event) {
 /** Save and the like leave the page: first the server must be there, or the browser's own error page would stand where the text was. */
 async function submit(event) {
   event.preventDefault();
-  const button = event.submitter || document.getElementById("save");
+  const button = event.submitter || pressed || document.getElementById("save");
   if (button.value !== "discard") {
     written += 1; // so that it is sent in any case, and an answer says whether anybody is there
     clearTimeout(timer);
@@ -255,7 +256,7 @@ function returnToPlace() {
 function saveByKey(event) {
   if (event.key.toLowerCase() !== "s" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
   event.preventDefault();
-  form.requestSubmit(document.getElementById("save"));
+  document.getElementById("save").click();
 }
 
 /** Which of the texts on this device belong to pages that are still open elsewhere; those are left to them. */
@@ -324,6 +325,7 @@ form.addEventListener("input", noteTyping);
 form.addEventListener("change", noteTyping);
 form.addEventListener("submit", submit);
 form.addEventListener("click", toLine);
+form.addEventListener("click", (event) => { pressed = event.target.closest("button[type=submit]"); });
 document.addEventListener("keydown", saveByKey);
 addEventListener("pagehide", sendLast);
 document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") sendLast(); });
