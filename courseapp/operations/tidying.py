@@ -40,6 +40,7 @@ def tidy(now: datetime) -> dict[str, int]:
         "uploads": uploads.sweep(now),
         "parts": parts.sweep(now),
         "prepared files": preparing.sweep(now),
+        "left folders": preparing.sweep_workplace(),
         "half files": storage.sweep(HALF_FILES.total_seconds()),
     }
     for name, statement in deletions.items():

@@ -266,7 +266,7 @@ def test_a_full_disk_is_said_in_words_and_the_upload_can_be_sent_again(
     monkeypatch.setattr(loops, "unpack", full)
     work()
     assert only_upload().state is UploadState.FAILED
-    assert "No space left on device" in shown(instructor)
+    assert "There is no room left on the server" in shown(instructor)
 
 
 def test_files_nobody_decides_about_are_removed(instructor: Client, tmp_path: Path) -> None:
