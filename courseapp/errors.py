@@ -125,6 +125,12 @@ def init_errors(app: Flask) -> None:
             return make_response(error.get_response())
         return error_page(error.code or 500)
 
+    _init_failures(app)
+
+
+def _init_failures(app: Flask) -> None:
+    """What is nobody's doing outside: the database away, a disk that is full, an error of ours."""
+
     @app.errorhandler(PoolTimeout)
     @app.errorhandler(OperationalError)
     @app.errorhandler(InterfaceError)

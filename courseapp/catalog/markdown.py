@@ -137,7 +137,7 @@ def _parser() -> MarkdownIt:
 
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False, "typographer": True, "linkify": False})
-    reader.validateLink = _any_link  # type: ignore[method-assign]  # so that one which may not be is named, and not shown as it was typed
+    reader.validateLink = _any_link  # type: ignore[method-assign,assignment]  # so that one which may not be is named, and not shown as it was typed
     reader.enable(["table", "strikethrough", "replacements", "smartquotes"])
     reader.use(footnote_plugin).use(checklist_plugin)
     for name in (*BOXES, *VARIANTS):

@@ -224,14 +224,13 @@ def enqueue(
 def claim(now: datetime, limit: int, service_only: bool = False) -> list[tuple[int, int]]:
     """Lease due messages to the caller, by priority and due time: their ids and epochs. The caller commits.
 
-    The locking CTE keeps to its LIMIT on PostgreSQL (inside IN (…) it may lock more rows); SQLite serialises writers.
-    A message whose leases are spent is marked `failed` here: it may be what kills workers.
+    The locking CTE keeps to its LIMIT on PostgreSQL (inside IN (…) it may lock more rows); SQLite serialises writers. A message
+    whose leases are spent is marked `failed` here: it may be what kills workers.
     """
     facts = {"b_now": now, "b_limit": limit, "b_until": now + LEASE}
     db.session.flush()
     found = db.session.connection().execute(_claim_service if service_only else _claim_all, facts)
-    rows = sorted(found, key=lambda row: (row.priority, row.due_at, row.id))
-    return [(row.id, row.lease_epoch) for row in rows]
+    return [(row.id, row.lease_epoch) for row in sorted(found, key=lambda row: (row.priority, row.due_at, row.id))]
 
 
 @dataclass(frozen=True)
@@ -267,13 +266,10 @@ def begin_submitting(message_id: int, epoch: int, now: datetime, accepted: Accep
 
 @lru_cache
 def _for_driver(dialect: sa.Dialect) -> tuple[str, dict[str, Any]]:
-    """The statement of every mail as PostgreSQL's driver takes it, with the parameters that are always the same.
-
-    SQLAlchemy's way from a statement and its facts to the driver costs more than the way to the database and back.
-    """
+    """The statement of every mail as the driver takes it, and what is always the same: SQLAlchemy's part costs more than the rest."""
     compiled = _accepted_and_begin_submitting.compile(dialect=dialect)
-    always = {name: value for name, value in compiled.params.items() if not name.startswith("b_")}
-    return str(compiled), {name: str(value) if isinstance(value, str) else value for name, value in always.items()}  # no enums
+    always = ((name, value) for name, value in compiled.params.items() if not name.startswith("b_"))
+    return str(compiled), {name: str(value) if isinstance(value, str) else value for name, value in always}  # no enums
 
 
 def sendables(message_ids: Sequence[int]) -> dict[int, Sendable]:

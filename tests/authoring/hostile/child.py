@@ -59,11 +59,11 @@ def main() -> None:
 
 def application(data: Path) -> Flask:
     """An installation on SQLite with everything loaded that a worker has."""
-    import mammoth  # noqa: F401
-    import PIL.Image  # noqa: F401
-    import pptx  # noqa: F401
+    import mammoth  # noqa: F401  # loaded so that its memory is not counted as the item's
+    import PIL.Image  # noqa: F401  # loaded so that its memory is not counted as the item's
+    import pptx  # noqa: F401  # loaded so that its memory is not counted as the item's
 
-    import courseapp.catalog.markdown  # noqa: F401
+    import courseapp.catalog.markdown  # noqa: F401  # loaded so that its memory is not counted as the item's
 
     data.mkdir(parents=True)
     return create_app(
