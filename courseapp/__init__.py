@@ -66,9 +66,10 @@ def create_app(**overrides: Any) -> Flask:
         PUBLIC_URL=settings.public_url,
         MAIL_DOMAIN=settings.sender.rpartition("@")[2],
         HOME_ENDPOINT="learning.my_courses",  # where signing in leads; accounts stands below learning and may not know
+        STAFF_ENDPOINT="authoring.courses",  # and where it leads those who look after courses
         JOIN_ENDPOINT="learning.join",
         WAKES=WAKES,
-        LARGE_POSTS=frozenset({"authoring.receive"}),  # files; only from those who may send them
+        LARGE_POSTS=frozenset({"authoring.receive", "parts.add", "parts.act"}),  # files; only from those who may send them
         LONG_POSTS=frozenset({"editor.change", "editor.keep_draft"}),  # a lesson's whole text
         UNNOTED=UNNOTED,
         FOREIGN_POSTS=frozenset({"mailing.stop"}),  # RFC 8058: one-click unsubscription comes from the mail program

@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -61,6 +62,10 @@ class Bucket:
         with _plain_failures(key):
             self._client.upload_fileobj(counted, self.name, self.prefix + key, Config=config)
         return counted.size
+
+    def adopt(self, _key: str, _path: Path) -> bool:
+        """What lies on this machine has to be sent."""
+        return False
 
     def remove(self, key: str) -> None:
         """Remove an object; nothing there is fine."""

@@ -1,5 +1,8 @@
 """Refusals, and the one set of error pages. A Refusal is a rule saying no, in words for the user."""
 
+import errno
+import sqlite3
+
 import structlog
 from flask import Flask, Response, g, make_response, render_template, request
 from flask_babel import gettext as _
@@ -7,11 +10,11 @@ from flask_babel import lazy_gettext as _l
 from flask_limiter import RateLimitExceeded
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from courseapp.extensions import login_manager
+from courseapp.extensions import db, login_manager
 from courseapp.logs import request_id
 
 log = structlog.get_logger()
@@ -25,11 +28,20 @@ WORDS = {
     413: (_l("That file is too large"), _l("Choose a smaller file. Nothing was stored.")),
     429: (_l("A little too often"), _l("To keep everyone's account safe we slow things down here. Nothing is lost.")),
     500: (_l("Something went wrong on our side"), _l("What you had saved is safe. Please try again in a minute.")),
+    507: (
+        _l("There is no room left on this server"),
+        _l("Nothing was changed. Please tell the people who run this site; once they have made room, send it again."),
+    ),
     503: (
         _l("We cannot reach our records just now"),
         _l("What you had saved is safe. This page comes back by itself; please try again in a minute."),
     ),
 }
+
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM_SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE}
+NO_ROOM_POSTGRESQL = "53100"  # disk_full (PostgreSQL, appendix A)
 
 
 class Refusal(Exception):
@@ -71,6 +83,14 @@ def _know_nobody() -> None:
     g._login_user = login_manager.anonymous_user()  # where flask-login keeps the user of this request
 
 
+def is_out_of_room(error: BaseException) -> bool:
+    """Whether something failed because a disk is full, or as much as one may write: ours, or the database's."""
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return getattr(cause, "sqlite_errorcode", None) in NO_ROOM_SQLITE or getattr(cause, "sqlstate", None) == NO_ROOM_POSTGRESQL
+
+
 def retry_words(seconds: int) -> str:
     """When to try again, in words."""
     if seconds < 90:
@@ -109,9 +129,19 @@ def init_errors(app: Flask) -> None:
     @app.errorhandler(OperationalError)
     @app.errorhandler(InterfaceError)
     def database_away(error: SQLAlchemyError) -> Response:
+        if is_out_of_room(error):
+            return no_room(error)
         log.error("database_away", endpoint=request.endpoint, kind=type(error).__name__)
         _know_nobody()  # else the page asks the database again, and waits for it
         return error_page(503, retry_after=30)
+
+    @app.errorhandler(OSError)
+    def no_room(error: Exception) -> Response:
+        if not is_out_of_room(error):
+            return broken(error)
+        log.error("no_room", endpoint=request.endpoint, kind=type(error).__name__)
+        db.session.rollback()
+        return error_page(507)
 
     @app.errorhandler(Exception)
     def broken(error: Exception) -> Response:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import structlog
 from babel import Locale
 from celery import Celery, Task
-from flask import Flask, has_request_context, request, session
+from flask import Flask, current_app, has_request_context, request, session
 from flask_babel import Babel
 from flask_limiter import Limiter
 from flask_login import LoginManager
@@ -25,7 +25,7 @@ from werkzeug.local import LocalProxy
 
 from courseapp import counting
 from courseapp.config import Settings
-from courseapp.held import HeldRow, HoldingSession, Telling, insert_of, insertion, table_of
+from courseapp.held import APART, Condition, HeldRow, HoldingSession, insert_of, insertion, table_of
 from courseapp.logs import known_as, request_id
 from courseapp.waking import Bell
 from courseapp.whole_files import SCHEME
@@ -34,7 +34,10 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 BROKER_PATIENCE = 1.0  # seconds that publishing a wake-up may take
 REQUEST_HEADER = "request_id"  # of a wake-up: which requests asked for it
 
+DRAWN_AT_ONCE = 32
+
 log = structlog.get_logger()
+_draw_ids = sa.text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count) ORDER BY 1 DESC")
 
 
 class Model(DeclarativeBase):
@@ -146,6 +149,27 @@ def insert(model: type[Model], **values: Any) -> int:
     return made
 
 
+def insert_known(model: type[Model], **values: Any) -> int:
+    """Insert a row together with others, as `insert_later` does; its id, which is known at once."""
+    if db.engine.dialect.name == "sqlite":
+        return insert(model, **values)
+    drawn = _drawn_id(model)
+    insert_later(model, id=drawn, **values)
+    return drawn
+
+
+def _drawn_id(model: type[Model]) -> int:
+    """A fresh id, drawn with others ahead of their use; what a process has left when it ends is never used."""
+    left: dict[str, list[int]] = current_app.extensions.setdefault("drawn_ids", {})
+    ids = left.setdefault(model.__tablename__, [])
+    while True:
+        try:
+            return ids.pop()  # threads may ask at once
+        except IndexError:
+            facts = {"name": model.__tablename__, "count": DRAWN_AT_ONCE}
+            ids += asking().scalars(_draw_ids, facts)
+
+
 def insert_later(
     model: type[Model],
     *,
@@ -153,7 +177,7 @@ def insert_later(
     or_find: str = "",
     adding: str = "",
     given: HeldRow | None = None,
-    telling: Telling | None = None,
+    provided: Condition | None = None,
     **values: Any,
 ) -> HeldRow:
     """Insert a row together with others: before anything is next asked of the database, or with the commit.
@@ -162,7 +186,7 @@ def insert_later(
     given, defaults are not filled in. What the other arguments mean stands at `HeldRow`.
     """
     db.session.flush()  # as above
-    row = HeldRow(model, values, once=once, or_find=or_find, adding=adding, given=given, telling=telling)
+    row = HeldRow(model, values, once=once, or_find=or_find, adding=adding, given=given, provided=provided)
     cast(HoldingSession, db.session()).hold(row)
     return row
 
@@ -179,8 +203,15 @@ def commit_each() -> bool:
     """
     if db.engine.dialect.name == "sqlite":
         return False
-    db.session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    write_held()
+    # named, so that the session does not look for it, for it would begin a transaction first
+    db.session.connection({"bind": db.engine}, {"isolation_level": "AUTOCOMMIT"})
     return True
+
+
+def asking() -> sa.Connection:
+    """The session's connection, for a plain question that hot pages ask: no transaction begins by it."""
+    return cast(HoldingSession, db.session()).asking()
 
 
 def wake(topic: str) -> None:
@@ -210,7 +241,6 @@ def _init_database(app: Flask, settings: Settings) -> None:
         else:
             # of the pool, not of the engine, whose listeners would be thought of at every statement
             sa.event.listen(db.engine.pool, "checkout", _lend_postgresql)
-            sa.event.listen(db.engine.pool, "checkin", _take_back_postgresql)
 
 
 def _migrations(app: Flask, settings: Settings) -> Any:
@@ -223,20 +253,17 @@ def _migrations(app: Flask, settings: Settings) -> Any:
     return made
 
 
-def _lend_postgresql(driver: Any, _record: object, _proxy: object) -> None:
+def _lend_postgresql(driver: Any, record: Any, _proxy: object) -> None:
     # Else the first page after a PostgreSQL restart fails. Nothing is to be read from a connection at rest but the news of its
     # end, and looking costs a hundredth of what asking the server costs (SQLAlchemy's pool_pre_ping).
     if select.select([driver.fileno()], [], [], 0)[0]:
         raise sa.exc.DisconnectionError
-    # A page that only reads needs no transaction. The ROLLBACK that would end it makes psycopg forget its prepared
-    # statements, and PostgreSQL then plans the same joins anew for every page: a quarter of a lesson's time.
-    if has_request_context() and request.method in SAFE_METHODS:
-        driver.autocommit = True
-
-
-def _take_back_postgresql(driver: Any, _record: object) -> None:
-    if driver is not None and driver.autocommit:
-        driver.autocommit = False
+    # A page that only reads needs no transaction, and one that writes begins it when it does (held.py). The ROLLBACK that would
+    # end it makes psycopg forget its prepared statements, and PostgreSQL then plans the same joins anew for every page: a
+    # quarter of a lesson's time.
+    record.info[APART] = is_page = has_request_context()
+    if driver.autocommit != is_page:
+        driver.autocommit = is_page
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

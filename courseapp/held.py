@@ -2,8 +2,12 @@
 
 PostgreSQL takes several INSERTs as one statement, and a statement costs more than the row it writes: five rows together cost
 a third of what they cost one after the other. On SQLite they are written in turn.
+
+On PostgreSQL a page's questions stand in no transaction; the first statement that may write begins one. Where the rows held
+at the commit are all that is to be written, their one statement commits itself, and BEGIN and COMMIT are spared.
 """
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
@@ -12,11 +16,12 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase
 
-MOST = 8  # rows of one statement; psycopg remembers no statement that is much longer
+MOST = 12  # rows of one statement; psycopg remembers none that is longer than 4096 characters or has more than 50 parameters
+APART = "apart"  # in the facts of a connection: it was lent to a page, and no transaction has begun
 
 
-Telling = tuple[sa.ColumnElement[Any], dict[str, Any]]
-"""An expression and its parameters."""
+Condition = tuple[sa.ColumnElement[bool], dict[str, Any]]
+"""An expression, which is the same object each time, and its parameters."""
 
 
 class HeldRow:
@@ -27,7 +32,7 @@ class HeldRow:
         or_find: a unique column; where a row with the same value is there already, its id is this row's.
         adding: a column that, where `once` finds such a row already, is raised by this row's value instead.
         given: an earlier row, without which this one is not written either.
-        telling: what to ask when the row is written; `told` is the answer.
+        provided: what must be true when it is written, else it is not.
     """
 
     def __init__(
@@ -39,13 +44,12 @@ class HeldRow:
         or_find: str = "",
         adding: str = "",
         given: "HeldRow | None" = None,
-        telling: Telling | None = None,
+        provided: Condition | None = None,
     ) -> None:
         self.model, self.values, self.once, self.or_find, self.adding = model, values, once, or_find, adding
-        self.given, self.telling = given, telling
+        self.given, self.provided = given, provided
         self.is_past = False  # whether its turn has come
         self.id: int | None = None  # where it was written
-        self.told: Any = None
 
     @property
     def needs(self) -> list["HeldRow"]:
@@ -69,10 +73,11 @@ class HoldingSession(FlaskSession):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._held: list[HeldRow] = []
+        self._is_writing = False
 
     def hold(self, row: HeldRow) -> None:
         """Have a row written with the next ones."""
-        if (len(self._held) >= MOST and not row.needs) or row.telling is not None:  # one that tells comes first, and alone
+        if len(self._held) >= MOST and not row.needs:
             self.write_held()
         if not self.in_transaction():
             self.begin()  # else there would be nothing yet that a rollback could undo
@@ -80,14 +85,18 @@ class HoldingSession(FlaskSession):
 
     def write_held(self) -> None:
         """Write what is held."""
-        rows, self._held = self._held, []
-        if rows:
-            connection = self.connection()
-            write = _write_together if connection.dialect.name == "postgresql" else _write_in_turn
-            write(connection, rows)
+        if self._held:
+            self._begin_writing()
+            self._write()
 
-    def get_bind(self, mapper: Any = None, clause: Any = None, bind: Any = None, **kwargs: Any) -> Any:
+    def asking(self) -> sa.Connection:
+        """The connection, for plain questions: no transaction begins by them. What was held is written before."""
+        return self.connection(bind_arguments={"asks": True})
+
+    def get_bind(self, mapper: Any = None, clause: Any = None, bind: Any = None, asks: bool = False, **kwargs: Any) -> Any:
         """There is one database. Everything that asks it comes by here, and is to see what was held."""
+        if not (asks or _only_asks(clause)):
+            self._begin_writing()
         if self._held:
             self.write_held()
         return bind if bind is not None else self._db.engine
@@ -95,22 +104,63 @@ class HoldingSession(FlaskSession):
     def begin_nested(self) -> Any:
         """A savepoint; what was held before it is not undone with it."""
         self.write_held()
+        self._begin_writing()
         return super().begin_nested()
 
     def close(self) -> None:
         """End the session's work; what is held was never committed."""
-        self._held = []
+        self._forget()
         super().close()
+
+    def write_last(self) -> None:
+        """Write what is held as the last thing before a commit: where it is also the first, the statement commits itself."""
+        if self._held:
+            if self._is_writing or self.new or self.dirty or self.deleted:
+                self.write_held()
+            else:
+                self._write()
+
+    def _write(self) -> None:
+        rows, self._held = self._held, []
+        connection = self._connection_of_page()
+        write = _write_together if connection.dialect.name == "postgresql" else _write_in_turn
+        write(connection, rows)
+
+    def _begin_writing(self) -> None:
+        """From here on there is a transaction until the commit."""
+        if not self._is_writing:
+            self._is_writing = True
+            connection = self._connection_of_page()
+            if connection.info.get(APART):
+                connection.info[APART] = False
+                driver: Any = connection.connection.driver_connection
+                driver.autocommit = False
+
+    def _connection_of_page(self) -> sa.Connection:
+        return self.connection(bind_arguments={"bind": self._db.engine})
+
+    def _forget(self) -> None:
+        self._held, self._is_writing = [], False
+
+
+def _only_asks(clause: Any) -> bool:
+    """Whether a statement is a question that locks nothing. (A SELECT around an INSERT would be taken for one; ours go other ways.)"""
+    return isinstance(clause, sa.Select) and clause._for_update_arg is None
 
 
 @sa.event.listens_for(HoldingSession, "before_commit")
 def _write_before_commit(session: HoldingSession) -> None:
-    session.write_held()
+    session.write_last()
+
+
+@sa.event.listens_for(HoldingSession, "after_commit")
+def _rest_after_commit(session: HoldingSession) -> None:
+    session._forget()
 
 
 @sa.event.listens_for(HoldingSession, "after_soft_rollback")
 def _forget_after_rollback(session: HoldingSession, _transaction: object) -> None:
-    session._held = []
+    session._forget()
 
 
 def table_of(model: type[DeclarativeBase]) -> sa.Table:
@@ -125,13 +175,24 @@ def insert_of(dialect: str, table: sa.Table) -> Any:
 
 @lru_cache
 def insertion(
-    dialect: str, model: type[DeclarativeBase], once: tuple[str, ...] = (), or_find: str = "", adding: str = "", telling: Any = None
+    dialect: str,
+    model: type[DeclarativeBase],
+    once: tuple[str, ...] = (),
+    or_find: str = "",
+    adding: str = "",
+    names: tuple[str, ...] = (),
+    condition: Any = None,
 ) -> Any:
-    """An INSERT of one row, built once; it gives the row's id and what it tells."""
-    return _finished(insert_of(dialect, table_of(model)), once, or_find, adding, telling)
+    """An INSERT of one row, built once; it gives the row's id. With a condition the `names` of its columns must be given too."""
+    table = table_of(model)
+    statement = insert_of(dialect, table)
+    if condition is not None:
+        values = sa.select(*(sa.bindparam(name, type_=table.c[name].type) for name in names)).where(condition)
+        statement = statement.from_select(names, values, include_defaults=False)
+    return _finished(statement, once, or_find, adding)
 
 
-def _finished(statement: Any, once: tuple[str, ...], or_find: str, adding: str, telling: Any) -> Any:
+def _finished(statement: Any, once: tuple[str, ...], or_find: str, adding: str) -> Any:
     if adding:
         raised = statement.table.c[adding] + statement.excluded[adding]
         statement = statement.on_conflict_do_update(index_elements=once, set_={adding: raised})
@@ -139,16 +200,16 @@ def _finished(statement: Any, once: tuple[str, ...], or_find: str, adding: str, 
         statement = statement.on_conflict_do_nothing(index_elements=once)
     if or_find:
         statement = statement.on_conflict_do_update(index_elements=[or_find], set_={or_find: statement.excluded[or_find]})
-    return statement.returning(statement.table.c.id, (sa.null() if telling is None else telling).label("told"))
+    return statement.returning(statement.table.c.id)
 
 
 def _write_in_turn(connection: sa.Connection, rows: list[HeldRow]) -> None:
     for row in rows:
         if row.settle():
-            asked, facts = row.telling or (None, {})
-            statement = insertion("sqlite", row.model, row.once, row.or_find, row.adding, asked)
-            if (found := connection.execute(statement, {**row.values, **facts}).one_or_none()) is not None:
-                row.id, row.told = found
+            condition, facts = row.provided or (None, {})
+            names = tuple(row.values) if condition is not None else ()
+            statement = insertion("sqlite", row.model, row.once, row.or_find, row.adding, names, condition)
+            row.id = connection.scalar(statement, {**row.values, **facts})
         row.is_past = True
 
 
@@ -156,45 +217,54 @@ def _write_together(connection: sa.Connection, rows: list[HeldRow]) -> None:
     places: dict[HeldRow, int] = {}
     shape: list[Shape] = []
     facts: dict[str, Any] = {}
+    moments: dict[datetime, str] = {}  # one parameter for what happened at one moment
     for row in rows:
         if not row.settle():
             row.is_past = True
             continue
         place = places[row] = len(places)
-        sources = {name: places[value] if isinstance(value, HeldRow) else None for name, value in row.values.items()}
-        facts |= {f"{name}_{place}": row.values[name] for name, source in sources.items() if source is None}
-        asked, more_facts = row.telling or (None, {})
+        sources: list[tuple[str, int | str]] = []
+        for name, value in row.values.items():
+            if isinstance(value, HeldRow):
+                sources.append((name, places[value]))
+            elif value is not None:  # what is not given is NULL
+                fact = f"p{len(facts)}"
+                if isinstance(value, datetime):
+                    fact = moments.setdefault(value, fact)
+                facts[fact] = value
+                sources.append((name, fact))
+        condition, more_facts = row.provided or (None, {})
         facts |= more_facts
         given = places[row.given] if row.given is not None else None
-        shape.append((row.model, tuple(sources.items()), row.once, row.or_find, row.adding, given, asked))
-    found = {place: rest for place, *rest in connection.execute(_together(tuple(shape)), facts)} if shape else {}
+        shape.append((row.model, tuple(sources), row.once, row.or_find, row.adding, given, condition))
+    found: dict[int, int] = dict(connection.execute(_together(tuple(shape)), facts).all()) if shape else {}
     for row, place in places.items():
         row.is_past = True
-        row.id, row.told = found.get(place, (None, None))
+        row.id = found.get(place)
 
 
-Shape = tuple[type[DeclarativeBase], tuple[tuple[str, int | None], ...], tuple[str, ...], str, str, int | None, Any]
-"""Of a row: its model; its columns, and of which row before it each is the id; `once`; `or_find`; `adding`; which row is `given`;
-what it tells."""
+Shape = tuple[type[DeclarativeBase], tuple[tuple[str, int | str], ...], tuple[str, ...], str, str, int | None, Any]
+"""Of a row: its model; its columns, and of which row before it each is the id, or which parameter; `once`; `or_find`; `adding`; which
+row is `given`; what must be true."""
 
 
 @lru_cache(maxsize=256)
 def _together(rows: tuple[Shape, ...]) -> Any:
-    """One statement that writes rows of such shapes, and gives the place, the id and what is told of each that was written."""
+    """One statement that writes rows of such shapes, and gives the place and the id of each that was written."""
     written: list[Any] = []
-    for place, (model, columns, once, or_find, adding, given, telling) in enumerate(rows):
+    for place, (model, columns, once, or_find, adding, given, condition) in enumerate(rows):
         table = table_of(model)
         values = sa.select(
             *(
-                sa.bindparam(f"{name}_{place}", type_=table.c[name].type) if source is None else written[source].c.id
+                sa.bindparam(source, type_=table.c[name].type) if isinstance(source, str) else written[source].c.id
                 for name, source in columns
             )
         )
         if given is not None:
             values = values.select_from(written[given])
+        if condition is not None:
+            values = values.where(condition)
         row = insert_of("postgresql", table).from_select([name for name, _source in columns], values, include_defaults=False)
-        written.append(_finished(row, once, or_find, adding, telling).cte(f"row_{place}"))
+        written.append(_finished(row, once, or_find, adding).cte(f"r{place}"))
     # asked for in this order, they are written in this order, which a WITH alone does not promise
-    # and what is told has a type of its own, which a NULL takes on and a column of NULLs does not
-    told = [row.c.told if shape[-1] is not None else sa.null() for row, shape in zip(written, rows, strict=True)]
-    return sa.union_all(*(sa.select(sa.literal_column(str(place)), row.c.id, told[place]) for place, row in enumerate(written)))
+    return sa.union_all(*(sa.select(sa.literal_column(str(place)), row.c.id) for place, row in enumerate(written)))

@@ -49,6 +49,18 @@ def keep_stream(key: str, content: IO[bytes]) -> int:
     return _place().keep(_checked(key), content)
 
 
+def keep_file(key: str, path: Path) -> int:
+    """Store a whole file of this machine under `key`; how many bytes it has.
+
+    Where that is possible it becomes the very same file and nothing is copied, so nobody may write to it any more; its other name
+    may go.
+    """
+    if _place().adopt(_checked(key), path):
+        return path.stat().st_size
+    with path.open("rb") as content:
+        return keep_stream(key, content)
+
+
 def remove(key: str) -> None:
     """Remove what is stored under `key`; nothing there is fine."""
     with contextlib.suppress(FileNotFoundError):
@@ -133,6 +145,19 @@ class Folder:
             raise
         _sync(path.parent)
         return size
+
+    def adopt(self, key: str, path: Path) -> bool:
+        """Give a file that lies elsewhere a name here as well; False where it lies on another disk, or the disk knows no second names."""
+        target = self.root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            return False
+        _sync(target.parent)
+        return True
 
     def remove(self, key: str) -> None:
         """Remove a file; raises FileNotFoundError."""

@@ -1,7 +1,8 @@
 """A real browser: the machine's Chromium, driven by Playwright. One browser per run, one profile per test."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -43,24 +44,31 @@ def page(browser: "Browser", live_server: Any, context_settings: dict[str, Any])
     At the end the test fails if a request left the origin, a script failed or the Content-Security-Policy was broken. The
     test's own transaction is committed before each request, as the test client does.
     """
-    context = browser.new_context(base_url=live_server.url, **context_settings)
+    with watched(browser, live_server.url, before=db.session().commit, **context_settings) as opened:
+        yield opened
+
+
+@contextmanager
+def watched(browser: "Browser", base: str, *, before: Callable[[], None] = lambda: None, **settings: Any) -> Iterator["Page"]:
+    """A page of a fresh profile on the server at `base`, watched as `page` is; `before` is called before each request."""
+    context = browser.new_context(base_url=base, **settings)
     context.set_default_timeout(10_000)
     complaints: list[str] = []
-    session = db.session()
 
     def answer(route: "Route", request: "Request") -> None:
-        session.commit()
+        before()
         address = urlsplit(request.url)
-        if address.scheme in {"http", "https", "ws", "wss"} and f"{address.scheme}://{address.netloc}" != live_server.url:
+        if address.scheme in {"http", "https", "ws", "wss"} and f"{address.scheme}://{address.netloc}" != base:
             complaints.append(f"a request left the origin: {request.url}")
             route.abort()
         else:
             route.continue_()
 
     context.route("**/*", answer)
-    page = _watched(context, complaints)
-    yield page
-    context.close()
+    try:
+        yield _watched(context, complaints)
+    finally:
+        context.close()
     assert not complaints, "\n".join(complaints)
 
 

@@ -268,7 +268,7 @@ def _make_current(app: Flask) -> None:
 def forget_kept(app: Flask) -> None:
     """Forget what the application keeps in memory of the database."""
     app.extensions["pages"].clear()
-    for name in ("streams", "landings", "letters", "site"):
+    for name in ("streams", "landings", "letters", "site", "drawn_ids", "lessons"):
         app.extensions.pop(name, None)
 
 

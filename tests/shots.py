@@ -1,9 +1,12 @@
-"""Pictures of every main page, in three widths, light and dark: `make shots` writes them into docs/shots/.
+"""Pictures of every main page: `make shots` writes them into docs/shots/, `make shots ARGS="--only upload,team"` some alone.
 
-A real installation is started on a free port with a folder of its own, walked through as a learner would, and stopped.
+A real installation is started on a free port with a folder of its own, walked through as a learner would, and stopped. The pages
+that learners meet first are taken in three widths, light and dark; the others narrow and dark, wide and light. Pictures have few
+colours, the commonest of them exact, so that they show what a page looks like and stay small.
 """
 
 import argparse
+import io
 import os
 import re
 import shutil
@@ -18,13 +21,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.authoring.folders import lesson, small_course, write
 from tests.browser import ARGUMENTS, NAMES
 
 ROOT = Path(__file__).parent.parent
-WIDTHS = (320, 768, 1280)
+WAYS = [(width, scheme) for width in (320, 768, 1280) for scheme in ("light", "dark")]
+ENDS = [(320, "dark"), (1280, "light")]
+IN_EVERY_WAY = {"landing", "start", "safety-check", "outcome", "lesson", "practice", "locked", "course", "progress"}
+COMMONEST, OTHERS = 12, 20  # colours of a picture
 HREFS = "links => links.map(link => link.getAttribute('href'))"
 TALLEST = 2400  # pixels of a page that are kept
 Pages = list[tuple[str, str, list[dict[str, object]]]]
@@ -34,24 +41,27 @@ def main() -> None:
     """Take them all."""
     reader = argparse.ArgumentParser(description=__doc__)
     reader.add_argument("--into", type=Path, default=ROOT / "docs" / "shots")
-    reader.add_argument("--only", default="", help="part of a page's name")
+    reader.add_argument("--only", default="", help="parts of pages' names, with commas between them")
     wanted = reader.parse_args()
     wanted.into.mkdir(parents=True, exist_ok=True)
+    if not wanted.only:
+        for left in wanted.into.iterdir():
+            left.unlink()
     with tempfile.TemporaryDirectory() as folder, installation(Path(folder)) as (base, staff), sync_playwright() as player:
         browser = player.chromium.launch(executable_path=next(filter(None, map(shutil.which, NAMES))), args=ARGUMENTS)
         take_all(browser, base, walk(browser, base, staff, Path(folder)), wanted)
         take_all(browser, base, walk_empty(browser, base, Path(folder)), wanted)
-        picture_of_paper(browser, base, wanted.into)
+        if wanted.only in "paper":
+            picture_of_paper(base, wanted.into)
         browser.close()
 
 
 def take_all(browser: Browser, base: str, pages: Pages, wanted: argparse.Namespace) -> None:
-    """Every page of a list in every width, light and dark."""
-    for width in WIDTHS:
-        for scheme in ("light", "dark"):
-            for name, path, cookies in pages:
-                if wanted.only in name:
-                    take(browser, f"{base}{path}", cookies, width, scheme, wanted.into / f"{name}-{width}-{scheme}.jpg")
+    """Every page of a list that is wanted, in the ways it is to be seen."""
+    for name, path, cookies in pages:
+        if any(part in name for part in wanted.only.split(",")):
+            for width, scheme in WAYS if name in IN_EVERY_WAY else ENDS:
+                take(browser, f"{base}{path}", cookies, width, scheme, wanted.into / f"{name}-{width}-{scheme}.png")
 
 
 @contextmanager
@@ -81,7 +91,7 @@ def walk(browser: Browser, base: str, staff_link: str, folder: Path) -> Pages:
     staff = owner.new_page()
     staff.goto(staff_link)
     staff.click("main form button[type=submit]")
-    staff.wait_for_url("**/learn**")
+    staff.wait_for_url("**/staff/courses")
     mail = newest_mail(staff, base)
     broken, small = upload(staff, base, mistakes=True), upload(staff, base)
     bring_in(staff, f"{base}{small}", "draft")
@@ -116,6 +126,7 @@ def walk(browser: Browser, base: str, staff_link: str, folder: Path) -> Pages:
         ("uploads", "/staff/uploads", office),
         ("upload-refused", broken, office),
         ("upload-ready", ready, office),
+        ("upload-in", small, office),
         ("upload-document", document, office),
         ("preview", preview, office),
         ("preview-closed", closed, office),
@@ -267,6 +278,18 @@ def edit(page: Page, base: str) -> None:
         page.click("#save")
 
 
+DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 360 150" role="img"><title>{title}</title><desc>{title}</desc>
+<style>svg{{color:#1f2937}}@media (prefers-color-scheme: dark){{svg{{color:#e5e7eb}}}}</style>
+<path d="{lines}" fill="none" stroke="currentColor" stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/></svg>
+"""
+DRAWINGS = {
+    "01-beginning/square.svg": DRAWING.format(
+        title="A chair, seen from the side", lines="M130 20v110M130 80h90v50M130 80l-8-60M40 130h280"
+    ),
+    "02-doing/circle.svg": DRAWING.format(
+        title="Slow circles", lines="M180 25a50 50 0 1 1-48 36M180 45a30 30 0 1 1-29 22M132 61l-8-16M132 61l16-8"
+    ),
+}
 CHANGED = {
     "01-beginning/01-one.md": lesson(
         "one",
@@ -290,7 +313,7 @@ BEFORE = {
 def upload(page: Page, base: str, mistakes: bool = False, changed: bool = False) -> str:
     """Upload a small course, sound, changed or with three mistakes, and wait until the worker has looked it through; its page."""
     with tempfile.TemporaryDirectory() as folder:
-        course = small_course(Path(folder) / "course", **(CHANGED if changed else BEFORE))
+        course = small_course(Path(folder) / "course", **DRAWINGS, **(CHANGED if changed else BEFORE))
         if mistakes:
             write(
                 course,
@@ -359,11 +382,21 @@ def take(browser: Browser, url: str, cookies: list[dict[str, object]], width: in
     page.goto(url)
     height = min(TALLEST, int(page.evaluate("document.documentElement.scrollHeight")))
     page.set_viewport_size({"width": width, "height": height})
-    page.screenshot(path=file, type="jpeg", quality=55)
+    keep(page.screenshot(), file)
     context.close()
 
 
-def picture_of_paper(browser: Browser, base: str, into: Path) -> None:
+def keep(picture: bytes, file: Path) -> None:
+    """Write a picture with few colours: the commonest, in which pages are drawn, exactly; of those that blend at edges some between."""
+    whole = Image.open(io.BytesIO(picture)).convert("RGB")
+    commonest = sorted(whole.getcolors(whole.width * whole.height) or [], reverse=True)[:COMMONEST]
+    between = whole.quantize(OTHERS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).getpalette() or []
+    colours = Image.new("P", (1, 1))
+    colours.putpalette([*(part for _count, colour in commonest for part in colour), *between[: 3 * OTHERS]])
+    whole.quantize(palette=colours, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+
+
+def picture_of_paper(base: str, into: Path) -> None:
     """Some pages of the printed copy, where poppler's pdftoppm is there to draw them."""
     drawer = shutil.which("pdftoppm")
     if drawer is None:
@@ -374,14 +407,9 @@ def picture_of_paper(browser: Browser, base: str, into: Path) -> None:
         if content.startswith(b"%PDF"):
             break
         time.sleep(0.5)
-    paper = into / "copy.pdf"
-    paper.write_bytes(content)
     for number in (1, 3, 7, 9):
-        subprocess.run(
-            [drawer, "-r", "60", "-jpeg", "-singlefile", "-f", str(number), "-l", str(number), str(paper), str(into / f"paper-{number}")],
-            check=True,
-        )
-    paper.unlink()
+        command = [drawer, "-r", "60", "-png", "-singlefile", "-f", str(number), "-l", str(number), "-"]
+        keep(subprocess.run(command, input=content, stdout=subprocess.PIPE, check=True).stdout, into / f"paper-{number}.png")
 
 
 if __name__ == "__main__":

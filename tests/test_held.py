@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from courseapp.extensions import db, insert, insert_later
+from courseapp.accounts.models import User
+from courseapp.extensions import DRAWN_AT_ONCE, asking, db, insert, insert_known, insert_later
 from courseapp.held import MOST, HeldRow, _together
 from courseapp.journal.models import Event, Receipt
 from courseapp.learning.models import Enrolment
@@ -153,3 +154,87 @@ def test_a_shape_is_built_once(app: Flask) -> None:
         hold_event("a", given=hold_event("b"))
         db.session.commit()
     assert _together.cache_info().misses <= before + 1
+
+
+# What commits itself
+
+
+def modes(app: Flask, act: Any) -> list[bool]:
+    """Of each INSERT, UPDATE and question that locks, sent while a page is made: whether it commits itself."""
+    found: list[bool] = []
+
+    def note(connection: sa.Connection, _cursor: Any, text: str, *_rest: Any) -> None:
+        if text.startswith(("INSERT", "WITH", "UPDATE")) or "FOR UPDATE" in text:
+            found.append(getattr(connection.connection.driver_connection, "autocommit", False))  # SQLite has transactions alone
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        with app.test_request_context(method="POST"):
+            act()
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+    return found
+
+
+def rename(user_id: int) -> None:
+    db.session.execute(sa.update(User).where(User.id == user_id).values(name="Someone"))
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted"),
+    [
+        (lambda _user: None, [True]),
+        (lambda user: db.session.scalar(sa.select(User.name).where(User.id == user)), [True]),
+        (lambda _user: asking().scalar(sa.select(1)), [True]),
+        (rename, [False, False]),
+        (lambda user: setattr(db.session.get_one(User, user), "name", "Someone"), [False, False]),
+        (lambda user: db.session.get_one(User, user, with_for_update=True), [False, False]),
+        (lambda user: db.session.connection().scalar(sa.select(User.name).where(User.id == user)), [False]),
+        (lambda _user: db.session.begin_nested(), [False]),
+    ],
+)
+def test_rows_that_are_all_a_page_writes_commit_themselves(app: Flask, before: Any, wanted: list[bool]) -> None:
+    user_id = make_user(name="Nobody").id
+    db.session.commit()
+
+    def act() -> None:
+        before(user_id)
+        hold_event("one", given=hold_event("two"))
+        db.session.commit()
+
+    found = modes(app, act)
+    assert found == (wanted if db.engine.dialect.name == "postgresql" else [False] * len(found))
+    assert types() == ["two", "one"]
+
+
+def test_what_a_page_wrote_before_it_failed_is_undone(app: Flask) -> None:
+    user_id = make_user(name="Nobody").id
+    db.session.commit()
+    with app.test_request_context(method="POST"):
+        hold_event("first")
+        rename(user_id)
+        insert_later(Receipt, event_id=987654, reader="campaigns")
+        with pytest.raises(sa.exc.IntegrityError):
+            db.session.commit()
+    db.session.rollback()
+    assert types() == []
+    assert db.session.scalar(sa.select(User.name)) == "Nobody"
+
+
+def test_a_row_is_written_only_where_what_it_needs_is_true(app: Flask) -> None:
+    wanted = sa.bindparam("wanted", type_=sa.Boolean).is_(True)
+    for answer in (True, False):
+        row = insert_later(Event, provided=(wanted, {"wanted": answer}), type=f"is {answer}", subject="user:1", data={}, at=NOW)
+        hold_event("after", given=row)
+        db.session.commit()
+        assert (row.id is not None) is answer
+    assert types() == ["is True", "after"]
+
+
+def test_ids_known_ahead_are_those_of_the_rows(app: Flask) -> None:
+    made = [insert_known(User, public_id=f"guest-{number}", created_at=NOW) for number in range(DRAWN_AT_ONCE + 2)]
+    assert len(set(made)) == len(made)
+    db.session.commit()
+    assert {user.public_id: user.id for user in db.session.scalars(sa.select(User))} == {
+        f"guest-{number}": made[number] for number in range(len(made))
+    }

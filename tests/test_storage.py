@@ -1,5 +1,6 @@
 """Keeping files, in a folder and in a bucket: the same promises for both."""
 
+import errno
 import io
 import os
 import threading
@@ -70,6 +71,31 @@ def test_a_file_may_be_read_from_its_middle(place: str) -> None:
         assert file.read(3) == b"234"
     with storage.open_stored("assets/ab/abc", 10, 0) as file:
         assert file.read() == b""
+
+
+def test_a_whole_file_of_this_machine_is_kept_and_its_own_name_may_go(place: str, tmp_path: Path) -> None:
+    own = tmp_path / "sent"
+    for content in (b"0123456789", b"anew"):
+        own.write_bytes(content)
+        assert storage.keep_file("uploads/x/0", own) == len(content)
+        own.unlink()
+        assert content_of("uploads/x/0") == content
+    with pytest.raises(FileNotFoundError):
+        storage.keep_file("uploads/x/1", own)
+
+
+def test_a_file_of_another_disk_is_copied(make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(_self: Path, _target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    own = tmp_path / "sent"
+    own.write_bytes(b"0123456789")
+    with make_app(storage_url=str(tmp_path / "kept")).app_context():
+        storage.keep_file("same", own)
+        monkeypatch.setattr(Path, "hardlink_to", elsewhere)
+        storage.keep_file("other", own)
+        assert [(tmp_path / "kept" / name).samefile(own) for name in ("same", "other")] == [True, False]
+        assert content_of("same") == content_of("other")
 
 
 def test_an_empty_file_is_a_file(place: str) -> None:

@@ -21,6 +21,7 @@ from bench.drills.ground import DrillError, Ground, Sums
 from bench.drills.mails import mail_workers_killed, races, sigterm_mid_send, smtp_trouble
 from bench.drills.outages import postgresql_gone, redis_gone
 from bench.drills.schedules import two_beats
+from bench.drills.uploads import upload_cut
 
 RESULTS = Path(__file__).parent.parent / "drills.json"
 DRILLS = {
@@ -33,6 +34,7 @@ DRILLS = {
     "smtp_trouble": (smtp_trouble, 180),
     "sigterm_mid_send": (sigterm_mid_send, 150),
     "races": (races, 90),
+    "upload_cut": (upload_cut, 240),
 }
 
 

@@ -1,10 +1,14 @@
-"""Who may pass: the guards of whole blueprints."""
+"""Who may pass, the guards of whole blueprints; and where signing in leads."""
 
 from collections.abc import Callable
 
-from flask import abort, redirect, request, url_for
+import sqlalchemy as sa
+from flask import abort, current_app, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
+
+from courseapp.accounts.models import Role, RoleGrant, User
+from courseapp.extensions import db
 
 
 def need_session() -> Response | None:
@@ -28,3 +32,10 @@ def need_role(*roles: str) -> Callable[[], Response | None]:
         return None
 
     return guard
+
+
+def home_of(user: User) -> str:
+    """Where signing in leads: to the courses one looks after, else to those one takes. Roles are asked anew: they may be a moment old."""
+    looks_after = sa.select(RoleGrant.id).where(RoleGrant.user_id == user.id, RoleGrant.role.in_((Role.INSTRUCTOR, Role.OWNER)))
+    is_staff = db.session.scalar(looks_after.limit(1)) is not None
+    return url_for(current_app.config["STAFF_ENDPOINT" if is_staff else "HOME_ENDPOINT"])

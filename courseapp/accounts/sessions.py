@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from courseapp.accounts.models import LoginSession, RoleGrant, User
+from courseapp.accounts.people import known_user
 from courseapp.columns import random_public_id
-from courseapp.extensions import db, insert_later
+from courseapp.extensions import asking, db, insert_later
+from courseapp.held import table_of
 
 IDLE = timedelta(days=90)
 ABSOLUTE = timedelta(days=365)
@@ -18,8 +20,9 @@ STAFF_ABSOLUTE = timedelta(days=14)
 SEEN_EVERY = timedelta(hours=1)  # how exact `last_seen_at` is; a page view writes at most this often
 
 _roles = sa.select(sa.func.aggregate_strings(RoleGrant.role, " ")).where(RoleGrant.user_id == User.id).correlate(User).scalar_subquery()
+_columns = tuple(table_of(User).c.keys())
 _user_of_token = (  # built once: every page asks it
-    sa.select(User, LoginSession.id, LoginSession.last_seen_at, _roles)
+    sa.select(*table_of(User).c, LoginSession.id.label("session_id"), LoginSession.last_seen_at, _roles.label("roles"))
     .join(LoginSession, LoginSession.user_id == User.id)
     .where(
         LoginSession.token_hash == sa.bindparam("token_hash"),
@@ -50,12 +53,13 @@ def open_session(user: User, now: datetime, device: str) -> None:
 def user_of_token(token: str, now: datetime) -> tuple[User, bool] | None:
     """The user whose session this is, with its roles, in one query; and whether `last_seen_at` is due. None: no such session."""
     facts = {"token_hash": hash_of_token(token), "now": now, "idle_since": now - IDLE}
-    row = db.session.execute(_user_of_token, facts).one_or_none()
+    row = asking().execute(_user_of_token, facts).one_or_none()
     if row is None:
         return None
-    user, session_id, seen, roles = row
+    *columns, session_id, seen, roles = row
     if roles and seen < now - STAFF_IDLE:
         return None
+    user = known_user(**dict(zip(_columns, columns, strict=True)))
     user.session_id, user.session_token = session_id, token
     user.roles = frozenset((roles or "").split())
     return user, seen < now - SEEN_EVERY

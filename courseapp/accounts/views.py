@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from courseapp import clock
 from courseapp.accounts import sessions
-from courseapp.accounts.access import need_session
+from courseapp.accounts.access import home_of, need_session
 from courseapp.accounts.addresses import ask_to_move, change_of_link, confirm_side, stop_move
 from courseapp.accounts.browser import begin_session, browser_key, per_address, per_network
 from courseapp.accounts.forms import (
@@ -143,7 +143,7 @@ def sign_in_with_password() -> Response | str:
             begin_session(user)
             db.session.commit()
             log.info("sign_in_done", way="password", user=user.id)
-            return redirect(url_for(current_app.config["HOME_ENDPOINT"]), 303)
+            return redirect(home_of(user), 303)
         log.warning("sign_in_refused", way="password")
         form.password.errors = [_("Address and password do not match. You can also have a link mailed to you.")]
     return render_template("accounts/sign_in.html", form=SignInForm(formdata=None), password_form=form)
@@ -202,8 +202,7 @@ def let_in(asked: SignInRequest) -> Response | None:
         session["join"] = accepted.guest.public_id
     db.session.commit()
     log.info("sign_in_done", way="mail", user=accepted.user.id)
-    target = "JOIN_ENDPOINT" if accepted.guest is not None else "HOME_ENDPOINT"
-    return redirect(url_for(current_app.config[target]), 303)
+    return redirect(home_of(accepted.user) if accepted.guest is None else url_for(current_app.config["JOIN_ENDPOINT"]), 303)
 
 
 def spent() -> Response:

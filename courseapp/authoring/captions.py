@@ -2,15 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from html import unescape
 
 from courseapp.authoring.report import Report, Severity
+from courseapp.catalog.captions import unescaped
 
 TIME = r"(?:(\d{1,4}):)?([0-5]\d):([0-5]\d)[.,](\d{3})"
 TIMING = re.compile(rf"^\s*{TIME}\s+-->\s+{TIME}(.*)$")
-TAG = re.compile(r"</?(?:b|i|u|font)(?:\s[^>]*)?>|\{\\[^}]*\}", re.IGNORECASE)
+TAG = re.compile(r"</?(?:b|i|u|font)(?:\s[^<>]*)?>|\{\\[^{}]*\}", re.IGNORECASE)
 SETTING = re.compile(r"^(?:vertical|line|position|size|align|region):[\w.,%-]+$")
-MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -66,27 +65,24 @@ def _cue_of(block: list[str], line: int, suffix: str, path: str, report: Report)
     place = next((index for index, text in enumerate(block[:2]) if "-->" in text), None)
     if place is None:
         if line > 1 or suffix == ".srt":  # what stands right below WEBVTT belongs to the head
-            _say(report, path, line, "This has no time.", "Put a line such as 00:01.000 --> 00:04.000 above its words.")
+            report.error("captions_broken", path, line, "This has no time.", "Put a line such as 00:01.000 --> 00:04.000 above its words.")
         return None
     found = TIMING.match(block[place])
     if found is None:
-        _say(report, path, line + place, f"The time “{block[place].strip()[:60]}” cannot be read.", "Write 00:01.000 --> 00:04.000.")
+        said = f"The time “{block[place].strip()[:60]}” cannot be read."
+        report.error("captions_broken", path, line + place, said, "Write 00:01.000 --> 00:04.000.")
         return None
     start, end = _moment(found.groups()[:4]), _moment(found.groups()[4:8])
     if end <= start:
-        _say(report, path, line + place, "The words would end before they begin.", "Let the second time be later than the first.")
+        said, mend = "The words would end before they begin.", "Let the second time be later than the first."
+        report.error("captions_broken", path, line + place, said, mend)
         return None
     settings = " ".join(part for part in found[9].split() if SETTING.match(part)) if suffix == ".vtt" else ""
     words = block[place + 1 :]
     if suffix == ".srt":
-        words = [unescape(TAG.sub("", text)) for text in words]
+        words = [unescaped(TAG.sub("", text)) for text in words]
         words = [text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for text in words]
     return Cue(start, end, tuple(text.replace("-->", "--&gt;") for text in words), settings)
-
-
-def _say(report: Report, path: str, line: int, message: str, mend: str) -> None:
-    if sum(row.file == path for row in report.rows) < MOST_NAMED:
-        report.error("captions_broken", path, line, message, mend)
 
 
 def _warn_of_order(cues: list[tuple[int, Cue]], path: str, report: Report) -> None:

@@ -16,7 +16,8 @@ from flask_babel import gettext as _
 from markdown_it.token import Token
 
 from courseapp.authoring.front_matter import FENCED, KEY, read_fields
-from courseapp.authoring.report import Report
+from courseapp.authoring.patience import A_TEXT, at_most
+from courseapp.authoring.report import Report, Unfit
 from courseapp.catalog.markdown import parse
 from courseapp.catalog.models import Need
 from courseapp.catalog.references import FILM, SOUND
@@ -56,11 +57,15 @@ class Completed:
 
 
 def complete_lesson(text: str, path: str, gaps: Gaps, report: Report, shown: str) -> Completed:
-    """A lesson's page with the fields it lacks. Where its front matter cannot be read it comes back as it is, for reading to say so."""
+    """A lesson's page with the fields it lacks. Where it cannot be read it comes back as it is, for reading to say so."""
     head, fields, body = _parted(text, path)
     if fields is None:
         return Completed(name_of(path), "", text, shown)
-    tokens = parse(body)
+    try:
+        with at_most(A_TEXT):
+            tokens = parse(body)
+    except Unfit:
+        return Completed(name_of(path), "", text, shown)
     title, is_first = _first_heading(tokens)
     said_key = str(fields.get("id") or "")
     key = said_key or _free_key(name_of(path) or slug_of(title) or "lesson", gaps)

@@ -14,8 +14,9 @@ import structlog
 
 from courseapp.authoring import slides, word
 from courseapp.authoring.completing import slug_of
+from courseapp.authoring.patience import A_DOCUMENT, at_most
 from courseapp.authoring.prose import Document
-from courseapp.authoring.report import Report
+from courseapp.authoring.report import Report, Unfit
 from courseapp.authoring.unpacking import Progress, Refused, unpack
 
 LARGEST_PART = 3_000_000  # bytes of one part's XML, some two hundred pages; reading it takes a hundred megabytes and half a minute
@@ -92,12 +93,16 @@ def _put_away(document: Document) -> None:
 
 def _converted(document: Document, suffix: str, report: Report) -> list[Path]:
     try:
-        written = CONVERTERS[suffix](document, report)
+        with at_most(A_DOCUMENT):
+            written = CONVERTERS[suffix](document, report)
         text = "".join(path.read_text(encoding="utf-8") for path in written if path.suffix == ".md")
         for path in written:
             if path.suffix != ".md" and f"({path.name}" not in text:  # a picture that was named in the report instead
                 path.unlink()
         return [path for path in written if path.exists()]
+    except Unfit as unfit:
+        report.error(unfit.code, document.shown, unfit.line, unfit.message, unfit.mend)
+        return []
     except Exception as error:  # the libraries raise whatever a part that is missing or odd leads to: KeyError, AttributeError, …
         log.warning("document_not_read", kind=suffix, error=type(error).__name__)
         words = f"The document could not be read ({type(error).__name__})."
@@ -151,7 +156,7 @@ def _is_sound(location: Path, suffix: str, shown: str, opened: Path, report: Rep
 
 def _tell_unpacking(found: Report, shown: str, report: Report) -> None:
     codes = {row.code for row in found.rows}
-    if codes & {"archive_too_large", "too_many_files", "overlapping"}:
+    if codes & {"archive_too_large", "file_too_large", "too_many_files", "overlapping"}:
         report.error(
             "document_too_large", shown, 0, "Unpacked, the document is far too large.", "Make its pictures smaller, or upload it in parts."
         )
@@ -159,7 +164,7 @@ def _tell_unpacking(found: Report, shown: str, report: Report) -> None:
         report.error(
             "document_locked", shown, 0, "The document is locked with a password.", "Save it without a password, and upload it again."
         )
-    elif codes & {"archive_broken"}:
+    elif codes & {"archive_broken", "archive_method"}:
         report.error("document_broken", shown, 0, "The document is damaged or cut off.", SAVE_AGAIN)
     else:
         report.error("document_odd", shown, 0, f"The document holds a file that no document has ({found.rows[0].file[:80]}).", SAVE_AGAIN)

@@ -16,6 +16,7 @@ XHTML_NAMESPACE = "{http://www.w3.org/1999/xhtml"
 ACTIVE = {"script", "foreignObject", "iframe", "image", "feImage", "animate", "animateColor", "animateMotion", "animateTransform", "set"}
 ACTIVE |= {"handler", "listener", "audio", "video", "canvas", "cursor", "font-face-uri"}
 DEEPEST = 64  # elements in elements; drawing programs nest a dozen
+WIDEST = 100_000  # units of a viewBox
 MOST_DRAWN = 50_000  # elements, with what <use> repeats counted as often as it is drawn
 
 ELEMENTS = {
@@ -43,8 +44,8 @@ ATTRIBUTES = {
     *("shape-rendering", "text-rendering", "mix-blend-mode", "isolation"),
 }
 
-CALL = re.compile(r"([\w-]+)\(")
-LOCAL = re.compile(r"url\(\s*[\"']?\s*#[^\"')(]*[\"']?\s*\)", re.IGNORECASE)
+CALL = re.compile(r"(?<![\w-])([\w-]+)\(")  # from its first letter alone, or a long word would be looked at once for each of its letters
+LOCAL = re.compile(r"url\(\s*(?:[\"']\s*)?#[^\"')(]*(?:[\"']\s*)?\)", re.IGNORECASE)
 # what a style or a value may call; what loads (url, src, image-set, element, …) is not among them, whatever is yet invented
 CALLS = {"rgb", "rgba", "hsl", "hsla", "var", "calc", "min", "max", "clamp", "not", "and", "or", "is", "where", "nth-child", "nth-of-type"}
 CALLS |= {"matrix", "translate", "translatex", "translatey", "scale", "scalex", "scaley", "rotate", "skewx", "skewy"}
@@ -196,8 +197,11 @@ def _refuse_repeating(root: ElementTree.Element) -> None:
 
 def _size_of(root: ElementTree.Element, path: str, report: Report) -> tuple[int | None, int | None]:
     try:
-        _left, _top, width, height = (float(number) for number in (root.get("viewBox") or "").replace(",", " ").split())
-        return round(width), round(height)
+        _left, _top, *size = (float(number) for number in (root.get("viewBox") or "").replace(",", " ").split())
+        width, height = (round(number) for number in size)
+        if not (0 < width <= WIDEST and 0 < height <= WIDEST):
+            raise ValueError("no size")
+        return width, height
     except (ValueError, OverflowError):  # OverflowError: inf
         report.warn("svg_size", path, 0, "The drawing has no viewBox, so it cannot be scaled.", 'Add viewBox="0 0 width height".')
         return None, None

@@ -11,7 +11,7 @@ from flask import current_app
 from sqlalchemy.orm import joinedload
 
 from courseapp.authoring.drafts import Typed
-from courseapp.authoring.front_matter import CONTROL, Front
+from courseapp.authoring.front_matter import CONTROL, LONGEST_LINE, Front, is_too_long
 from courseapp.authoring.reading import LessonDraft, lesson_from
 from courseapp.authoring.report import Report
 from courseapp.authoring.revising import (
@@ -124,6 +124,8 @@ def look_at(subject: Subject, typed: Typed, *, read_again: bool = False, for_sta
     report = Report()
     draft = lesson_from(_front_of(subject, typed), report)
     _refuse_odd(typed, draft, report)
+    if is_too_long(draft.body, draft.file, report):
+        draft = replace(draft, body=draft.body[:LONGEST_LINE])  # it is not saved so, and the page must show something soon
     draft = _with_review(subject, typed, draft, read_again)
     near = neighbours_of(subject.course, STAFF_FILES if for_staff else "/assets")
     rendered = render_text(draft.body, draft.file, draft.body_line, near, report)
@@ -158,16 +160,11 @@ def _day(text: str) -> date | str:
 
 
 def _refuse_odd(typed: Typed, draft: LessonDraft, report: Report) -> None:
-    from courseapp.authoring.receiving import LARGEST_TEXT  # what knows files is large too
-
     for name in FIELDS:
         if odd := CONTROL.search(typed[name]):
             line = typed[name].count("\n", 0, odd.start()) + 1 if name == "body" else 0
             words = f"There is a character here that cannot be shown (U+{ord(odd.group()):04X})."
             report.error("control_character", draft.file, line, words, "Delete it, and type the words around it anew.")
-    if (size := len(typed["body"].encode())) > LARGEST_TEXT:
-        words = f"The text has {size:,} bytes; {LARGEST_TEXT:,} is the most."
-        report.error("text_too_long", draft.file, 0, words, "Split it into two lessons.")
 
 
 def _with_review(subject: Subject, typed: Typed, draft: LessonDraft, read_again: bool) -> LessonDraft:

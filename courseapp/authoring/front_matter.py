@@ -4,19 +4,42 @@ import codecs
 import difflib
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from babel import Locale, UnknownLocaleError
 
-from courseapp.authoring.report import Report
+from courseapp.authoring.report import MOST_ALIKE, Report
 
 if TYPE_CHECKING:  # as in reading.py
     from courseapp.authoring.receiving import SourceFile
 
+LARGEST_TEXT = 200_000  # bytes of a lesson: some 30,000 words, and more than anybody reads in one
+LONGEST_LINE = 20_000  # letters; what looks for quotation marks and links takes longer with the square of it
+LARGEST_FRONT = 50_000  # letters of front matter; reading them takes half a second
+LONGEST_NUMBER = 1_000  # digits and signs
 KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FENCED = re.compile(r"---\n(.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)  # front matter at the head of a text
+BROKEN = (  # what PyYAML says, what that means for whoever wrote the file, and how to mend it
+    (
+        "mapping values are not allowed",
+        "there is a colon where none may be",
+        "Put text with a colon in it between double quotes, and begin each field at the edge of its line.",
+    ),
+    ("unexpected end of stream", "a quotation mark is opened and never closed", "Close it at the end of the same line."),
+    (
+        "expected <block end>",
+        "something stands behind the end of a value",
+        "Put the whole text between double quotes, with “ ” or ’ inside it.",
+    ),
+    (
+        "cannot start any token",
+        "a value begins with a sign that means something else here",
+        "Put text that begins with @, %, ` or a tab between double quotes.",
+    ),
+    ("expected ',' or", "a bracket is opened and not closed", "Put text with brackets in it between double quotes."),
+)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # no database, page or paper takes them
 
 
@@ -61,16 +84,16 @@ def read_front(file: "SourceFile", known: set[str], report: Report) -> Front | N
     lines = {
         m.group(1): number for number, line in enumerate(found.group(1).split("\n"), start=2) if (m := re.match(r"([\w-]+)\s*:", line))
     }
-    for name in values:
-        if str(name) not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            mend = f"Did you mean “{near[0]}”?" if near else f"Known are: {', '.join(sorted(known))}."
-            report.warn("field_unknown", file.path, lines.get(str(name), 1), f"The field “{name}” is not known and was left out.", mend)
+    for name in [name for name in map(str, values) if name not in known][:MOST_ALIKE]:
+        near = difflib.get_close_matches(name[:40], known, 1)
+        mend = f"Did you mean “{near[0]}”?" if near else f"Known are: {', '.join(sorted(known))}."
+        report.warn("field_unknown", file.path, lines.get(name, 1), f"The field “{name}” is not known and was left out.", mend)
     return Front(file.path, values, lines, text[found.end() :], text[: found.end()].count("\n") + 1)
 
 
 def words_of_file(content: bytes, path: str, report: Report) -> str | None:
-    """A text file's words, with plain line ends. What older editors write is read too, and said; None, said too, where nothing fits.
+    """A text file's words, with plain line ends. What older editors write is read too, and said; None, said too, where nothing fits
+    or where it is too long.
 
     Windows-1252 is only guessed where no byte could be UTF-8: a file that is UTF-8 in one place is damaged in the other.
     """
@@ -89,26 +112,55 @@ def words_of_file(content: bytes, path: str, report: Report) -> str | None:
         name, text = "Windows-1252", content.decode("cp1252")
     if name != "UTF-8":
         report.warn("not_utf8_read", path, 0, f"The file is not UTF-8; it was read as {name}.", mend)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return None if is_too_long(text, path, report) else text
+
+
+def is_too_long(text: str, file: str, report: Report) -> bool:
+    """Whether a text, or a line of it, is longer than can be looked through in good time; that is reported."""
+    if (size := len(text.encode("utf-8", "replace"))) > LARGEST_TEXT:
+        words = f"The text has {size:,} bytes; {LARGEST_TEXT:,} is the most."
+        report.error("text_too_long", file, 0, words, "Split it into two lessons.")
+        return True
+    long = [(number, len(line)) for number, line in enumerate(text.split("\n"), start=1) if len(line) > LONGEST_LINE]
+    for number, length in long:
+        words = f"This line has {length:,} letters; {LONGEST_LINE:,} is the most."
+        report.error("line_too_long", file, number, words, "Divide it into paragraphs, with an empty line between them.")
+    return bool(long)
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without references: a few lines of them can stand for gigabytes, and no front matter needs one."""
+    """YAML without references: a few lines of them can stand for gigabytes, and no front matter needs one; nor a number without end."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="it refers to another place (*…)", problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]  # PyYAML has no types here
         return super().compose_node(parent, index)
 
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        """A whole number that can be written down again; 1:59:59 is one too, and takes the longer the longer it is."""
+        if len(node.value) > LONGEST_NUMBER:
+            raise yaml.MarkedYAMLError(problem=f"it holds a number of {len(node.value):,} digits", problem_mark=node.start_mark)
+        number: int = self.construct_yaml_int(node)
+        return number
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_number)
+
 
 def read_fields(text: str, path: str, report: Report) -> dict[Any, Any] | None:
     """The fields of front matter; None, with the reason reported, where it is no YAML or no fields."""
+    if len(text) > LARGEST_FRONT:
+        words = f"The front matter has {len(text):,} letters; {LARGEST_FRONT:,} is the most."
+        report.error("front_too_long", path, 1, words, "Put what is to be read below it.")
+        return None
     try:
         values = _PlainLoader(text).get_single_data()
     except Exception as error:  # beside YAMLError, PyYAML lets through whatever a value leads to: 2026-13-45, !!bool x, 1000 brackets
         mark = getattr(error, "problem_mark", None)
-        words = getattr(error, "problem", None) or f"it holds a value that is none ({type(error).__name__})"
-        mend = "Put text with a colon or quotes in it between double quotes."
+        said = getattr(error, "problem", None) or "a value in it is none, such as a day that is in no calendar"
+        usual = (said, "Put text with a colon or quotes in it between double quotes.")
+        words, mend = next(((plain, mend) for sign, plain, mend in BROKEN if sign in said), usual)
         report.error("front_broken", path, (mark.line + 2) if mark else 1, f"The front matter cannot be read: {words}.", mend)
         return None
     if not isinstance(values, dict):
@@ -210,6 +262,8 @@ class Words:
         value = self._front.values.get(name)
         if value is None or value == "":
             return None
+        if isinstance(value, datetime):  # a day with a time of day
+            return value.date()
         if not isinstance(value, date):
             shown = f"“{str(value)[:40]}”" if _is_text(value) else f"“{name}”"
             self._wrong(name, f"{shown} is no date.", "Write it as 2026-11-22.")

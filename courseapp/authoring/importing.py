@@ -3,10 +3,10 @@
 Lessons, modules and assets are known again by key and path, so that progress and addresses survive.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from courseapp import storage
 from courseapp.authoring.edits import warn_of_edits, warn_of_order
 from courseapp.authoring.models import Import
 from courseapp.authoring.pieces import CAPTIONS, Piece, joint_path
-from courseapp.authoring.preparing import Tell, keep_piece, note_taken, prepare, workplace
+from courseapp.authoring.preparing import Tell, keep_piece, note_taken, prepare, work_folder
 from courseapp.authoring.reading import CourseDraft, LessonDraft, read_course
 from courseapp.authoring.receiving import MEDIA, SourceFile, receive_folder
 from courseapp.authoring.report import Report, Severity
@@ -103,8 +103,8 @@ def import_course(
         tell: told how far the slow part is, before anything of the course is read or written; see `preparing.Tell`.
     """
     report = report or Report()
-    with TemporaryDirectory(prefix="upload-", dir=workplace(), ignore_cleanup_errors=True) as own:
-        files = prepare(receive_folder(folder, report), place or Path(own), report, now, tell)
+    with nullcontext(place) if place is not None else work_folder() as own:
+        files = prepare(receive_folder(folder, report), own, report, now, tell)
         return _imported(files, report, now, publish, dry_run, without_review, by_user_id, source or folder.name)
 
 

@@ -133,7 +133,7 @@ def _more_of(result: "Result") -> Facts:
     removed = [path for path in found.assets if path not in writer.draft.files]
     return {
         "titles": titles,
-        "ids": {key: writer.lesson_ids[key] for key in found.changed},
+        "ids": {key: writer.lesson_ids[key] for key in (*found.new, *found.changed)},
         "files": {"new": new, "removed": removed, "replaced": [path for path in found.assets if path not in {*new, *removed}]},
         "unreviewed": sum(lesson.needs_check is Need.TOUCH and lesson.reviewed_by is None for lesson in writer.draft.lessons),
     }

@@ -4,14 +4,13 @@ And publishing what is due: an upload is accepted then as if somebody pressed th
 """
 
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 
 from courseapp import storage
 from courseapp.authoring import looks, publications, uploads
@@ -19,16 +18,17 @@ from courseapp.authoring.documents import convert_documents
 from courseapp.authoring.importing import Result, import_course
 from courseapp.authoring.models import Problem, Publication, Upload, UploadState
 from courseapp.authoring.placing import Laid, Target, complete_made, lay_over
-from courseapp.authoring.preparing import workplace
+from courseapp.authoring.preparing import work_folder
+from courseapp.authoring.receiving import is_too_large, is_too_much_text
 from courseapp.authoring.releasing import publish_course
 from courseapp.authoring.report import Report
-from courseapp.authoring.unpacking import Progress, Refused, is_archive, lift_single_folder, safe_path, unpack
+from courseapp.authoring.unpacking import Progress, Refused, is_archive, lift_single_folder, place_for, safe_path, unpack
 from courseapp.catalog.models import Course
+from courseapp.errors import is_out_of_room
 from courseapp.extensions import db
 
 log = structlog.get_logger()
 NEWS_EVERY = 0.5  # seconds between two words on progress
-FOLDER = "upload-"
 Clock = Callable[[], datetime]
 
 
@@ -79,7 +79,7 @@ def _publish(publication: Publication, now: datetime) -> None:
 def _work(upload: Upload, clock: Clock) -> None:
     report, folder_kept = Report(), upload.folder
     try:
-        with _folder() as folder:
+        with work_folder() as folder:
             sent, name = _laid_out(upload, folder, report, clock)
             course, laid = _placed(upload, sent, name, folder, report, clock)
             _look_or_commit(upload, course, laid, folder, report, clock)
@@ -92,27 +92,28 @@ def _work(upload: Upload, clock: Clock) -> None:
         upload.report = report.as_dicts()
         uploads.settle(upload, UploadState.REFUSED, clock())
         db.session.commit()
-    except OSError as error:
-        db.session.rollback()
-        log.warning("upload_not_worked", upload=upload.id, why=error.strerror)
-        report.error("no_space", "", 0, f"The server could not write the files ({error.strerror}).", "Tell its owner, then try again.")
-        upload.report = report.as_dicts()
-        uploads.give_up(upload, clock())
-        db.session.commit()
-    except Exception:  # whatever it is, it is a fact about this upload and must not stop the others; it is tried again
-        db.session.rollback()
-        log.exception("upload_broke", upload=upload.id)
+    except SoftTimeLimitExceeded:
+        _give_up(upload, report, clock, "too_slow", "Looking through it took too long.", "Upload it in parts.")
+    except Exception as error:  # whatever it is, it is a fact about this upload and must not stop the others
+        if is_out_of_room(error):
+            words = "There is no room left on the server."
+            _give_up(upload, report, clock, "no_space", words, "Tell its owner. Once there is room, upload it again.")
+        elif isinstance(error, OSError):
+            words = f"The server could not read or write the files ({error.strerror or type(error).__name__})."
+            _give_up(upload, report, clock, "files_failed", words, "Tell its owner, then upload it again.")
+        else:
+            db.session.rollback()
+            log.exception("upload_broke", upload=upload.id)  # it is tried again
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A temporary folder, gone afterwards; what a killed worker left is swept when the next begins."""
-    place = workplace()
-    for left in place.glob(f"{FOLDER}*"):
-        if time.time() - left.stat().st_mtime > 3600:
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=FOLDER, dir=place, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+def _give_up(upload: Upload, report: Report, clock: Clock, code: str, words: str, mend: str) -> None:
+    """End the worker's part with the reason in the report. Where not even that can be written, it is taken up again later."""
+    db.session.rollback()
+    log.warning("upload_not_worked", upload=upload.id, why=words)
+    report.error(code, "", 0, words, mend)
+    upload.report = report.as_dicts()
+    uploads.give_up(upload, clock())
+    db.session.commit()
 
 
 def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> tuple[Path, str]:
@@ -121,6 +122,7 @@ def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> tup
     _tell(upload.id, clock, "unpacking")
     sent = folder / "sent"
     sent.mkdir()
+    seen: set[str] = set()
     for index, name in enumerate(upload.files):
         part = folder / f"{index}.part"
         with storage.open_stored(upload.storage_key(index)) as source, part.open("wb") as file:
@@ -128,10 +130,12 @@ def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> tup
         if is_archive(name):
             unpack(name, part, sent, report, progress)
             part.unlink()
-        elif (path := safe_path(name, report)) is not None:
-            target = sent / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(target)
+        elif (path := safe_path(name, report)) is not None and not is_too_large(name, part.stat().st_size, report):
+            target = place_for(path, sent, seen, report)
+            if target is not None:
+                part.replace(target)
+    if is_too_much_text(sent, report):
+        raise Refused
     lifted = lift_single_folder(sent)
     return lifted, lifted.name if lifted != sent else upload.files[0].split(".")[0]
 
@@ -172,7 +176,7 @@ def _look_or_commit(upload: Upload, course: Path, laid: Laid, folder: Path, repo
         dry_run=not is_accepted,
         without_review=upload.without_review if is_accepted else True,
         by_user_id=upload.decided_by_id or upload.by_user_id,
-        source=", ".join(upload.files)[:200],
+        source=upload.named_files,
         report=report,
         tell=lambda stage, done, total: _tell(upload_id, clock, stage, done, total),
         place=made,

@@ -1,5 +1,5 @@
-"""Imports: what was brought in. Uploads: what is on its way there. Prepared files: what was made of them. Publications: what learners
-are to see from a moment on. Drafts: what is being written.
+"""Imports: what was brought in. Uploads: what is on its way there; parts: files on their way into an upload. Prepared files: what was
+made of them. Publications: what learners are to see from a moment on. Drafts: what is being written.
 """
 
 import enum
@@ -133,6 +133,11 @@ class Upload(Model):
         """Where it goes, as the form says it; None for a whole course."""
         return f"{self.into_course.slug}/{self.into_module or ''}" if self.into_course is not None else None
 
+    @property
+    def named_files(self) -> str:
+        """Its files on one line, as the record of imports calls it."""
+        return ", ".join(self.files)[:200]
+
     def is_late(self, now: datetime) -> bool:
         """Whether it has waited so long that the worker may not be running."""
         return self.is_working and self.leased_until is None and now - self.created_at > timedelta(minutes=2)
@@ -145,6 +150,26 @@ class Upload(Model):
     def storage_key(self, index: int) -> str:
         """Where `storage` keeps its file of that index."""
         return f"{self.folder}/{index}"
+
+
+class UploadPart(Model):
+    """A file that arrives piece by piece, from whoever began it, until it is one of an upload's.
+
+    How much of it has come is not written here: see `parts.py`. `upload_id` once it was taken into an upload; the row then stays
+    until it expires, so that the same form a second time finds what was made of it.
+    """
+
+    __tablename__ = "upload_parts"
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    told: Mapped[str] = mapped_column(sa.String(2000))  # what it was begun with (Upload-Metadata), as it was written
+    size: Mapped[int] = mapped_column(BigId)  # bytes it will have
+    created_at: Mapped[Moment]
+    expires_at: Mapped[Moment] = mapped_column(index=True)
+    upload_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
 
 
 class KeptDraft(Model):

@@ -4,7 +4,7 @@ Laying over adds and replaces; it never takes away what the upload does not name
 and lines of the files as they were sent, not as they lie here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -110,13 +110,17 @@ def lay_over(target: Target, sent: Path, name: str, folder: Path, made_from: Map
 def complete_made(folder: Path, needs: Need | None, made_from: Mapping[str, str], report: Report) -> Laid:
     """In a whole course, complete the pages that were made of documents; all others say for themselves what they are."""
     laid = Laid(made_from)
-    taken = {key for page in folder.rglob("*.md") if (key := key_in(_read(page)))}
+    taken = {key for page in _pages(folder.rglob("*.md")) if (key := key_in(_read(page)))}
     for path in sorted(made_from, key=order_of):
         page = folder / path
         if page.suffix != ".md":
             laid.add(path, path)
             continue
-        done = complete_lesson(_read(page), path, Gaps(needs=needs, taken=frozenset(taken)), report, shown=made_from[path])
+        text = words_of_file(page.read_bytes(), made_from[path], report)
+        if text is None:
+            page.unlink()
+            continue
+        done = complete_lesson(text, path, Gaps(needs=needs, taken=frozenset(taken)), report, shown=made_from[path])
         taken.add(done.key)
         page.write_text(done.text, encoding="utf-8", newline="\n")
         laid.add(path, path, done)
@@ -126,9 +130,14 @@ def complete_made(folder: Path, needs: Need | None, made_from: Mapping[str, str]
 
 def _units(sent: Path) -> list[Path]:
     """The modules among what was sent: folders with a module.md of their own, or all of it as one."""
-    if (sent / "module.md").exists() or any(sent.glob("*.md")):
+    if _pages(sent.glob("*.md")):
         return [sent]
-    return sorted((path.parent for path in sent.glob("*/module.md")), key=lambda path: order_of(path.name)) or [sent]
+    return sorted((page.parent for page in _pages(sent.glob("*/module.md"))), key=lambda path: order_of(path.name)) or [sent]
+
+
+def _pages(found: Iterable[Path]) -> list[Path]:
+    """The files among what ends like a page; a folder may be called so too."""
+    return [path for path in found if path.is_file()]
 
 
 class _Over:
@@ -145,8 +154,8 @@ class _Over:
 
     def lay(self, unit: Path, name: str) -> None:
         """Lay one module, or what goes into one, over the course."""
-        pages = sorted((path for path in unit.rglob("*.md") if path.name != "module.md"), key=lambda path: order_of(path.name))
-        if not pages and not (unit / "module.md").exists():
+        pages = sorted((page for page in _pages(unit.rglob("*.md")) if page.name != "module.md"), key=lambda path: order_of(path.name))
+        if not pages and not (unit / "module.md").is_file():
             mend = "Send Markdown, Word or PowerPoint files, with the pictures they show."
             self.report.error("nothing_to_place", "", 0, "There is no lesson among these files.", mend)
             return
@@ -162,7 +171,7 @@ class _Over:
             self._write(path, lesson.text)
             self.laid.add(path, self._sent(page), lesson)
             self.lessons[lesson.key] = Part(path, lesson.text, module=module.module, lesson=lesson.key)
-        beside = [path for path in unit.rglob("*") if path.suffix != ".md"]
+        beside = [path for path in unit.rglob("*") if path.suffix != ".md" or path.is_dir()]
         self.lay_beside(unit, dest, beside)
 
     def _completed(self, page: Path) -> Completed | None:
@@ -198,8 +207,8 @@ class _Over:
     def _module(self, unit: Path, name: str, titles: list[str]) -> Part | None:
         """The module that this goes into, with its page written; None, with the reason reported, where that cannot be."""
         page = unit / "module.md"
-        sent = self._sent(page) if page.exists() else ""
-        text = (words_of_file(page.read_bytes(), sent, self.report) or "") if page.exists() else ""
+        sent = self._sent(page) if page.is_file() else ""
+        text = (words_of_file(page.read_bytes(), sent, self.report) or "") if page.is_file() else ""
         if self.target.module is not None:
             return self._chosen(self.target.module, text, sent)
         done = complete_module(text, f"{name}/module.md", self.target.title if unit == self.sent else "", titles, self.report, sent)

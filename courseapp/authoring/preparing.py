@@ -5,7 +5,12 @@ and kept in storage from then on, already while an upload is looked through: bri
 only looks it up. What was made for an upload that never came in goes after some days.
 """
 
+import fcntl
+import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +31,8 @@ from courseapp.catalog.models import Asset
 from courseapp.extensions import db
 
 UNTAKEN = timedelta(days=14)  # as long as the upload itself may wait
+FOLDER = "upload-"
+HELD_WITHIN = 10  # seconds in which whoever made a folder holds it
 SOUND_RECIPE = "sound-1"
 
 Tell = Callable[[str, int, int], None]
@@ -189,8 +196,37 @@ def sweep(now: datetime) -> int:
     return len(rows)
 
 
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """A temporary folder, held while it is worked in and gone afterwards; what killed processes left is swept now."""
+    sweep_workplace()
+    with TemporaryDirectory(prefix=FOLDER, dir=workplace(), ignore_cleanup_errors=True) as name:
+        held = os.open(name, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield Path(name)
+        finally:
+            os.close(held)
+
+
+def sweep_workplace() -> int:
+    """Remove the temporary folders of processes that are no more, which hold theirs no longer; how many."""
+    count = 0
+    for left in workplace().glob(f"{FOLDER}*"):
+        with suppress(OSError):  # it is held, or it went meanwhile
+            held = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(held).st_mtime > HELD_WITHIN:
+                    shutil.rmtree(left, ignore_errors=True)
+                    count += 1
+            finally:
+                os.close(held)
+    return count
+
+
 def workplace() -> Path:
-    """Where temporary folders are made; what a killed process left there is swept by the next upload."""
+    """Where temporary folders are made."""
     place: Path = current_app.config["SETTINGS"].data_dir / "tmp"
     place.mkdir(parents=True, exist_ok=True)
     return place

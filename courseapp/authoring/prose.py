@@ -5,10 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from courseapp.authoring.report import Unfit
+
 # What begins a heading, list, quotation, container or rule where a line begins with it.
 LEADING = re.compile(r"^(#{1,6}(?=\s|$)|[-+](?=\s|$)|>|:::|=+\s*$|-{2,}\s*$|\d{1,9}(?=[.)](?:\s|$)))")
 SIGNS = re.compile(r"[\\`*\[\]|]|~(?=~)|(?<![^\W_])_|_(?![^\W_])|<|&(?=#?\w+;)|!$")
 ENTITIES = {"<": "&lt;", "&": "&amp;"}
+MOST_CELLS = 20_000  # of one table
 BOX = re.compile(r":::(\s*[a-z-]+(\s[^\n]*)?)?\s*")
 RAISED = str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ")
 LOWERED = str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")
@@ -43,8 +46,22 @@ def escaped(text: str) -> str:
 
 def paragraph(words: str) -> str:
     """Escaped words, to be read as a paragraph and nothing else; a container's line (“::: note”) stays one."""
-    words = re.sub(r"^(?:\\\n|\s)+|(?:\\\n|\s)+$", "", words)
-    return words if BOX.fullmatch(words) else "\n".join(LEADING.sub(_escaped_sign, line.lstrip()) for line in words.split("\n"))
+    words = _without_breaks(words)
+    if "\n" not in words and BOX.fullmatch(words):
+        return words
+    return "\n".join(LEADING.sub(_escaped_sign, line.lstrip()) for line in words.split("\n"))
+
+
+def _without_breaks(words: str) -> str:
+    """Words without blanks and broken lines at their ends."""
+    words = re.sub(r"^(?:\\\n|\s)+", "", words)
+    return words[: len(words) - _run(r"(?:\n\\|\s)*", words[::-1])]
+
+
+def _run(pattern: str, text: str) -> int:
+    """How far a pattern goes from the text's beginning. Ends are looked at backwards, for a search would begin at every letter."""
+    found = re.match(pattern, text)
+    return found.end() if found else 0
 
 
 def _escaped_sign(found: re.Match[str]) -> str:
@@ -62,14 +79,15 @@ def link(words: str, target: str) -> str:
 
 def marked(mark: str, words: str, before: str, after: str) -> str:
     """Words between marks of emphasis, which may touch neither blanks nor, with a letter beyond, punctuation."""
-    found = re.fullmatch(r"(\s*)(.*?)(\s*)", words, re.DOTALL)
-    lead, inner, trail = found.groups() if found else ("", words, "")
+    inner = words.strip()
+    start = len(words) - len(words.lstrip())
+    lead, trail = words[:start], words[start + len(inner) :]
     if not lead and before[-1:].isalnum():
-        moved = re.match(r"(?:\\?[^\w\s])*", inner)
-        lead, inner = (moved.group(), inner[moved.end() :]) if moved else ("", inner)
+        place = _run(r"[^\w\s]*", inner)
+        lead, inner = inner[:place], inner[place:]
     if not trail and after[:1].isalnum():
-        moved = re.search(r"(?:\\?[^\w\s])*$", inner)
-        inner, trail = (inner[: moved.start()], moved.group()) if moved else (inner, "")
+        place = len(inner) - _run(r"[^\w\s]*", inner[::-1])
+        inner, trail = inner[:place], inner[place:]
     return f"{lead}{mark}{inner}{mark}{trail}" if inner else lead + trail
 
 
@@ -88,8 +106,11 @@ def joined(parts: Iterable[str]) -> str:
 
 
 def table(rows: list[list[str]]) -> str:
-    """A table; its first row is its head, for Markdown knows no other."""
+    """A table; its first row is its head, for Markdown knows no other. Raises Unfit where it would have too many cells."""
     width = max(len(row) for row in rows)
+    if width * len(rows) > MOST_CELLS:
+        words = f"A table has {len(rows):,} rows and {width:,} columns; {MOST_CELLS:,} cells are the most."
+        raise Unfit("document_table", words, "Divide it, or leave out what nobody reads.")
     full = [row + [""] * (width - len(row)) for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in full]
     return "\n".join([lines[0], f"|{' --- |' * width}", *lines[1:]])

@@ -6,13 +6,14 @@ take an AVI for a WAV because both are RIFF. What is served of a picture, drawin
 
 import re
 import unicodedata
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from courseapp.authoring.front_matter import LARGEST_TEXT
 from courseapp.authoring.pieces import Piece, digest_of
 from courseapp.authoring.report import Report
+from courseapp.authoring.watched import TooMuch, opened_zip
 
 TEXT = {".md": "text/markdown"}
 MEDIA = {
@@ -38,7 +39,7 @@ MEDIA = {
 }
 MOST_FILES = 5_000
 LONGEST_PATH = 200  # characters; what the database holds of a lesson's folder
-LARGEST_TEXT = 1_000_000  # bytes
+MOST_TEXT = 20_000_000  # bytes of all lessons together, and still a book of 3 million words
 LARGEST_SVG = 2_000_000
 LARGEST_MEDIA = 500_000_000
 LARGEST_CAPTIONS = 2_000_000
@@ -106,6 +107,8 @@ class SourceFile:
 def receive_folder(folder: Path, report: Report) -> dict[str, SourceFile]:
     """The files of a course folder by path; what may not come in is reported and left out."""
     files: dict[str, SourceFile] = {}
+    if is_too_much_text(folder, report):
+        return files
     for location in _walk(folder, report):
         path = unicodedata.normalize("NFC", location.relative_to(folder).as_posix())  # some systems take letters and accents apart
         if len(files) >= MOST_FILES:
@@ -116,6 +119,15 @@ def receive_folder(folder: Path, report: Report) -> dict[str, SourceFile]:
         elif (file := _receive_file(location, path, report)) is not None:
             files[path] = file
     return files
+
+
+def is_too_much_text(folder: Path, report: Report) -> bool:
+    """Whether the lessons of a folder are more than can be looked through in good time; that is reported."""
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if path.suffix.lower() in TEXT and path.is_file())
+    if size > MOST_TEXT:
+        words = f"The lessons have {size:,} bytes together; {MOST_TEXT:,} is the most."
+        report.error("text_too_much", "", 0, words, "Upload them as several courses.")
+    return size > MOST_TEXT
 
 
 def _walk(folder: Path, report: Report) -> Iterator[Path]:
@@ -150,9 +162,7 @@ def _receive_file(location: Path, path: str, report: Report) -> SourceFile | Non
         )
         return None
     size = location.stat().st_size
-    largest = LARGEST.get(suffix, LARGEST_MEDIA)
-    if size > largest:
-        report.error("file_too_large", path, 0, f"The file has {size:,} bytes; {largest:,} is the most.", "Make it smaller or split it.")
+    if is_too_large(path, size, report):
         return None
     if suffix in MEDIA and not _begins_as_it_says(location, suffix):
         mend = "Save it again in its own format, and name it so."
@@ -165,6 +175,14 @@ def _receive_file(location: Path, path: str, report: Report) -> SourceFile | Non
     return SourceFile(path, location, size, digest_of(location), media_type)
 
 
+def is_too_large(path: str, size: int, report: Report) -> bool:
+    """Whether a file has more bytes than one of its kind may; that is reported."""
+    largest = LARGEST.get(PurePosixPath(path).suffix.lower(), LARGEST_MEDIA)
+    if size > largest:
+        report.error("file_too_large", path, 0, f"The file has {size:,} bytes; {largest:,} is the most.", "Make it smaller or split it.")
+    return size > largest
+
+
 def _begins_as_it_says(location: Path, suffix: str) -> bool:
     with location.open("rb") as file:
         return re.match(BEGINNINGS[suffix], file.read(4096), re.DOTALL) is not None
@@ -173,9 +191,9 @@ def _begins_as_it_says(location: Path, suffix: str) -> bool:
 def _is_archive_too(location: Path) -> bool:
     """Whether the file can be unpacked as well; its last bytes may look like an archive's by chance, hence the second look."""
     try:
-        if not zipfile.is_zipfile(location):
-            return False
-        with zipfile.ZipFile(location) as archive:
+        with opened_zip(location) as archive:
             return bool(archive.infolist())
+    except TooMuch:  # its list of files alone is longer than any we take
+        return True
     except Exception:  # not an archive that anything could unpack
         return False

@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from flask_babel import force_locale
 
 from courseapp import storage
+from courseapp.authoring.patience import A_TEXT, at_most
 from courseapp.authoring.pieces import JOINT, captions_of, is_poster
 from courseapp.authoring.reading import LessonDraft
-from courseapp.authoring.report import Report
+from courseapp.authoring.report import Report, Unfit
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Origin, Revision
 from courseapp.extensions import db
 
@@ -122,12 +123,16 @@ def locked(query: sa.Select[Course]) -> sa.Select[Course]:
 
 def render_text(body: str, file: str, body_line: int, near: Neighbours, report: Report) -> "Rendered":
     """A text as learners will see it; what is wrong with it is reported with the file's line."""
-    from courseapp.catalog.markdown import box_titles, render  # as above
+    from courseapp.catalog.markdown import Rendered, box_titles, render  # as above
     from courseapp.catalog.references import Surroundings
 
     folder = str(PurePosixPath(file).parent)
-    with force_locale(near.language.replace("-", "_")):
-        rendered = render(body, Surroundings("" if folder == "." else folder, near.assets, near.lessons, near.language, box_titles()))
+    try:
+        with force_locale(near.language.replace("-", "_")), at_most(A_TEXT):
+            rendered = render(body, Surroundings("" if folder == "." else folder, near.assets, near.lessons, near.language, box_titles()))
+    except Unfit as unfit:
+        report.error(unfit.code, file, 0, unfit.message, unfit.mend)
+        return Rendered("", None, "", (), frozenset())
     for problem in rendered.problems:
         report.error(problem.code, file, max(0, body_line + problem.line - 1), problem.message, problem.mend)
     return rendered

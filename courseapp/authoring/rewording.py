@@ -9,6 +9,7 @@ from courseapp.authoring.report import Report
 
 Element = ElementTree.Element
 MARKS = {"strong": "**", "em": "*", "s": "~~"}
+PICTURE = re.compile(r"!\[(?:[^\]\\\n]|\\.)*\]\([^\s)]+\)")
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 ALT_WHERE = (
     "In Word: click the picture with the right button, choose “View Alt Text”, and write what it shows. Take out what only decorates."
@@ -100,7 +101,7 @@ class Rewording:
                 blocks += self._table(element, deeper)
             elif element.tag == "blockquote":
                 blocks.append("\n>\n".join(f"> {block}".replace("\n", "\n> ") for block in self._blocks(list(element), deeper)))
-            elif element.get("class") == "caption" and blocks and re.fullmatch(r"!\[[^\n]*\]\([^\s)]+\)", blocks[-1]):
+            elif element.get("class") == "caption" and blocks and PICTURE.fullmatch(blocks[-1]):
                 blocks[-1] = f'{blocks[-1][:-1]} "{_words(element).replace(chr(34), "”")}")'
             else:
                 blocks.append(prose.paragraph(self._inline(element)))
@@ -131,8 +132,8 @@ class Rewording:
             return []
         if any(cell.get("colspan") or cell.get("rowspan") or cell.find(".//table") is not None for cell in cells):
             self._merged.append(f"“{self._place[:60]}”" if self._place else "")
-        own = [row for row in rows if not any(row in list(inner.iter("tr")) for cell in cells for inner in cell.iter("table"))]
-        return [prose.table(self._spread(own))]
+        inside = {id(row) for cell in cells for inner in cell.findall(".//table") for row in inner.findall(".//tr")}
+        return [prose.table(self._spread([row for row in rows if id(row) not in inside]))]
 
     def _spread(self, rows: list[Element]) -> list[list[str]]:
         """The cells' words in rows and columns; merged cells leave empty ones behind."""

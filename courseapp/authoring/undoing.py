@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from courseapp.authoring.edits import edits_of
-from courseapp.authoring.models import Import
+from courseapp.authoring.models import Import, Upload, UploadState
 from courseapp.authoring.revising import locked
 from courseapp.catalog.copies import want_copies
 from courseapp.catalog.models import Asset, Course, Lesson, Module
@@ -50,6 +50,15 @@ def standing_of(course: Course) -> Facts:
 def last_import(course_id: int) -> Import | None:
     """The newest import that still counts, the one that can be undone."""
     query = sa.select(Import).where(Import.course_id == course_id, Import.undone_at.is_(None))
+    return db.session.scalar(query.order_by(Import.id.desc()).limit(1))
+
+
+def import_of(upload: Upload) -> Import | None:
+    """The import that an upload became; None where it is not in, or changed nothing."""
+    if upload.state is not UploadState.COMMITTED:
+        return None
+    mine = (Import.course_id == upload.course_id, Import.source == upload.named_files)
+    query = sa.select(Import).where(*mine, Import.at.between(upload.created_at, upload.finished_at))
     return db.session.scalar(query.order_by(Import.id.desc()).limit(1))
 
 

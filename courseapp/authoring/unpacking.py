@@ -4,6 +4,7 @@ Names, sizes and counts are checked while bytes flow, so that no bomb is ever wr
 by name, and where an archive as a whole is not to be trusted nothing of it comes in.
 """
 
+import gzip
 import stat
 import tarfile
 import unicodedata
@@ -14,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from courseapp.authoring.receiving import LARGEST_MEDIA, MOST_FILES
+from courseapp.authoring import watched
+from courseapp.authoring.receiving import MOST_FILES, is_too_large
 from courseapp.authoring.report import Report
+from courseapp.authoring.watched import Member, Swollen, TooMuch, opened_tar, opened_zip
 
 LARGEST_WHOLE = 2_000_000_000  # bytes, unpacked
-RATIO = 200  # how many times its packed size an archive may hold; text packs 10 : 1, a bomb 1,000 : 1
-FREE_BYTES = 10_000_000  # below which the ratio does not matter
 PIECE = 1024 * 1024
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")  # not xz: its own header says how much memory reading it takes
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # zipfile unpacks bzip2 and LZMA without a bound: a megabyte to a gigabyte
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, ValueError, RecursionError)
 LEFT_OUT = ("__MACOSX", ".")  # what operating systems and editors add
 SMALLER = "Make it smaller, or upload the course in parts."
 
@@ -38,6 +41,7 @@ class Entry:
     """One file of an archive, and how to read it."""
 
     name: str
+    size: int
     open: Callable[[], IO[bytes]]
 
 
@@ -55,46 +59,66 @@ def unpack(name: str, location: Path, folder: Path, report: Report, progress: Pr
     left_out = () if is_all else LEFT_OUT
     try:
         if name.lower().endswith(".zip"):
-            with zipfile.ZipFile(location) as archive:
-                _write(_of_zip(archive, name, report), len(archive.infolist()), location, name, folder, report, progress, left_out)
+            with opened_zip(location) as archive:
+                _refuse_unsound(archive, location.stat().st_size, name, report)
+                _write(_of_zip(archive, report), len(archive.infolist()), name, folder, report, progress, left_out)
         else:
-            with tarfile.open(location) as archive_file:
-                _write(_of_tar(archive_file, name, report), 0, location, name, folder, report, progress, left_out)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, ValueError, RecursionError) as error:
+            with opened_tar(location) as archive_file:
+                _write(_of_tar(archive_file, name, report), 0, name, folder, report, progress, left_out)
+    except Swollen as error:
+        raise _too_large(name, report) from error
+    except TooMuch as error:
+        raise (_too_many(name, report) if name.lower().endswith(".zip") else _too_large(name, report)) from error
+    except BROKEN as error:
         words = "The archive is damaged or cut off, so nothing of it was taken."
         report.error("archive_broken", name, 0, f"{words} ({type(error).__name__})", "Pack it again, and upload it again.")
         raise Refused from error
 
 
-def _of_zip(archive: zipfile.ZipFile, name: str, report: Report) -> Iterator[Entry]:
+def _refuse_unsound(archive: zipfile.ZipFile, packed: int, name: str, report: Report) -> None:
+    """Refuse, by its list of files and before any is unpacked, what no good archive is. Sizes that lie end in a wrong checksum."""
     entries = archive.infolist()
-    _refuse_many(len(entries), name, report)
-    _refuse_overlap(archive, name, report)
-    for info in entries:
+    if len(entries) > MOST_FILES:
+        raise _too_many(name, report)
+    _refuse_overlap(entries, name, report)
+    if sum(info.file_size for info in entries) > min(LARGEST_WHOLE, max(watched.FREE_BYTES, watched.RATIO * packed)):
+        raise _too_large(name, report)
+    if any(info.flag_bits & 0x1 for info in entries):
+        report.error("encrypted", name, 0, "The archive is locked with a password.", "Pack it again without a password.")
+        raise Refused
+    if odd := next((info for info in entries if info.compress_type not in METHODS), None):
+        words = f"The archive is packed in a way that is not read here (method {odd.compress_type})."
+        report.error("archive_method", name, 0, words, "Pack it again as an ordinary ZIP archive.")
+        raise Refused
+
+
+def _of_zip(archive: zipfile.ZipFile, report: Report) -> Iterator[Entry]:
+    for info in archive.infolist():
         if info.is_dir():
             continue
         path = _name_of_zip(info)
-        if info.flag_bits & 0x1:
-            report.error("encrypted", path, 0, "This file is locked with a password.", "Pack the archive again without a password.")
-            raise Refused
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in {0, stat.S_IFREG}:
             report.error("symlink", path, 0, "This is a link, not a file.", "Put the file itself here.")
             continue
-        yield Entry(path, lambda info=info: archive.open(info))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        yield Entry(path, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
 
 def _of_tar(archive: tarfile.TarFile, name: str, report: Report) -> Iterator[Entry]:
-    for count, member in enumerate(archive, start=1):
-        _refuse_many(count, name, report)
+    count = 0
+    while (member := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]  # else it keeps each for good
+        archive.pax_headers.clear()  # type: ignore[attr-defined]  # notes about all that follows; they may grow without end
+        count += 1
+        if count > MOST_FILES:
+            raise _too_many(name, report)
         if member.isdir():
             continue
-        if not member.isreg():
+        file = archive.extractfile(member) if isinstance(member, Member) and member.is_plain else None
+        if file is None:
             report.error("symlink", member.name, 0, "This is a link or a device, not a file.", "Put the file itself here.")
             continue
-        file = archive.extractfile(member)
-        if file is not None:
-            yield Entry(member.name, lambda file=file: file)  # type: ignore[misc]  # as above
+        yield Entry(member.name, member.size, lambda file=file: file)  # type: ignore[misc]  # as above
 
 
 def _name_of_zip(info: zipfile.ZipInfo) -> str:
@@ -107,16 +131,20 @@ def _name_of_zip(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _refuse_many(count: int, name: str, report: Report) -> None:
-    if count > MOST_FILES:
-        report.error("too_many_files", name, 0, f"The archive holds more than {MOST_FILES} files.", SMALLER)
-        raise Refused
+def _too_many(name: str, report: Report) -> Refused:
+    report.error("too_many_files", name, 0, f"The archive holds more than {MOST_FILES} files.", SMALLER)
+    return Refused()
 
 
-def _refuse_overlap(archive: zipfile.ZipFile, name: str, report: Report) -> None:
+def _too_large(name: str, report: Report) -> Refused:
+    report.error("archive_too_large", name, 0, "Unpacked, the archive is far too large.", SMALLER)
+    return Refused()
+
+
+def _refuse_overlap(entries: list[zipfile.ZipInfo], name: str, report: Report) -> None:
     """A bomb of David Fifield's kind lets thousands of entries share the same packed bytes."""
     ends = 0
-    for info in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+    for info in sorted(entries, key=lambda entry: entry.header_offset):
         if info.header_offset < ends:
             report.error("overlapping", name, 0, "Entries of the archive overlap, as in a zip bomb.", "Pack it again with another program.")
             raise Refused
@@ -126,30 +154,45 @@ def _refuse_overlap(archive: zipfile.ZipFile, name: str, report: Report) -> None
 def _write(
     entries: Iterator[Entry],
     count: int,
-    location: Path,
     name: str,
     folder: Path,
     report: Report,
     progress: Progress,
     left_out: tuple[str, ...],
 ) -> None:
-    allowed = min(LARGEST_WHOLE, max(FREE_BYTES, RATIO * location.stat().st_size))
+    allowed = LARGEST_WHOLE
     seen: set[str] = set()
     done = 0
     for entry in entries:
         path = safe_path(entry.name, report)
-        if path is None or any(part.startswith(left_out) for part in path.parts):
+        if path is None or any(part.startswith(left_out) for part in path.parts) or is_too_large(path.as_posix(), entry.size, report):
             continue
-        if path.as_posix().casefold() in seen:
-            report.error("name_twice", path.as_posix(), 0, "Two files of the archive have this name.", "Give each its own name.")
+        target = place_for(path, folder, seen, report)
+        if target is None:
             continue
-        seen.add(path.as_posix().casefold())
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         with entry.open() as source:
-            allowed -= _copy(source, target, min(allowed, LARGEST_MEDIA), path.as_posix(), name, report)
+            allowed -= _copy(source, target, allowed, name, report)
         done += 1
         progress(done, count)
+
+
+def place_for(path: PurePosixPath, folder: Path, seen: set[str], report: Report) -> Path | None:
+    """Where a file of this path goes in `folder`, the folders above it made; None, with the reason reported, where that is taken.
+
+    Args:
+        seen: what was laid out before, as names that differ from no other by their letters' case alone; this one is added.
+    """
+    plain, target = path.as_posix().casefold(), folder / path
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        is_taken = plain in seen or target.exists()
+    except (FileExistsError, NotADirectoryError):  # what would be its folder is a file
+        is_taken = True
+    if is_taken:
+        report.error("name_twice", path.as_posix(), 0, "Two files have this name, or a file and a folder.", "Give each its own name.")
+        return None
+    seen.add(plain)
+    return target
 
 
 def safe_path(name: str, report: Report) -> PurePosixPath | None:
@@ -158,8 +201,7 @@ def safe_path(name: str, report: Report) -> PurePosixPath | None:
     path = PurePosixPath(composed)
     is_drive = len(composed) > 1 and composed[1] == ":"
     if path.is_absolute() or is_drive or ".." in path.parts or "\0" in composed or not path.parts:
-        shown = composed.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
-        report.error("path_outside", shown[:200], 0, "This name leads out of the folder.", "Pack the folder again, with plain names.")
+        report.error("path_outside", composed[:200], 0, "This name leads out of the folder.", "Pack the folder again, with plain names.")
         return None
     if len(composed) > 400 or any(len(part.encode()) > 255 for part in path.parts):
         report.error("name_odd", composed[:200], 0, "The file's name is too long.", "Use a shorter one.")
@@ -167,15 +209,14 @@ def safe_path(name: str, report: Report) -> PurePosixPath | None:
     return path
 
 
-def _copy(source: IO[bytes], target: Path, most: int, path: str, archive: str, report: Report) -> int:
+def _copy(source: IO[bytes], target: Path, most: int, archive: str, report: Report) -> int:
     """Copy by pieces, counting what really comes rather than what was announced; the bytes copied."""
     total = 0
     with target.open("wb") as file:
         while piece := source.read(PIECE):
             total += len(piece)
             if total > most:
-                report.error("archive_too_large", archive, 0, f"Unpacked, the archive is far too large (at “{path}”).", SMALLER)
-                raise Refused
+                raise _too_large(archive, report)
             file.write(piece)
     return total
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import IO, Any
 
 import sqlalchemy as sa
@@ -57,8 +58,11 @@ def places() -> dict[Course, list[Module]]:
     return {course: [module for module in modules if module.course_id == course.id] for course in courses}
 
 
-def receive(user: User, files: Sequence[tuple[str, IO[bytes]]], now: datetime, place: Place | None = None) -> Upload:
-    """Keep what was sent and have it looked through; the caller commits. Raises Refusal (400, 413) in words."""
+def receive(user: User, files: Sequence[tuple[str, IO[bytes] | Path]], now: datetime, place: Place | None = None) -> Upload:
+    """Keep what was sent, open or as whole files of this machine, and have it looked through; the caller commits.
+
+    Raises Refusal (400, 413) in words.
+    """
     if not files:
         raise Refusal(_("Please choose a file first: a ZIP archive, or the files of a course."), 400)
     if len(files) > MOST:
@@ -69,8 +73,8 @@ def receive(user: User, files: Sequence[tuple[str, IO[bytes]]], now: datetime, p
     upload.into_module, upload.module_title, upload.needs_check = place.module, place.title, place.needs
     for index, (name, content) in enumerate(files):
         upload.files.append(name[:200])
-        size = storage.keep_stream(upload.storage_key(index), content)
-        upload.size += size
+        key = upload.storage_key(index)
+        upload.size += storage.keep_file(key, content) if isinstance(content, Path) else storage.keep_stream(key, content)
     db.session.add(upload)
     db.session.flush()
     wake("uploads")

@@ -2,8 +2,9 @@
 
 import re
 
+from courseapp.authoring.patience import A_TEXT, at_most
 from courseapp.authoring.reading import CourseDraft, LessonDraft
-from courseapp.authoring.report import Report
+from courseapp.authoring.report import Report, Unfit
 from courseapp.catalog.models import Need
 
 
@@ -46,7 +47,11 @@ def validate_lesson(lesson: LessonDraft, report: Report) -> None:
     """Report what is wrong with one lesson's text and review."""
     from courseapp.catalog.markdown import count_boxes, parse  # large, and a web process parses nothing until somebody edits
 
-    tokens = parse(lesson.body)
+    try:
+        with at_most(A_TEXT):
+            tokens = parse(lesson.body)
+    except Unfit:
+        return  # rendering says so
     boxes = count_boxes(tokens, "stop-if")
     if lesson.needs_check is not Need.NONE and boxes != 1:
         words = "has no “stop if” box" if not boxes else f"has {boxes} “stop if” boxes"
@@ -58,7 +63,7 @@ def validate_lesson(lesson: LessonDraft, report: Report) -> None:
             line = lesson.body_line + token.map[0]
             report.warn("heading_one", lesson.file, line, "A heading with one # competes with the lesson's title.", "Begin with ##.")
     for number, line_text in enumerate(lesson.body.split("\n")):
-        if re.search(r"</?[a-zA-Z][^>]*>", re.sub(r"`[^`]*`|<https?://[^>]*>", "", line_text)):
+        if re.search(r"</?[a-zA-Z][^<>]*>", re.sub(r"`[^`]*`|<https?://[^<>]*>", "", line_text)):
             report.warn(
                 "raw_html", lesson.file, lesson.body_line + number, "HTML is shown as written, not as markup.", "Write it in Markdown."
             )

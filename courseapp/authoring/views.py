@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role, User
-from courseapp.authoring import looks, publications, uploads
+from courseapp.authoring import looks, parts, publications, uploads
 from courseapp.authoring.arranging.views import pages as arranging_pages
 from courseapp.authoring.decisions import (
     COURSE_CHOICES,
@@ -32,6 +32,7 @@ from courseapp.authoring.models import Upload, UploadState
 from courseapp.authoring.previews import OUTCOMES, file_in, pointed_at, reading_in, source_of
 from courseapp.authoring.releasing import unreviewed_touch, withdraw_course
 from courseapp.authoring.report import by_file
+from courseapp.authoring.sending.views import pages as sending_pages
 from courseapp.authoring.standing import (
     course_named,
     course_standings,
@@ -39,7 +40,7 @@ from courseapp.authoring.standing import (
     lesson_standings,
     recent_imports,
 )
-from courseapp.authoring.undoing import edits_since, last_import, undo
+from courseapp.authoring.undoing import edits_since, import_of, last_import, undo
 from courseapp.catalog.models import Course
 from courseapp.columns import row_number
 from courseapp.delivery import send_beside
@@ -74,7 +75,7 @@ OUTCOME_WORDS = {
 SHOWN_AT_ONCE = 5  # differences on the upload's own page; each has a page of its own too
 
 pages = Blueprint("authoring", __name__)
-BLUEPRINTS = (pages, editor_pages, arranging_pages)
+BLUEPRINTS = (pages, editor_pages, arranging_pages, sending_pages)
 pages.before_request(need_role(Role.INSTRUCTOR))
 
 
@@ -242,21 +243,27 @@ def list_uploads() -> str:
         problems=PROBLEM_WORDS,
         places=uploads.places(),
         chosen=f"{chosen}/" if chosen and "/" not in chosen else chosen,
+        begun=[(part, parts.arrived(part), parts.value_in(part.told, "modified")) for part in parts.open_parts(person().id, clock.now())],
     )
 
 
 @pages.post("/staff/uploads")
 def receive() -> Response:
-    """Take files in; the worker looks them through."""
+    """Take files in, those of the form or those that were sent piece by piece before; the worker looks them through."""
     sent = [(file.filename or "", file.stream) for file in request.files.getlist("files") if file.filename]
+    pieced = request.form.getlist("parts")
     try:
-        answers = (request.form.get(name, "") for name in ("into", "module_title", "needs_check"))
-        upload = uploads.receive(person(), sent, clock.now(), uploads.place_of(*answers))
+        place = uploads.place_of(*(request.form.get(name, "") for name in ("into", "module_title", "needs_check")))
+        if pieced:
+            upload = parts.receive_parts(person(), pieced, clock.now(), place)
+        else:
+            upload = uploads.receive(person(), sent, clock.now(), place)
     except Refusal as refusal:
         db.session.rollback()
         flash(refusal.words, "error")
         return redirect(url_for("authoring.list_uploads"), 303)
     db.session.commit()
+    parts.clear(upload)
     return redirect(url_for("authoring.upload", id=upload.public_id), 303)
 
 
@@ -266,6 +273,7 @@ def upload(id: str) -> str:
     found = uploads.upload_of(id) or abort(404)
     is_ready = found.state is UploadState.READY
     course_change = looks.course_change_of(found) if is_ready else None
+    entry = import_of(found)
     return render_template(
         "authoring/upload.html",
         upload=found,
@@ -278,6 +286,8 @@ def upload(id: str) -> str:
         changes=looks.changes_of(found, SHOWN_AT_ONCE) if is_ready else [],
         course_pairs=course_change["pairs"] if course_change is not None else [],
         is_stale=uploads.is_stale(found),
+        entry=entry,
+        can_undo=entry is not None and entry == last_import(entry.course_id),
         plan=plan_of(found),
     )
 

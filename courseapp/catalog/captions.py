@@ -7,6 +7,7 @@ PAUSE = 3.0  # seconds of silence that begin a new paragraph
 LONG = 500  # characters after which the next sentence begins one
 _TIMES = re.compile(r"^\s*((?:\d+:)?\d\d:\d\d\.\d{3})\s+-->\s+((?:\d+:)?\d\d:\d\d\.\d{3})(?:\s|$)")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
+_NUMBERED = re.compile(r"&#[xX]?[0-9a-fA-F]{9,};?")
 _TAG = re.compile(r"<[^<>]*>")  # of no text does it look at a letter twice for each bracket
 
 
@@ -36,6 +37,11 @@ def transcript_of(captions: str) -> tuple[str, ...]:
     return tuple(paragraphs)
 
 
+def unescaped(text: str) -> str:
+    """Text with letters in the place of their names and numbers; a number without end stands for none."""
+    return unescape(_NUMBERED.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
 def _cues(captions: str) -> list[tuple[float, float, list[str]]]:
     """Each cue: when it begins and ends in seconds, and its lines."""
     text = captions.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
@@ -59,4 +65,4 @@ def _seconds(stamp: str) -> float:
 
 
 def _plain(line: str) -> str:
-    return " ".join(unescape(_TAG.sub("", line)).split())
+    return " ".join(unescaped(_TAG.sub("", line)).split())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,8 +19,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.container import container_plugin
 from mdit_py_plugins.footnote import footnote_plugin
-from mdit_py_plugins.tasklists import tasklists_plugin
 
+from courseapp.catalog.checklists import checklist_plugin
 from courseapp.catalog.references import BOXES, FILM, PAPER_NAME, PAPERS, SOUND, VARIANTS, AssetPlace, Problem, Surroundings, resolve
 
 OUR_FORMS = re.compile(r"/assets/[\w.-]+ \d+w(?:, /assets/[\w.-]+ \d+w)*")
@@ -136,11 +137,16 @@ def _parser() -> MarkdownIt:
 
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False, "typographer": True, "linkify": False})
+    reader.validateLink = _any_link  # type: ignore[method-assign]  # so that one which may not be is named, and not shown as it was typed
     reader.enable(["table", "strikethrough", "replacements", "smartquotes"])
-    reader.use(footnote_plugin).use(tasklists_plugin, label=True)
+    reader.use(footnote_plugin).use(checklist_plugin)
     for name in (*BOXES, *VARIANTS):
         reader.use(container_plugin, name=name)
     return reader
+
+
+def _any_link(_target: str) -> bool:
+    return True
 
 
 def _figures(tokens: list[Token]) -> list[Token]:
@@ -168,11 +174,11 @@ def _figures(tokens: list[Token]) -> list[Token]:
 def _to_html(tokens: list[Token], around: Surroundings) -> str:
     if not tokens:
         return ""
-    writer = _reader()
+    writer, numbers = _reader(), count(1)
     rules: dict[str, Callable[..., str]] = {
         "figure": lambda tokens, index, options, env: _figure_html(tokens[index], around),
         "image": lambda tokens, index, options, env: _media_html(tokens[index]),
-        "table_open": lambda tokens, index, options, env: _table_opening(tokens, index, around),
+        "table_open": lambda tokens, index, options, env: _table_opening(next(numbers), around),
         "table_close": lambda *_: "</table></div>\n",
         "heading_open": lambda tokens, index, options, env: f"<{_heading(tokens[index])}>",
         "heading_close": lambda tokens, index, options, env: f"</{_heading(tokens[index])}>\n",
@@ -192,9 +198,8 @@ def _heading(token: Token) -> str:
     return f"h{min(5, max(2, int(token.tag[1:])))}"
 
 
-def _table_opening(tokens: list[Token], index: int, around: Surroundings) -> str:
+def _table_opening(number: int, around: Surroundings) -> str:
     """A table in a frame that scrolls sideways; the frame is named by its number, for landmarks must differ."""
-    number = sum(token.type == "table_open" for token in tokens[: index + 1])
     name = around.box_titles.get("table", "Table")
     return f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(name)} {number}"><table>\n'
 

@@ -12,13 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from courseapp.catalog.models import Lesson, Module, Need, Rule
+from courseapp.catalog.models import Course, Lesson, Module, Need, Rule
 from courseapp.catalog.outline import is_released
-from courseapp.extensions import db, insert_later, write_held
-from courseapp.held import table_of
+from courseapp.extensions import db, insert_later
+from courseapp.held import Condition, HeldRow, table_of
 from courseapp.journal import events
 from courseapp.learning.gate import can_open
 from courseapp.learning.models import Completion, Enrolment, Outcome
+
+NEAR_END = 2
+"""With so many other lessons open that count a completion may still be the last one, for they may be done at the same moment."""
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class OwnLesson:
-    """A released lesson of a course that a learner takes, open to them; their enrolment is locked until the caller commits."""
+    """A released lesson of a course that a learner takes, open to them."""
 
     lesson_id: int
     course_id: int
@@ -97,7 +100,18 @@ class OwnLesson:
     slug: str
     user_id: int
     enrolment_id: int
-    is_finished: bool
+    is_done: bool
+    may_be_last: bool  # completing it may finish the course
+
+
+@dataclass(frozen=True)
+class KnownLesson:
+    """A lesson that needs no safety check, as it was in a version of its course."""
+
+    lesson_id: int
+    course_id: int
+    version: int
+    slug: str
 
 
 @dataclass(frozen=True)
@@ -198,23 +212,37 @@ def complete_lesson(own: OwnLesson, now: datetime) -> bool:
 
     What is written to the journal says nothing of technique lessons.
     """
-    counts = own.needs_check is Need.NONE
-    done = insert_later(
-        Completion,
-        once=("user_id", "lesson_id"),
-        telling=(_has_open_lessons, {"b_user_id": own.user_id, "b_lesson_id": own.lesson_id, "b_course_id": own.course_id}),
-        user_id=own.user_id,
-        lesson_id=own.lesson_id,
-        completed_at=now,
-    )
-    if counts:
-        facts = {"user_id": own.user_id, "course_id": own.course_id, "lesson_id": own.lesson_id}
-        events.record("lesson_completed", f"user:{own.user_id}", now, given=done, **facts)
-    write_held()
-    if done.id is None or not counts or own.is_finished or done.told:
+    if own.is_done and not own.may_be_last:
         return False
-    finish(db.session.get_one(Enrolment, own.enrolment_id), now)
+    counts = own.needs_check is Need.NONE
+    # held until the caller commits: of the last lessons, done at once, one must see the others
+    enrolment = db.session.get_one(Enrolment, own.enrolment_id, with_for_update={"key_share": True}) if own.may_be_last else None
+    _hold_completion(own.user_id, own.course_id, own.lesson_id, counts, now)
+    if enrolment is None or enrolment.finished_at is not None:
+        return False
+    if db.session.scalar(sa.select(open_lessons(own.course_id, own.user_id).exists())):
+        return False
+    finish(enrolment, now)
     return True
+
+
+def complete_known(known: KnownLesson, user_id: int, now: datetime) -> HeldRow:
+    """Hold the completion of a lesson that was open to somebody a while ago, with all that `complete_lesson` asks: one statement.
+
+    Committed, the row has an id, and the lesson is done; or it has none, and `lesson_of_learner` is to be asked how things stand.
+    """
+    facts = {"b_user_id": user_id, "b_course_id": known.course_id, "b_version": known.version}
+    return _hold_completion(user_id, known.course_id, known.lesson_id, True, now, (_is_as_known, facts))
+
+
+def _hold_completion(
+    user_id: int, course_id: int, lesson_id: int, counts: bool, now: datetime, provided: Condition | None = None
+) -> HeldRow:
+    once = ("user_id", "lesson_id")
+    done = insert_later(Completion, once=once, provided=provided, user_id=user_id, lesson_id=lesson_id, completed_at=now)
+    if counts:
+        events.record("lesson_completed", f"user:{user_id}", now, given=done, user_id=user_id, course_id=course_id, lesson_id=lesson_id)
+    return done
 
 
 def finish(enrolment: Enrolment, now: datetime) -> None:
@@ -242,13 +270,27 @@ _opening = (
 )
 
 
-_done = aliased(Completion)
-_has_open_lessons = sa.exists().where(
-    Lesson.course_id == sa.bindparam("b_course_id"),
-    Lesson.needs_check == Need.NONE,
-    Lesson.id != sa.bindparam("b_lesson_id"),  # whether RETURNING sees the row it returns is for each database to say
-    is_released(),
-    # a correlated EXISTS would not do: SQLAlchemy writes column names without their tables in RETURNING
-    Lesson.id.not_in(sa.select(_done.lesson_id).where(_done.user_id == sa.bindparam("b_user_id"))),
+def open_lessons(course_id: Any, user_id: Any) -> sa.Select[int]:
+    """The lessons of a course that count and that a person has not done; the arguments may be columns of an outer statement.
+
+    Which tables are its own is said expressly, for of itself SQLAlchemy looks one statement out and no further.
+    """
+    lesson, done = aliased(Lesson), aliased(Completion)
+    is_done = sa.select(done.id).where(done.lesson_id == lesson.id, done.user_id == user_id).correlate_except(done).exists()
+    own = (lesson.course_id == course_id, lesson.needs_check == Need.NONE, is_released(lesson))
+    return sa.select(lesson.id).where(*own, ~is_done).correlate_except(lesson)
+
+
+_is_as_known = (
+    sa.select(Enrolment.id)
+    .join(Course, Course.id == Enrolment.course_id)
+    .where(
+        Enrolment.user_id == sa.bindparam("b_user_id"),
+        Enrolment.course_id == sa.bindparam("b_course_id"),
+        Course.version == sa.bindparam("b_version"),
+        Course.published_at.is_not(None),
+        sa.or_(Enrolment.finished_at.is_not(None), open_lessons(Enrolment.course_id, Enrolment.user_id).offset(NEAR_END + 1).exists()),
+    )
+    .exists()
 )
-"""Whether lessons that count are left beside the one just done."""
+"""A person takes the course, which is as it was, and a lesson more will not finish it."""

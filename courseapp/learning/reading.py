@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask import current_app
 from flask_babel import format_decimal
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import aliased
@@ -13,10 +14,10 @@ from sqlalchemy.orm import aliased
 from courseapp.accounts.models import User
 from courseapp.catalog.models import Course, Lesson, Need, Revision, Rule
 from courseapp.catalog.outline import is_released
-from courseapp.extensions import db
+from courseapp.extensions import asking, db
 from courseapp.learning.gate import can_open, is_adapted
 from courseapp.learning.models import Completion, Enrolment, Outcome, SafetyOutcome
-from courseapp.learning.progress import LESSONS, LearnerOutline, OwnLesson, Row, outline_from
+from courseapp.learning.progress import LESSONS, NEAR_END, KnownLesson, LearnerOutline, OwnLesson, Row, open_lessons, outline_from
 from courseapp.learning.safety import is_current
 from courseapp.web import day_words
 
@@ -24,6 +25,7 @@ RULE_WORDS = {
     Rule.MARK: _l("This lesson is done when you say so."),
     Rule.OPEN: _l("This lesson is done once you have opened it."),
 }
+LESSONS_KNOWN = 2000
 SPEEDS = (0.75, 1, 1.25, 1.5, 2)  # at which films and sound may play
 _outcome = (SafetyOutcome.outcome, SafetyOutcome.wording, SafetyOutcome.decided_at)
 
@@ -53,10 +55,17 @@ def _done_in_course() -> sa.ScalarSelect[str]:
 
 # Statements of hot pages, built once.
 _own_mark = aliased(Completion)
-_state = _of_learner(Course.version, Course.changed_at, _done_in_course().label("done"), _own_mark.completed_at).outerjoin(
-    _own_mark, sa.and_(_own_mark.lesson_id == Lesson.id, _own_mark.user_id == Enrolment.user_id)
-)
-_own_lesson = _of_learner(Lesson.rule, Course.slug, Enrolment.id.label("enrolment_id")).with_for_update(of=Enrolment, key_share=True)
+_own_completion = (_own_mark, sa.and_(_own_mark.lesson_id == Lesson.id, _own_mark.user_id == Enrolment.user_id))
+_state = _of_learner(Course.version, Course.changed_at, _done_in_course().label("done"), _own_mark.completed_at).outerjoin(*_own_completion)
+_own_lesson = _of_learner(
+    Lesson.rule,
+    Course.slug,
+    Course.version,
+    Enrolment.id.label("enrolment_id"),
+    _own_mark.completed_at,
+    # this one among them, where it is open
+    open_lessons(Lesson.course_id, Enrolment.user_id).offset(NEAR_END + 1).exists().label("has_many_open"),
+).outerjoin(*_own_completion)
 
 
 def with_text(lessons: sa.Select[*tuple[Any, ...]]) -> sa.Select[*tuple[Any, ...]]:
@@ -165,7 +174,7 @@ class Reading:
 
 def state_of(user: User, public_id: str, now: datetime) -> LessonState | None:
     """The state in which a learner of its course finds the lesson of an address, in one query; None where there is none for them."""
-    found = db.session.connection().execute(_state, {"user_id": user.id, "public_id": public_id}).one_or_none()
+    found = asking().execute(_state, {"user_id": user.id, "public_id": public_id}).one_or_none()
     if found is None:
         return None
     return LessonState(
@@ -219,24 +228,41 @@ def reading_from(lessons: Sequence[Any], state: LessonState) -> Reading:
     )
 
 
-def lesson_of_learner(user: User, public_id: str, now: datetime) -> OwnLesson | None:
-    """A released lesson of a course the learner takes, open to them now; None otherwise.
-
-    The enrolment stays locked until the caller commits: of two last lessons done at once, one must see the other.
-    """
-    found = db.session.connection().execute(_own_lesson, {"user_id": user.id, "public_id": public_id}).one_or_none()
+def lesson_of_learner(user_id: int, public_id: str, now: datetime) -> OwnLesson | None:
+    """A released lesson of a course the learner takes, open to them now; None otherwise."""
+    found = asking().execute(_own_lesson, {"user_id": user_id, "public_id": public_id}).one_or_none()
     if found is None:
         return None
     outcome = found.outcome if is_current(found.outcome, found.wording, found.decided_at, now) else None
     if not can_open(found.needs_check, outcome):
         return None
+    if found.needs_check is Need.NONE:
+        _remember(public_id, KnownLesson(found.id, found.course_id, found.version, found.slug))
     return OwnLesson(
         lesson_id=found.id,
         course_id=found.course_id,
         needs_check=found.needs_check,
         rule=found.rule,
         slug=found.slug,
-        user_id=user.id,
+        user_id=user_id,
         enrolment_id=found.enrolment_id,
-        is_finished=found.finished_at is not None,
+        is_done=found.completed_at is not None,
+        may_be_last=found.needs_check is Need.NONE and found.finished_at is None and not found.has_many_open,
     )
+
+
+def known_lesson(public_id: str) -> KnownLesson | None:
+    """The lesson of an address as this process has last met it, if it has, and if it needs no safety check."""
+    return _known().get(public_id)
+
+
+def _remember(public_id: str, known: KnownLesson) -> None:
+    memory = _known()
+    if len(memory) >= LESSONS_KNOWN:
+        memory.clear()
+    memory[public_id] = known
+
+
+def _known() -> dict[str, KnownLesson]:
+    memory: dict[str, KnownLesson] = current_app.extensions.setdefault("lessons", {})
+    return memory

@@ -5,13 +5,16 @@ Answers are evaluated and thrown away; kept are the outcome, the wording's versi
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
+from flask_babel import gettext as _
 
 from courseapp.accounts.models import User
 from courseapp.extensions import db, insert_into
 from courseapp.learning.models import Outcome, SafetyOutcome
 from courseapp.learning.safety_questions import QUESTIONS, VERSION, Question
+from courseapp.site import Site
 
 GOOD_FOR = timedelta(days=183)
 SEVERITY = (None, Outcome.GENTLY, Outcome.PROFESSIONAL, Outcome.NOW)
@@ -27,6 +30,11 @@ def answers_of(packed: str) -> dict[str, str]:
 def packed(answers: Mapping[str, str]) -> str:
     """The hidden field of `answers`."""
     return "&".join(f"{key}={value}" for key, value in answers.items())
+
+
+def previous_answers(answers: dict[str, str]) -> dict[str, str]:
+    """The answers without the last, so that its question is asked again."""
+    return dict(list(answers.items())[:-1])
 
 
 def is_answer(question: Question, value: str | None) -> bool:
@@ -79,3 +87,12 @@ def current_outcome(user: User, now: datetime) -> Outcome | None:
     if kept is None or not is_current(kept.outcome, kept.wording, kept.decided_at, now):
         return None
     return kept.outcome
+
+
+def help_words(site: Site) -> dict[str, Any]:
+    """The owner's emergency words, or ones that hold everywhere."""
+    return {
+        "emergency_words": site.emergency_words or _("Call your country’s emergency number, or go to the nearest emergency department."),
+        "crisis_words": site.crisis_words
+        or _("Call a crisis line in your country, the emergency number, or someone you trust, and do not stay alone."),
+    }

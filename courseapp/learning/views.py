@@ -1,5 +1,6 @@
 """Learners' pages: starting, my course, lessons, progress, the safety check, media, the copy."""
 
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, abort, current_app, flash, jsonify, redirect, render_template, request, session, url_for
@@ -27,10 +28,18 @@ from courseapp.learning.forms import ClaimForm, StartForm
 from courseapp.learning.gate import copy_kind
 from courseapp.learning.models import Enrolment, Outcome
 from courseapp.learning.playing import note_position, position_of
-from courseapp.learning.progress import LearnerOutline, complete_lesson, next_lesson, note_opening, outline_for, undo_completion
-from courseapp.learning.reading import LessonState, lesson_of_learner, reading_of, state_of
+from courseapp.learning.progress import (
+    LearnerOutline,
+    complete_known,
+    complete_lesson,
+    next_lesson,
+    note_opening,
+    outline_for,
+    undo_completion,
+)
+from courseapp.learning.reading import LessonState, known_lesson, lesson_of_learner, reading_of, state_of
 from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, WHAT_NOW
-from courseapp.site import Site, present_site
+from courseapp.site import present_site
 from courseapp.web import kept_page
 
 pages = Blueprint("learning", __name__)
@@ -112,16 +121,7 @@ def begin() -> Response | str:
 @pages.get("/help-now")
 def help_now() -> str:
     """Where to get help at once; reachable from everywhere, without signing in."""
-    return render_template("learning/help_now.html", signs=QUESTIONS[0].signs, **help_words(present_site()))
-
-
-def help_words(site: Site) -> dict[str, Any]:
-    """The owner's emergency words, or ones that hold everywhere."""
-    return {
-        "emergency_words": site.emergency_words or _("Call your country’s emergency number, or go to the nearest emergency department."),
-        "crisis_words": site.crisis_words
-        or _("Call a crisis line in your country, the emergency number, or someone you trust, and do not stay alone."),
-    }
+    return render_template("learning/help_now.html", signs=QUESTIONS[0].signs, **safety.help_words(present_site()))
 
 
 # My course
@@ -222,25 +222,37 @@ def lesson_page(state: LessonState) -> str:
 def completion(id: str) -> Response:
     """Mark a lesson as done (`done=1`) or take that back (`done=0`); both may be sent twice."""
     now = clock.now()
-    own = lesson_of_learner(learner(), id, now) or abort(404)
     if request.form.get("done") == "0":
-        undo_completion(own)
+        undo_completion(lesson_of_learner(learner().id, id, now) or abort(404))
         db.session.commit()
         return redirect(url_for("learning.lesson", id=id), 303)
     following = request.form.get("next", "")
-    if complete_lesson(own, now):
+    slug, is_finished = note_done(id, now)
+    if is_finished:
         flash(_("You have been through the whole course. It stays open to you."))
         following = ""
-    target = url_for("learning.lesson", id=following) if following.isalnum() else url_for("learning.course", slug=own.slug)
+    return redirect(url_for("learning.lesson", id=following) if following.isalnum() else url_for("learning.course", slug=slug), 303)
+
+
+def note_done(id: str, now: datetime) -> tuple[str, bool]:
+    """Have a lesson done, in one statement where this process knows it; its course, and whether that is finished by it."""
+    user_id = learner().id
+    if (known := known_lesson(id)) is not None:
+        done = complete_known(known, user_id, now)
+        db.session.commit()
+        if done.id is not None:
+            return known.slug, False
+    own = lesson_of_learner(user_id, id, now) or abort(404)
+    is_finished = complete_lesson(own, now)
     db.session.commit()
-    return redirect(target, 303)
+    return own.slug, is_finished
 
 
 @pages.post("/lessons/<id>/opening")
 def opening(id: str) -> Response:
     """Note that a lesson was opened (sent by the page's script); completes it where that is its rule."""
     now = clock.now()
-    own = lesson_of_learner(learner(), id, now) or abort(404)
+    own = lesson_of_learner(learner().id, id, now) or abort(404)
     note_opening(own, now)
     if own.rule is Rule.OPEN:
         complete_lesson(own, now)
@@ -273,7 +285,7 @@ def safety_check_step() -> Response | str:
     answers = safety.answers_of(request.form.get("answers", ""))
     asked = next((question for question in QUESTIONS if question.key == request.form.get("question")), None)
     if "back" in request.form:
-        return step_page(previous_answers(answers))
+        return step_page(safety.previous_answers(answers))
     if asked is None:
         return step_page({})
     value = request.form.get("choice")
@@ -285,11 +297,6 @@ def safety_check_step() -> Response | str:
     safety.keep_outcome(learner(), safety.outcome_of(answers), clock.now())
     db.session.commit()
     return redirect(url_for("learning.safety_outcome"), 303)
-
-
-def previous_answers(answers: dict[str, str]) -> dict[str, str]:
-    """The answers without the last, so that its question is asked again."""
-    return dict(list(answers.items())[:-1])
 
 
 def step_page(answers: dict[str, str], problem: str | None = None) -> str:
@@ -322,7 +329,7 @@ def safety_outcome() -> Response | str:
         decided_on=kept.decided_at,
         due_on=kept.decided_at + safety.GOOD_FOR,
         course_url=url_for("learning.course", slug=taken[0][1].slug) if taken else url_for("learning.my_courses"),
-        **help_words(present_site()),
+        **safety.help_words(present_site()),
     )
 
 

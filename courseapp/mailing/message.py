@@ -13,6 +13,7 @@ from email.header import Header
 from email.utils import format_datetime, formataddr
 from functools import lru_cache
 from html import escape
+from itertools import groupby
 from typing import Any
 
 import css_inline
@@ -31,15 +32,17 @@ from courseapp.site import present_site
 
 OPEN, CLOSE = "\ue000", "\ue001"  # private-use characters around a field's number while Markdown is rendered
 Piece = str | Field
+Line = tuple[Piece, ...]
+"""Static strings and fields in turn."""
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A text ready to be filled in: static strings and fields in turn."""
+    """A text ready to be filled in. Of its two parts the lines without a field are encoded already: quoted-printable goes by lines."""
 
-    subject: tuple[Piece, ...]
-    text: tuple[Piece, ...]
-    html: tuple[Piece, ...]
+    subject: Line
+    text: tuple[bytes | Line, ...]
+    html: tuple[bytes | Line, ...]
 
 
 @dataclass(frozen=True)
@@ -72,19 +75,18 @@ def skeleton_of(found: Sendable) -> Skeleton:
         letter = kept_letter(found.letter_id)
         return _skeleton(site, found.purpose, letter.language, letter.subject, letter.preheader, letter.body)
     assert found.template is not None
-    subject, preheader, body = _template(found.template, found.language)
-    return _skeleton(site, found.purpose, found.language, subject, preheader, body)
+    return _skeleton(site, found.purpose, found.language, *_template(found.template, found.language))
 
 
 @lru_cache(maxsize=64)
-def _template(name: str, language: str) -> tuple[str, str, str]:
-    """One of our own mail bodies in a language: subject, preheader, Markdown with merge fields."""
+def _template(name: str, language: str) -> tuple[str, str, str, str]:
+    """One of our own mail bodies in a language: subject, preheader, Markdown with merge fields, and why one gets it where it says so."""
     room, _slash, file = name.partition("/")
     with force_locale(language):
         whole = str(render_template(f"{room}/mail/{file}.md", field=merge_field))
     head, body = whole.split("\n---\n", 1)
     facts = dict(line.split(": ", 1) for line in head.splitlines() if line)
-    return facts["subject"], facts["preheader"], body.strip()
+    return facts["subject"], facts["preheader"], body.strip(), facts.get("because", "")
 
 
 def merge_field(name: str, default: str = "") -> Markup:
@@ -93,7 +95,7 @@ def merge_field(name: str, default: str = "") -> Markup:
 
 
 @lru_cache(maxsize=256)
-def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, preheader: str, body: str) -> Skeleton:
+def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, preheader: str, body: str, because: str = "") -> Skeleton:
     fields: list[Field] = []
     marked = _mark(body, fields)
     tokens = _reader().parse(marked)
@@ -103,6 +105,7 @@ def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, prehead
             body=_html_of(tokens),
             preheader=_mark(preheader, fields),
             purpose=purpose.value,
+            because=because,
             language=language,
             unsubscribe_url=_mark("{{ unsubscribe_url }}", fields),
             preferences_url=_mark("{{ preferences_url }}", fields),
@@ -112,11 +115,12 @@ def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, prehead
             "mailing/mail/letter.txt",
             body=text_of(tokens),
             purpose=purpose.value,
+            because=because,
             unsubscribe_url=_mark("{{ unsubscribe_url }}", fields),
             preferences_url=_mark("{{ preferences_url }}", fields),
         )
     inlined = css_inline.inline(html, load_remote_stylesheets=False)
-    return Skeleton(_split(_mark(subject, fields), fields), _split(text, fields), _split(inlined, fields))
+    return Skeleton(_split(_mark(subject, fields), fields), _lines(text, fields), _lines(inlined, fields))
 
 
 def _mark(text: str, fields: list[Field]) -> str:
@@ -129,12 +133,21 @@ def _mark(text: str, fields: list[Field]) -> str:
     return FIELD.sub(note, text)
 
 
-def _split(text: str, fields: Sequence[Field]) -> tuple[Piece, ...]:
+def _lines(text: str, fields: Sequence[Field]) -> tuple[bytes | Line, ...]:
+    """The lines of a part; those that stand together without a field as one."""
+    runs = groupby(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), key=lambda line: OPEN in line)
+    found: list[bytes | Line] = []
+    for has_fields, lines in runs:
+        found += [_split(line, fields) for line in lines] if has_fields else [_encoded("\n".join(lines))]
+    return tuple(found)
+
+
+def _split(text: str, fields: Sequence[Field]) -> Line:
     parts = re.split(f"{OPEN}([0-9]+){CLOSE}", text)
     return tuple(fields[int(part)] if index % 2 else part for index, part in enumerate(parts))
 
 
-def _fill(pieces: tuple[Piece, ...], values: Mapping[str, str], quote: bool = False) -> str:
+def _fill(pieces: Line, values: Mapping[str, str], quote: bool = False) -> str:
     filled = []
     for piece in pieces:
         if isinstance(piece, Field):
@@ -214,8 +227,8 @@ def _assemble(found: Sendable, skeleton: Skeleton, values: Mapping[str, str], no
     lines = [f"{name}: {value}" for name, value in headers.items()]
     lines += [f'Content-Type: multipart/alternative; boundary="{boundary}"', "", ""]
     head = "\r\n".join(lines).encode("utf-8")
-    parts = (("plain", _fill(skeleton.text, values)), ("html", _fill(skeleton.html, values, quote=True)))
-    return head + b"".join(_part(boundary, kind, text) for kind, text in parts) + f"--{boundary}--\r\n".encode()
+    parts = _part(boundary, "plain", skeleton.text, values) + _part(boundary, "html", skeleton.html, values)
+    return head + parts + f"--{boundary}--\r\n".encode()
 
 
 def _purpose_headers(found: Sendable, values: Mapping[str, str]) -> dict[str, str]:
@@ -235,10 +248,15 @@ def _header_text(text: str, header: str) -> str:
     return text if text.isascii() and text.isprintable() else Header(text, "utf-8", 75, header).encode(linesep="\r\n")
 
 
-def _part(boundary: str, kind: str, text: str) -> bytes:
-    encoded = binascii.b2a_qp(text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8"), istext=True).replace(b"\n", b"\r\n")
+def _part(boundary: str, kind: str, lines: tuple[bytes | Line, ...], values: Mapping[str, str]) -> bytes:
     head = f'--{boundary}\r\nContent-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
-    return head.encode() + encoded + b"\r\n"
+    filled = (line if isinstance(line, bytes) else _encoded(_fill(line, values, quote=kind == "html")) for line in lines)
+    return head.encode() + b"\r\n".join(filled) + b"\r\n"
+
+
+def _encoded(text: str) -> bytes:
+    plain = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8")
+    return binascii.b2a_qp(plain, istext=True).replace(b"\n", b"\r\n")
 
 
 def return_path(public_id: str) -> str:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
-from courseapp.authoring import preparing, uploads
+from courseapp.authoring import parts, preparing, uploads
 from courseapp.contacts import privacy as contacts_privacy
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
@@ -38,7 +38,9 @@ def tidy(now: datetime) -> dict[str, int]:
         "questions": forget_answered(now),
         "mails": forget_old(now),
         "uploads": uploads.sweep(now),
+        "parts": parts.sweep(now),
         "prepared files": preparing.sweep(now),
+        "left folders": preparing.sweep_workplace(),
         "half files": storage.sweep(HALF_FILES.total_seconds()),
     }
     for name, statement in deletions.items():

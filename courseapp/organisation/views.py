@@ -11,7 +11,7 @@ from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 
 from courseapp import clock
-from courseapp.accounts.access import need_role
+from courseapp.accounts.access import home_of, need_role
 from courseapp.accounts.browser import begin_session, per_address, per_network
 from courseapp.accounts.models import Role, User
 from courseapp.contacts.address import address_hint
@@ -101,8 +101,8 @@ def accept_invitation(token: str) -> Response | str:
     if guest is not None:
         session["join"] = guest
         return redirect(url_for(current_app.config["JOIN_ENDPOINT"]), 303)
-    home = "organisation.settings" if Role.OWNER in found.role_list else current_app.config["HOME_ENDPOINT"]
-    return redirect(url_for(home), 303)
+    flash(_("You are signed in, and part of those who run this site."), "success")
+    return redirect(url_for("organisation.settings") if Role.OWNER in found.role_list else home_of(user), 303)
 
 
 # The settings

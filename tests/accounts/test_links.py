@@ -34,6 +34,14 @@ def test_opening_the_link_changes_nothing_however_often_it_is_done(client: Clien
     assert client.submit(link).status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("role", "home"), [("instructor", "authoring.courses"), ("owner", "authoring.courses"), ("marketer", "learning.my_courses")]
+)
+def test_staff_are_led_to_the_courses_they_look_after(client: Client, role: str, home: str) -> None:
+    make_user("staff@example.org", roles=[role])
+    assert client.submit(ask(client, "staff@example.org")).location == client.path(home)
+
+
 def test_the_button_signs_in_once_and_the_second_time_says_the_link_is_spent(client: Client) -> None:
     link = ask(client)
     assert client.submit(link).location == client.path("learning.my_courses")

@@ -55,6 +55,11 @@ def write(folder: Path, files: dict[str, str | bytes]) -> Path:
 
 def small_course(folder: Path, **more: str | bytes) -> Path:
     """A course without fault: two modules, three lessons, one drawing; `more` are further files, or others in their place."""
+    return write(folder, small_files(**more))
+
+
+def small_files(**more: str | bytes) -> dict[str, str | bytes]:
+    """The files of that course by path."""
     files: dict[str, str | bytes] = {
         "course.md": page(COURSE, "The article, see [the first](lesson:one).\n"),
         "01-beginning/module.md": page(MODULE),
@@ -65,7 +70,7 @@ def small_course(folder: Path, **more: str | bytes) -> Path:
         "02-doing/01-touch.md": lesson("touch", STOP + "Press.\n\n![A circle](circle.svg)\n", needs_check="touch"),
         "02-doing/circle.svg": SVG.replace("rect", "ellipse"),
     }
-    return write(folder, {**files, **more})
+    return {**files, **more}
 
 
 def dump() -> dict[str, list[tuple[Any, ...]]]:

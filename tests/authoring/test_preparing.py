@@ -10,10 +10,10 @@ from flask import Flask
 from PIL import Image
 
 from courseapp import clock, storage
-from courseapp.authoring import films, loops, pictures, preparing
+from courseapp.authoring import films, pictures, preparing
 from courseapp.authoring.importing import Result, import_course
 from courseapp.authoring.models import PreparedFile, Upload, UploadState
-from courseapp.authoring.preparing import sweep
+from courseapp.authoring.preparing import sweep, workplace
 from courseapp.authoring.undoing import last_import, undo
 from courseapp.catalog.copies import images_of
 from courseapp.catalog.models import Asset, Course, Lesson, Need
@@ -238,7 +238,7 @@ def test_an_upload_thrown_away_stops_before_its_next_picture(instructor: Client,
     work()
     assert made == ["room.jpg"]
     assert only_upload().state is UploadState.CANCELLED
-    assert list((loops.current_app.config["SETTINGS"].data_dir / "tmp").iterdir()) == []
+    assert list(workplace().iterdir()) == []
 
 
 def test_what_was_made_for_an_upload_nobody_took_goes_after_two_weeks(instructor: Client, tmp_path: Path) -> None:

@@ -158,13 +158,30 @@ def test_line_endings_and_a_byte_order_mark_do_not_matter(tmp_path: Path, ending
         ("title: !!bool perhaps", "front_broken", 1),
         ("title: !!python/object/apply:os.system [id]", "front_broken", 2),
         (f"title: {'[' * 3000}", "front_broken", 1),
-        (f"title: {'9' * 5000}", "front_broken", 1),
+        (f"title: {'9' * 5000}", "front_broken", 2),
         ("a: &a [x]\nb: &b [*a, *a]", "front_broken", 3),
         ("? [a]\n: b", "front_broken", 2),
     ],
 )
 def test_broken_front_matter_is_told_with_its_line(tmp_path: Path, front: str, code: str, line: int) -> None:
     assert errors_of_lesson(tmp_path, f"---\n{front}\n---\n\nWords.\n") == [(code, line)]
+
+
+@pytest.mark.parametrize(
+    ("front", "said"),
+    [
+        ("title: one: two", "a colon where none may be"),
+        ("title: 'open", "a quotation mark is opened"),
+        ("title: 'it's'", "behind the end of a value"),
+        ("title: @home", "a sign that means something else"),
+        ("title: [one\nminutes: 5", "a bracket is opened"),
+        ("reviewed_on: 2026-13-45", "a day that is in no calendar"),
+    ],
+)
+def test_broken_front_matter_is_told_in_words_that_need_no_manual(tmp_path: Path, front: str, said: str) -> None:
+    errors_of_lesson(tmp_path, f"---\n{front}\n---\n\nWords.\n")
+    _draft, report = read(tmp_path)
+    assert [said in row.message and bool(row.mend) for row in report.rows if row.code == "front_broken"] == [True]
 
 
 @pytest.mark.parametrize(

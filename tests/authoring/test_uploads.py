@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from courseapp import clock, storage, web
 from courseapp.authoring import loops, uploads
 from courseapp.authoring.models import Import, Upload, UploadState
+from courseapp.authoring.preparing import workplace
 from courseapp.catalog.models import Course, Lesson
 from courseapp.extensions import db
 from courseapp.operations.tidying import tidy
@@ -95,8 +96,10 @@ def test_from_the_file_to_a_published_lesson_and_back(app: Flask, instructor: Cl
     assert public_page(app) == 404
     instructor.submit("authoring.ask_to_publish", {"choice": "publish"}, to="authoring.publish", slug="small")
     assert public_page(app) == 200
+    assert "It can be undone as a whole" in shown(instructor)
     instructor.submit("authoring.ask_to_undo", to="authoring.undo_import", slug="small")
     assert public_page(app) == 404
+    assert "It was in, and is undone" in shown(instructor)
 
 
 def test_everything_wrong_is_said_at_once_by_file_and_line_and_nothing_is_written(instructor: Client, tmp_path: Path) -> None:
@@ -215,7 +218,7 @@ def test_thrown_away_while_the_worker_is_at_it(instructor: Client, tmp_path: Pat
     work()
     assert only_upload().state is UploadState.CANCELLED
     assert "thrown away" in shown(instructor)
-    assert list((loops.current_app.config["SETTINGS"].data_dir / "tmp").iterdir()) == []
+    assert list(workplace().iterdir()) == []
 
 
 def test_what_a_killed_worker_left_is_taken_up_again_and_given_up_after_three_times(instructor: Client, tmp_path: Path) -> None:
@@ -263,7 +266,7 @@ def test_a_full_disk_is_said_in_words_and_the_upload_can_be_sent_again(
     monkeypatch.setattr(loops, "unpack", full)
     work()
     assert only_upload().state is UploadState.FAILED
-    assert "No space left on device" in shown(instructor)
+    assert "There is no room left on the server" in shown(instructor)
 
 
 def test_files_nobody_decides_about_are_removed(instructor: Client, tmp_path: Path) -> None:

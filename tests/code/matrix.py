@@ -59,7 +59,13 @@ def rows_of(text: str) -> Iterator[Row]:
 
 def routes_of(routes: Map) -> dict[tuple[str, str], Rule]:
     """Every route by its method and address."""
-    return {(method, rule.rule): rule for rule in routes.iter_rules() for method in sorted((rule.methods or set()) & ASKED)}
+    return {(method, rule.rule): rule for rule in routes.iter_rules() for method in sorted(asked_of(rule))}
+
+
+def asked_of(rule: Rule) -> set[str]:
+    """The methods a route is asked by. HEAD is a GET without its content, but for routes that know no GET."""
+    methods = rule.methods or set()
+    return methods & ASKED or methods & {"HEAD"}
 
 
 def gaps(routes: Map, rows: list[Row]) -> list[str]:
@@ -84,7 +90,7 @@ def gaps(routes: Map, rows: list[Row]) -> list[str]:
 
 
 def wrong_answers(rows: list[Row], ask: Callable[[Row, str], Answer]) -> list[str]:
-    """Answers other than the table's; refusals that write, or that tell a thing that is there from one that is not; GETs that write."""
+    """Answers other than the table's; refusals that write, or that tell a thing that is there from one that is not; reads that write."""
     found = []
     without: dict[tuple[str, str, str], str] = {}
     for row in sorted(rows, key=lambda row: (row.rule, row.method, row.thing != NOTHING)):  # first what is answered about nothing
@@ -92,7 +98,7 @@ def wrong_answers(rows: list[Row], ask: Callable[[Row, str], Answer]) -> list[st
             answer = ask(row, person)
             if answer.words != expected:
                 found.append(f"{row}: {person} is answered with {answer.words} and not {expected}")
-            if answer.has_written and (row.method == "GET" or answer.words.removesuffix(WROTE) in REFUSED):
+            if answer.has_written and (row.method in {"GET", "HEAD"} or answer.words.removesuffix(WROTE) in REFUSED):
                 found.append(f"{row}: {person} is answered with {answer.words}, and nothing may be written then")
             if row.thing == NOTHING:
                 without[row.method, row.rule, person] = answer.whole

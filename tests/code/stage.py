@@ -17,7 +17,7 @@ from courseapp.accounts.addresses import ask_to_move
 from courseapp.accounts.models import LoginSession, Role, User
 from courseapp.accounts.sessions import open_session
 from courseapp.accounts.sign_in import new_request
-from courseapp.authoring import drafts, editing, loops, ordering, uploads
+from courseapp.authoring import drafts, editing, loops, ordering, parts, uploads
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
@@ -35,6 +35,7 @@ from courseapp.organisation.logo import keep_logo
 from courseapp.organisation.models import Invitation
 from courseapp.site import change_site
 from tests.authoring.folders import COURSE, STOP, SVG, lesson, page, small_course
+from tests.authoring.sending import PIECE, VERSION, metadata
 from tests.authoring.test_uploads import packed
 from tests.client import Client
 from tests.code.matrix import NONE, NOTHING, PEOPLE, Answer, Row, answer_of, routes_of
@@ -77,6 +78,13 @@ FORMS: dict[str, Thing] = {
     "support.find_person": {"address": "learner@example.org"},
 }
 """What is sent to a POST beside its token, so that nothing but who asks can be wrong with it."""
+PIECES: dict[str, Thing] = {
+    "parts.begin": {"Upload-Length": "3", "Upload-Metadata": metadata("words.md")},
+    "parts.state": {},
+    "parts.add": {"Upload-Offset": "0", "Content-Type": PIECE},
+    "parts.remove": {},
+}
+"""The headers of what speaks tus, in place of a form."""
 
 
 class Stage:
@@ -105,6 +113,9 @@ class Stage:
         client.set_cookie("session", cookie)
         if row.method == "GET":
             given = client.get(address)
+        elif rule.endpoint in PIECES:
+            headers = {**VERSION, "X-CSRFToken": token, **PIECES[rule.endpoint]}
+            given = client.open(address, method=row.method, data=b"abc" if row.method == "PATCH" else b"", headers=headers)
         else:
             form = {name: filled(value, thing) for name, value in FORMS.get(rule.endpoint, {}).items()}
             given = client.open(address, method=row.method, data={"csrf_token": token, **form})
@@ -113,6 +124,7 @@ class Stage:
             self._saved.backup(self._file)
             self._version = self._present_version()
             forget_kept(self._app)
+            lay_out(self.things["part"]["id"])
         return answer
 
     def close(self) -> None:
@@ -178,7 +190,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
     file = db.session.scalars(sa.select(Asset).where(Asset.public_id == found["own"]["public_id"])).one()
     make_position(known["learner"], file)
     drafts.keep(known["colleague"].id, two.id, drafts.Place("", 1, 1, found["own"]["stamp"]), {**LESSON, "body": "Mine."}, NOW)
-    return {**found, **uploaded(known, folder / "changed", found), **of_people(known, touch), **tokens(known)}
+    return {**found, **uploaded(known, folder / "changed", found), **begun(known), **of_people(known, touch), **tokens(known)}
 
 
 def brought_in(folder: Path, slug: str, publish: bool) -> Course:
@@ -242,6 +254,17 @@ def uploaded(known: dict[str, User], folder: Path, found: dict[str, Thing]) -> d
         "mixed-upload": {**found["second"], "id": names[0]},
         "waiting-upload": {**within, "id": names[1]},
     }
+
+
+def begun(known: dict[str, User]) -> dict[str, Thing]:
+    """A file that the instructor has begun to send, and one that a colleague has."""
+    own, other = (parts.begin(known[name].id, 3, metadata("words.md"), NOW) for name in ("instructor", "colleague"))
+    return {"part": {"id": own.public_id}, "other-part": {"id": other.public_id}}
+
+
+def lay_out(public_id: str) -> None:
+    """Put what has come of a part back to nothing, as it was at the beginning."""
+    (parts._folder() / public_id).write_bytes(b"")
 
 
 def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:

@@ -40,6 +40,7 @@ FILES = {
     "courseapp/authoring/documents.py": "looks through documents there, and puts Markdown in their place",
     "courseapp/authoring/word.py": "writes that Markdown",
     "courseapp/authoring/slides.py": "writes that Markdown",
+    "courseapp/authoring/parts.py": "adds to files that grow, which nothing of the storage does, in a folder of DATA_DIR",
     "courseapp/authoring/loops.py": "makes and sweeps that temporary folder",
     "courseapp/campaigns/publishing.py": "reads the folder of sequences it publishes",
     "courseapp/mailing/smtp.py": "writes mail to files in embedded mode",

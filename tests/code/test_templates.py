@@ -11,7 +11,7 @@ from tests.code.source import assert_clean, expect
 
 ORIGIN = re.compile(r"""(?:\bsrc|\bsrcset|\bposter|<link[^>]*\bhref)\s*=\s*["']?(?:https?:)?//""")
 CLEANED = re.compile(r"\b(\w*html|body)\s*\|\s*safe\b")  # what was cleaned when it was imported or built is so named
-PARTS = {"subject", "preheader"}  # the heads of a mail's text
+PARTS = {"subject", "preheader", "because"}  # the heads of a mail's text
 
 # What may stand as it is, and why.
 LITERALS = {

@@ -13,11 +13,12 @@ from courseapp.campaigns.loops import advance_runs, read_news
 from courseapp.campaigns.publishing import publish_sequence
 from courseapp.extensions import db
 from courseapp.mailing.loops import drain
+from tests.browser import watched
 from tests.conftest import LiveServer
 from tests.factories import NOW
 
 if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
-    from playwright.sync_api import Page, Request, Route
+    from playwright.sync_api import Page
 
 CONTENT = Path(__file__).parent.parent.parent / "content"
 
@@ -78,18 +79,5 @@ def work(app: Flask) -> Callable[[], None]:
 def other_page(page: "Page", live_server: Any, context_settings: dict[str, Any]) -> Iterator["Page"]:
     """A page of another browser, which knows nothing of the first."""
     assert page.context.browser is not None
-    context = page.context.browser.new_context(base_url=live_server.url, **context_settings)
-    context.set_default_timeout(10_000)
-    left: list[str] = []
-    session = db.session()
-
-    def answer(route: "Route", request: "Request") -> None:
-        session.commit()  # as the first page's guard does: the server sees committed rows, and SQLite has one writer
-        if not request.url.startswith(live_server.url):
-            left.append(request.url)
-        route.continue_()
-
-    context.route("**/*", answer)
-    yield context.new_page()
-    context.close()
-    assert left == []
+    with watched(page.context.browser, live_server.url, before=db.session().commit, **context_settings) as opened:
+        yield opened

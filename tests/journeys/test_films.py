@@ -49,7 +49,8 @@ RECORD = """async () => {
   const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }"""
-CAPTIONS = b"WEBVTT\n\n00:00.000 --> 01:00.000\nBreathe in.\n"
+CAPTIONS = b"WEBVTT\n\n00:00.000 --> 01:00.000\nBreathe in.\n\n05:00.000 --> 06:00.000\nBreathe out.\n"
+SAID = """() => document.querySelector("video").textTracks[0].activeCues?.[0]?.text === "Breathe out." """
 
 
 def tone() -> bytes:
@@ -129,17 +130,20 @@ def wait_for_position(page: "Page", least: int) -> int:
     raise AssertionError(f"no position of {least} or more was kept: {position()}")
 
 
-def test_what_is_stopped_in_one_browser_goes_on_in_another_at_that_second(
+def test_what_is_stopped_in_one_browser_goes_on_in_another_at_that_second_with_its_captions(
     app: Flask, page: "Page", other_page: "Page", films: Course, sound: Asset, learner: User
 ) -> None:
-    address = lesson_with(films, f'<figure><audio controls preload="none" src="/assets/{sound.public_id}.wav"></audio></figure>')
+    captions = make_asset(films, CAPTIONS, path="m/breath.vtt", media_type="text/vtt")
+    track = f'<track kind="captions" src="/assets/{captions.public_id}.vtt" default>'
+    address = lesson_with(films, f'<figure><video controls preload="none" src="/assets/{sound.public_id}.wav">{track}</video></figure>')
     sign_in(app, page, learner)
     sign_in(app, other_page, learner)
     page.goto(address)
     assert page.locator("[data-stopped]").is_hidden()
-    media = play(page)
+    media = play(page, "video")
     media.evaluate("media => { media.currentTime = 300; }")  # far beyond what is sent at once
-    page.wait_for_function("() => document.querySelector('audio').currentTime > 300.5")
+    page.wait_for_function("() => document.querySelector('video').currentTime > 300.5")
+    page.wait_for_function(SAID)
     media.evaluate("media => media.pause()")
     stopped = wait_for_position(page, 300)
     assert stopped < 310
@@ -147,7 +151,8 @@ def test_what_is_stopped_in_one_browser_goes_on_in_another_at_that_second(
     other_page.goto(address)
     other_page.locator("[data-stopped]").wait_for()
     assert f"You stopped at 5:{stopped - 300:02}." in other_page.locator("[data-stopped]").inner_text()
-    there = play(other_page)
+    there = play(other_page, "video")
+    other_page.wait_for_function(SAID)
     assert stopped <= there.evaluate(STATE)["at"] < stopped + 5
     assert there.evaluate(STATE)["error"] is None
 

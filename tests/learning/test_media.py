@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,9 +25,10 @@ from courseapp.catalog.models import Asset, Course, Need
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
 from tests.authoring.folders import STOP, lesson, small_course
+from tests.buckets import Warden
 from tests.client import Client
 from tests.databases import Database
-from tests.factories import NOW, make_asset, make_course, make_enrolment, make_outcome, make_user
+from tests.factories import NOW, make_asset, make_course, make_enrolment, make_guest, make_outcome, make_user
 from tests.services import _die_with_parent, _free_port
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes, of which each says where it stands
@@ -311,6 +313,31 @@ def test_a_film_in_a_bucket_is_led_to_by_an_address_that_expires(in_bucket: tupl
 
 
 @pytest.mark.one_database
+def test_an_address_of_the_bucket_opens_one_file_until_it_expires(
+    make_app: Callable[..., Flask], bucket: dict[str, Any], warden: Warden
+) -> None:
+    app = make_app(**bucket, s3_public_endpoint=warden.url)
+    with app.app_context():
+        course, client = make_course(), app.test_client()
+        make_enrolment(client.sign_in(make_user()), course)
+        film, other = (make_asset(course, CONTENT[number:], path=f"m/{number}.mp4", media_type="video/mp4") for number in range(2))
+        address = client.get(address_of(film)).headers["Location"]
+        assert _asked(address, "bytes=0-0") == (206, CONTENT[:1])
+        assert _asked(address, "bytes=5000-5099") == (206, CONTENT[5000:5100])
+        assert _asked(address, f"bytes={SIZE}-")[0] == 416
+        assert _asked(address.partition("?")[0], "") == (403, b"AccessDenied: not signed")
+        forged = [address.replace(film.storage_key, other.storage_key), address.replace("X-Amz-Expires=300", "X-Amz-Expires=604800")]
+        assert [_asked(one, "") for one in forged] == [(403, b"SignatureDoesNotMatch")] * 2
+        warden.passed = timedelta(seconds=299)
+        assert _asked(address, "bytes=-1")[0] == 206
+        warden.passed = timedelta(seconds=301)
+        assert _asked(address, "bytes=0-0") == (403, b"AccessDenied: Request has expired")
+        warden.passed = timedelta()
+        assert _asked(client.get(address_of(film)).headers["Location"], "bytes=0-0")[0] == 206
+        db.session.rollback()
+
+
+@pytest.mark.one_database
 @pytest.mark.parametrize(("size", "seconds"), [(0, 300), (16_000_000, 1300), (10**12, 7200)])
 def test_the_address_opens_for_as_long_as_playing_takes_and_no_longer(in_bucket: tuple[Client, Course], size: int, seconds: int) -> None:
     client, course = in_bucket
@@ -326,8 +353,12 @@ def test_what_is_not_played_comes_through_us_from_the_bucket_too(in_bucket: tupl
     whole = client.get(address_of(asset))
     assert (whole.status_code, whole.data) == (200, CONTENT)
     assert "sandbox" in whole.headers["Content-Security-Policy"]
-    part = client.get(address_of(asset), headers={"Range": "bytes=-5"})
-    assert (part.status_code, part.data, part.headers["Content-Range"]) == (206, CONTENT[-5:], f"bytes {SIZE - 5}-{SIZE - 1}/{SIZE}")
+    for asked, first, last in (("0-0", 0, 0), ("5000-5099", 5000, 5099), ("-5", SIZE - 5, SIZE - 1)):
+        part = client.get(address_of(asset), headers={"Range": f"bytes={asked}"})
+        assert (part.status_code, part.headers["Content-Range"]) == (206, f"bytes {first}-{last}/{SIZE}")
+        assert part.data == CONTENT[first : last + 1]
+    beyond = client.get(address_of(asset), headers={"Range": f"bytes={SIZE}-"})
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
     assert client.get(address_of(asset), headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
     storage.remove(asset.storage_key)
     assert client.get(address_of(asset)).status_code == 404
@@ -341,6 +372,11 @@ def test_nobody_is_led_to_the_bucket_before_the_gate_says_yes(in_bucket: tuple[C
     assert refused(client.application.test_client(), film)
     open_film = make_asset(course, CONTENT, path="m/open.mp4", media_type="video/mp4")
     assert client.get(address_of(open_film)).status_code == 302
+    guest, learner, owner = (client.application.test_client() for _browser in range(3))
+    make_enrolment(learner.sign_in(make_user()), make_course(slug="another"))
+    make_enrolment(guest.sign_in(make_guest()), make_course(slug="a-third"))
+    owner.sign_in(make_user(roles=("owner",)))
+    assert [refused(other, open_film) for other in (client.application.test_client(), guest, learner, owner)] == [True] * 4
     course.published_at = None
     assert refused(client, open_film)
 

@@ -15,8 +15,8 @@ from courseapp.catalog.models import Course, Lesson, Need, Rule
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.learning.models import Completion, Enrolment, Outcome
-from courseapp.learning.progress import Progress, complete_lesson, next_lesson, outline_for
-from courseapp.learning.reading import lesson_of_learner
+from courseapp.learning.progress import NEAR_END, KnownLesson, Progress, complete_known, complete_lesson, next_lesson, outline_for
+from courseapp.learning.reading import known_lesson, lesson_of_learner
 from tests.client import Client
 from tests.factories import (
     NOW,
@@ -203,7 +203,7 @@ def test_two_last_lessons_done_at_once_still_finish_the_course(app: Flask, learn
         with app.app_context():
             user = db.session.get_one(User, user_id)
             db.session.rollback()
-            own = lesson_of_learner(user, public_id, NOW) or pytest.fail("no such lesson")
+            own = lesson_of_learner(user.id, public_id, NOW) or pytest.fail("no such lesson")
             finished[public_id] = complete_lesson(own, NOW)
             before_commit()
             db.session.commit()
@@ -216,6 +216,67 @@ def test_two_last_lessons_done_at_once_still_finish_the_course(app: Flask, learn
     for thread in (one, other):
         thread.join(20)
     assert finished == {first: False, second: True}
+
+
+@pytest.fixture
+def long(learner: User) -> Course:
+    """Five lessons that count and one of touch, which the learner takes too."""
+    course = make_course(slug="long", needs=(("none",) * 5, ("touch",)))
+    make_enrolment(learner, course)
+    return course
+
+
+def done_as_known(learner: User, known: KnownLesson) -> bool:
+    """Whether the one statement of a lesson that is known takes it for done."""
+    done = complete_known(known, learner.id, NOW)
+    db.session.commit()
+    return done.id is not None
+
+
+def known(course: Course, learner: User, index: int = 0) -> KnownLesson:
+    public_id = lessons_of(course)[index].public_id
+    assert lesson_of_learner(learner.id, public_id, NOW)
+    return known_lesson(public_id) or pytest.fail("it is not known")
+
+
+def test_a_known_lesson_is_done_in_one_statement_once(long: Course, learner: User) -> None:
+    lesson = known(long, learner)
+    assert done_as_known(learner, lesson)
+    assert not done_as_known(learner, lesson)
+    assert db.session.scalars(sa.select(Completion.lesson_id)).all() == [lesson.lesson_id]
+    assert db.session.scalars(sa.select(Event.type)).all().count("lesson_completed") == 1
+
+
+@pytest.mark.parametrize("change", ["version", "withdrawn", "a stranger", "the end is near"])
+def test_a_known_lesson_is_done_only_where_all_is_as_it_was(long: Course, learner: User, change: str) -> None:
+    lesson = known(long, learner)
+    if change == "version":
+        long.version += 1
+    elif change == "withdrawn":
+        long.published_at = None
+    elif change == "a stranger":
+        learner = make_user()
+    else:
+        for other in [each for each in lessons_of(long) if each.needs_check is Need.NONE][NEAR_END + 1 :]:
+            make_completion(learner, other)
+    db.session.commit()
+    before = db.session.scalars(sa.select(Completion.id)).all()
+    assert not done_as_known(learner, lesson)
+    assert db.session.scalars(sa.select(Completion.id)).all() == before
+
+
+def test_what_others_have_done_brings_nobody_nearer_to_the_end(long: Course, learner: User) -> None:
+    other = make_user()
+    make_enrolment(other, long)
+    for lesson in lessons_of(long):
+        make_completion(other, lesson)
+    assert done_as_known(learner, known(long, learner))
+
+
+def test_a_lesson_that_needs_the_check_is_never_known(long: Course, learner: User) -> None:
+    needy = next(each for each in lessons_of(long) if each.needs_check is not Need.NONE)
+    assert lesson_of_learner(learner.id, needy.public_id, NOW)
+    assert known_lesson(needy.public_id) is None
 
 
 # Where one left off

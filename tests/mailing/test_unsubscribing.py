@@ -1,8 +1,11 @@
 """Stopping mail: one click without a session, a GET that only asks, and a page to choose on."""
 
+import hashlib
+
 import pytest
 import sqlalchemy as sa
 from flask import Flask
+from itsdangerous import URLSafeSerializer
 
 from courseapp.contacts.consent import consent_history, holds_consent
 from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose
@@ -66,6 +69,13 @@ def test_the_button_of_the_page_withdraws(client: Client, contact: Contact) -> N
 def test_the_general_token_of_the_account_page_stops_all(client: Client, contact: Contact) -> None:
     client.post(client.path("mailing.stop", token=mail_token(contact.public_id, "all")), data=ONE_CLICK)
     assert held(contact) == set()
+
+
+def test_the_link_of_an_old_mail_still_stops(client: Client, contact: Contact) -> None:
+    signer = URLSafeSerializer(client.application.config["SECRET_KEY"], "mail-preferences", signer_kwargs={"digest_method": hashlib.sha256})
+    token = signer.dumps([contact.public_id, "course"])
+    assert client.post(client.path("mailing.stop", token=token), data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    assert not holds_consent(contact, Purpose.COURSE)
 
 
 @pytest.mark.parametrize("endpoint", ["mailing.unsubscribe", "mailing.preferences"])

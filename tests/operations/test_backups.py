@@ -20,7 +20,7 @@ from flask import Flask
 
 from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
-from courseapp.authoring.models import Import, PreparedFile, Publication, Upload, UploadState
+from courseapp.authoring.models import Import, PreparedFile, Publication, Upload, UploadPart, UploadState
 from courseapp.catalog.models import Copy, CopyKind, Course
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
@@ -102,6 +102,7 @@ def fill() -> None:
             Question(kind=QuestionKind.LESSON, text="Ü?", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),
             PreparedFile(source_digest="a" * 64, recipe="r", part="", digest="b" * 64, media_type="image/png", size=1, used_at=NOW),
             Upload(public_id="u" * 16, by_user_id=user.id, files=["a.zip"], size=1, state=UploadState.READY, created_at=NOW),
+            UploadPart(user_id=user.id, name="ü.zip", told="filename w7wuemlw", size=1, **times),
             draft_of(user, lesson),
             CourseFigures(course_id=course.id, figures={"enrolled": 5}, counted_at=NOW),
             Arrival(source_id=source.id, day=NOW.date(), count=5),

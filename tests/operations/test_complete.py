@@ -11,7 +11,7 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
-from courseapp.authoring.models import Import, Publication, Upload, UploadState
+from courseapp.authoring.models import Import, Publication, Upload, UploadPart, UploadState
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -50,7 +50,7 @@ from tests.rows import tables_that_hold
 STAY = {"messages.contact_id"}  # as a number, so that sums add up; what filled them in is gone
 GIVEN_OUT = [
     *("canary.ada@example.org", "Canarina", "canary phone", "192.0.2.0", "bounced", "canary.two@example.org"),
-    *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary folder"),
+    *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary part", "canary folder"),
     *("Canary sequence", "canary reason", "canary filling", "marketer", "instructor", "test"),
 ]
 
@@ -84,6 +84,7 @@ def a_whole_life() -> tuple[User, Contact]:
             AddressChange(user_id=user.id, new_contact_id=wished.id, old_token_hash="e" * 64, new_token_hash="f" * 64, **times),
             Import(course_id=course.id, by_user_id=user.id, source="canary folder", changes={}, warnings=0, at=NOW),
             Upload(by_user_id=user.id, decided_by_id=user.id, files=["canary.zip"], size=1, state=UploadState.READY, created_at=NOW),
+            UploadPart(user_id=user.id, name="canary part.zip", told="", size=1, **times),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
             draft_of(user, lesson),
             Invitation(contact_id=contact.id, roles="marketer", token_hash="h" * 64, **times),

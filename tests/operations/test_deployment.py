@@ -19,6 +19,7 @@ from flask import Flask
 from courseapp import web
 from courseapp.config import Settings
 from courseapp.extensions import celery
+from courseapp.web import LARGEST_UPLOAD
 from tests.code.source import ROOT
 
 COMPOSE = ROOT / "compose.yaml"
@@ -252,6 +253,17 @@ def test_the_nightly_backup_runs_as_the_others_do_and_is_encrypted() -> None:
 def test_what_is_being_uploaded_waits_on_disk_and_not_in_memory() -> None:
     assert "/data /data/tmp" in (ROOT / "Dockerfile").read_text()
     assert {compose()["services"][name]["environment"]["TMPDIR"] for name in OURS} == {"/data/tmp"}
+
+
+def test_files_sent_piece_by_piece_are_passed_on_as_they_come() -> None:
+    nginx = (ROOT / "deploy" / "nginx.conf").read_text()
+    location = re.search(r"location /staff/uploads/parts \{(.*?)\}", nginx, re.DOTALL)[1]
+    assert "proxy_request_buffering off;" in location
+    assert "client_max_body_size 1g;" in location
+    assert LARGEST_UPLOAD <= 1024**3
+    caddy = (ROOT / "deploy" / "Caddyfile").read_text()
+    assert "read_body " not in caddy.replace("(read_body)", "")
+    assert "request_buffers 64KiB" in caddy  # a piece has 5 MB
 
 
 def test_the_databases_log_quotes_no_row() -> None:

@@ -96,24 +96,6 @@ function follow(part) {
   }, 1500);
 }
 
-/** Sends files with a bar that shows how far they are, and takes files that are dropped on the form. */
-function sendFiles(form) {
-  const bar = form.querySelector("progress");
-  const input = form.querySelector('input[type="file"]');
-  form.addEventListener("dragover", (event) => event.preventDefault());
-  form.addEventListener("drop", (event) => { event.preventDefault(); input.files = event.dataTransfer.files; });
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const request = new XMLHttpRequest();
-    request.upload.addEventListener("progress", (step) => { if (step.lengthComputable) { bar.max = step.total; bar.value = step.loaded; } });
-    request.addEventListener("load", () => location.assign(request.responseURL || location.href));
-    request.addEventListener("error", () => { bar.hidden = true; HTMLFormElement.prototype.submit.call(form); });
-    request.open("POST", form.action);
-    bar.hidden = false;
-    request.send(new FormData(form));
-  });
-}
-
 noteOpening();
 document.addEventListener("keydown", turnPages);
 document.addEventListener("keydown", closeOnEscape);
@@ -123,7 +105,6 @@ document.querySelectorAll("[data-dialog-close]").forEach((button) => button.addE
 document.querySelectorAll("a[data-outline-close]").forEach((link) => link.addEventListener("click", (event) => { event.preventDefault(); closeOutline(); }));
 document.querySelectorAll("[data-print]").forEach((button) => { button.hidden = false; button.addEventListener("click", () => window.print()); });
 
-document.querySelectorAll("form[data-upload]").forEach(sendFiles);
 document.querySelectorAll("[data-follow]").forEach(follow);
 document.querySelectorAll("a[data-wait]").forEach((link) => waitForDocument(link));
 

@@ -1,6 +1,6 @@
 """Makes the documents beside it: our own text, saved by LibreOffice as Word and PowerPoint files.
 
-python -m tests.authoring.documents.make        (needs soffice on the PATH)
+python -m tests.authoring.documents.make [NAME …]       (needs soffice on the PATH: Writer and Impress; those here are of 7.4)
 """
 
 import base64
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -57,6 +58,7 @@ STYLES = f"""<office:styles>{
         f'<style:style style:name="{name.replace(" ", "_20_")}" style:display-name="{name}" style:family="paragraph" style:class="text"{level}/>'
         for name, level in (
             ("Title", ""),
+            ("Subtitle", ""),
             ("Quotations", ""),
             *((f"Heading {n}", f' style:default-outline-level="{n}"') for n in (1, 2, 3)),
         )
@@ -147,6 +149,45 @@ LOSSES = letter(
 )
 
 
+def evening(alt: str) -> str:
+    """What an instructor writes in a first hour: a lesson with headings, lists, a table and a picture, whose words may be forgotten."""
+    table = "".join(
+        f"<table:table-row>{''.join(f'<table:table-cell><text:p>{words}</text:p></table:table-cell>' for words in row)}</table:table-row>"
+        for row in (("When", "How long"), ("Before supper", "3 minutes"), ("In bed", "5 minutes"))
+    )
+    return letter(
+        paragraph("An evening of rest", "Title")
+        + paragraph("How to end a day, with a list and a picture. Nothing here asks anything of the body.", "Subtitle")
+        + heading(2, "What you need")
+        + LIST
+        + paragraph(picture(150, alt))
+        + heading(2, "How it goes")
+        + STEPS
+        + f'<table:table table:name="T"><table:table-column/><table:table-column/>{table}</table:table>'
+    )
+
+
+def desk(target: Path, alt: str) -> None:
+    """The same as slides, with one layout alone so that the file stays small."""
+    import pptx
+    from pptx.util import Cm
+
+    show = pptx.Presentation()
+    box = (Cm(2), Cm(12), Cm(12), Cm(4))
+    pages = [show.slides.add_slide(show.slide_layouts[1]) for _page in range(2)]
+    for page, title, points in zip(
+        pages, ("Rest at a desk", "Twice a day"), (("Sit back", "Let go"), ("Stand up", "Sit down")), strict=True
+    ):
+        page.shapes.title.text = title
+        page.placeholders[1].text_frame.text = "\n".join(points)
+    pages[0].shapes.add_picture(io.BytesIO(png(40, 20, 120)), *box)._element.nvPicPr.cNvPr.set("descr", alt)
+    cells = pages[1].shapes.add_table(2, 2, *box).table
+    for row, words in enumerate((("When", "How long"), ("At noon", "2 minutes"))):
+        for column, word in enumerate(words):
+            cells.cell(row, column).text = word
+    show.save(str(target))
+
+
 def presentation(target: Path) -> None:
     """A presentation with what instructors put on slides, for LibreOffice to write anew in its own way."""
     import pptx
@@ -198,11 +239,23 @@ def presentation(target: Path) -> None:
     show.save(str(target))
 
 
-SOURCES = {"lesson.docx": LESSON, "several.docx": SEVERAL, "losses.docx": LOSSES}
+EVENING, DESK = "A lamp beside a bed", "A chair at a desk"
+SOURCES = {
+    "lesson.docx": LESSON,
+    "several.docx": SEVERAL,
+    "losses.docx": LOSSES,
+    "evening.docx": evening(EVENING),
+    "evening-forgotten.docx": evening(""),
+}
+SLIDES: dict[str, Callable[[Path], None]] = {
+    "slides.pptx": presentation,
+    "desk.pptx": lambda target: desk(target, DESK),
+    "desk-forgotten.pptx": lambda target: desk(target, ""),
+}
 
 
-def main() -> None:
-    """Write every document anew."""
+def main(*wanted: str) -> None:
+    """Write every document anew, or those that are named."""
     office = shutil.which("soffice") or sys.exit("soffice is not on the PATH")
     with tempfile.TemporaryDirectory() as place:
 
@@ -213,14 +266,16 @@ def main() -> None:
             )
 
         for name, text in SOURCES.items():
-            source = Path(place) / name.replace(".docx", ".fodt")
-            source.write_text(text, encoding="utf-8")
-            save(source, "docx", HERE)
-        slides = Path(place) / "slides.pptx"
-        presentation(slides)
-        save(slides, "odp", Path(place))
-        save(slides.with_suffix(".odp"), "pptx", HERE)
+            if not wanted or name in wanted:
+                source = Path(place) / name.replace(".docx", ".fodt")
+                source.write_text(text, encoding="utf-8")
+                save(source, "docx", HERE)
+        for name, write in SLIDES.items():
+            if not wanted or name in wanted:
+                write(Path(place) / name)
+                save(Path(place) / name, "odp", Path(place))
+                save((Path(place) / name).with_suffix(".odp"), "pptx", HERE)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
