@@ -25,6 +25,7 @@ from courseapp.accounts.models import Role
 from courseapp.accounts.people import account_for, grant_role
 from courseapp.accounts.sign_in import new_request
 from courseapp.authoring.importing import import_course
+from courseapp.authoring.standing import course_named
 from courseapp.campaigns.publishing import publish_sequence
 from courseapp.config import Settings
 from courseapp.contacts.people import confirm, contact_for
@@ -40,9 +41,10 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def prepare(now: datetime) -> None:
     """Tables, the introductory course and its sequence; a second start changes nothing. The caller commits."""
     upgrade()
-    result = import_course(ROOT / "content" / "introduction", now, publish=True, without_review=True)
-    if result.report.has_errors:
-        raise SystemExit("\n".join(row.words() for row in result.report.sorted()))
+    if course_named("introduction") is None:  # one that is there may have been corrected or withdrawn by page, and would be put back
+        result = import_course(ROOT / "content" / "introduction", now, publish=True, without_review=True)
+        if result.report.has_errors:
+            raise SystemExit("\n".join(row.words() for row in result.report.sorted()))
     for folder in sorted((ROOT / "content" / "sequences").iterdir()):
         publish_sequence(folder, now)
 

@@ -16,7 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from courseapp.catalog.models import Course, Lesson
+from courseapp.extensions import db
+from courseapp.operations.embedded import prepare
 from tests.client import forms_of
+from tests.factories import NOW
 from tests.houses import ROOT, House
 
 
@@ -101,6 +105,21 @@ def test_one_command_serves_and_mails_and_survives_being_killed_and_interrupted(
     assert house.process.returncode == 0
     assert alive(people, 2) == []
     assert not (house.folder / "run" / "children.json").exists()
+
+
+@pytest.mark.one_database
+@pytest.mark.usefixtures("app")
+def test_a_second_start_puts_nothing_back_that_was_changed_by_page() -> None:
+    prepare(NOW)
+    course = db.session.query(Course).one()
+    lesson = db.session.query(Lesson).order_by(Lesson.position).first()
+    assert course.published_at is not None
+    assert lesson is not None
+    course.published_at, lesson.title = None, "As corrected"
+    db.session.commit()
+    prepare(NOW)
+    db.session.expire_all()
+    assert (course.published_at, lesson.title) == (None, "As corrected")
 
 
 def test_a_taken_port_is_said_so_in_words(house: House) -> None:
