@@ -306,7 +306,10 @@ def test_the_same_with_a_document_of_libreoffice(
     assert reader.locator(".prose h2").count() >= 1
     assert reader.locator(".prose li").count() >= 4
     expect(reader.get_by_role("cell", name=cell)).to_be_visible()
-    assert reader.get_by_role("img", name=alt).evaluate("picture => picture.complete && picture.naturalWidth > 0")
+    picture = reader.get_by_role("img", name=alt)
+    picture.scroll_into_view_if_needed()  # else it may not be fetched
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("picture => picture.naturalWidth") > 0
     undo(page)
     assert reader.goto(address).status == 404
     assert title not in course_of(reader)
