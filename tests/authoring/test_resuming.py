@@ -189,6 +189,29 @@ def test_while_a_piece_arrives_others_may_write_and_a_second_line_is_refused(
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, "1000")
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("wrong", "status", "words"),
+    [
+        ({"X-CSRFToken": "another"}, 400, "signed in anew"),
+        ({"Upload-Offset": "1"}, 409, "Another part of the file"),
+        ({"Upload-Checksum": "sha256 YWJj"}, 400, "The checksum"),
+        ({"Tus-Resumable": "0.2.2"}, 412, "not the version"),
+    ],
+)
+def test_a_refusal_is_heard_though_a_large_piece_is_on_its_way(
+    server: WebServer, sender: Sender, headers: dict[str, str], wrong: dict[str, str], status: int, words: str
+) -> None:
+    path = sender.begin("film.mp4", SIZE).location
+    assert path is not None
+    piece = bytes(5_000_000)
+    with requests.Session() as browser:
+        for _turn in range(3):
+            answer = browser.patch(server.url + path, piece, headers={**headers, **PIECE_HEADERS, **wrong}, timeout=30)
+            assert (answer.status_code, words in answer.text) == (status, True)
+    assert sender.offset(path) == 0
+
+
 def test_of_two_who_send_the_form_at_once_both_are_led_to_one_upload(
     live_server: LiveServer, sender: Sender, headers: dict[str, str]
 ) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from flask import Blueprint, Response, abort, flash, redirect, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
+from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.http import http_date
 from werkzeug.wrappers import Response as AnyResponse
@@ -54,12 +55,19 @@ def name_version(answer: Response) -> Response:
 def refused(refusal: Refusal) -> Response:
     """A refusal in plain words, which the page's script shows."""
     db.session.rollback()
-    pass_over()
     return in_words(refusal.status, refusal.words)
 
 
+@pages.errorhandler(CSRFError)
+def forged(_error: CSRFError) -> Response:
+    """The form's token is another session's."""
+    return in_words(400, _("You have signed in anew since. Load this page again and choose the same files: they go on where they stopped."))
+
+
 def in_words(status: int, words: str, headers: dict[str, str] | None = None) -> Response:
-    """An answer of one sentence."""
+    """An answer of one sentence, in place of what was asked for."""
+    if current_user.is_authenticated and current_user.has_role(Role.INSTRUCTOR):  # nobody else may hold a thread with what they send
+        pass_over()
     line = f"{status} {WORDLESS[status]}" if status in WORDLESS else status
     return Response(f"{words}\n", line, headers, mimetype="text/plain")
 

@@ -4,7 +4,7 @@
 const PIECE = 5000000; // bytes
 const WAITS = [1, 2, 4, 8, 15, 30]; // seconds until the next try
 const MOST_TRIES = 20; // without a byte more arriving
-const SILENCE = 45000; // milliseconds without progress, after which a line counts as broken
+const SILENCE = 90000; // milliseconds without progress, after which a line counts as broken
 const STEADY = 15000; // milliseconds over which the pace is taken
 
 const form = document.querySelector("form[data-upload]");
@@ -275,7 +275,7 @@ function look() {
 }
 
 form.addEventListener("submit", (event) => {
-  if (sum([...input.files]) <= PIECE) return;
+  if (sum([...input.files]) <= PIECE || !Blob.prototype.arrayBuffer) return; // which browsers have had since 2020
   event.preventDefault();
   sendAll();
 });
@@ -300,6 +300,7 @@ at("stop").addEventListener("click", () => {
   if (isOver) throwAway([...input.files]);
 });
 
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // the form was sent from here already
 input.disabled = false; // Firefox remembers
 if (input.files.length) look(); // which Firefox remembers too
 input.addEventListener("change", look);
