@@ -12,7 +12,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from courseapp import clock
 from courseapp.extensions import db
-from courseapp.mailing import loops, outbox, pausing
+from courseapp.mailing import loops, pausing, standing
 from courseapp.mailing.models import Stream
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ def work(drain: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
     """How many messages stand in each state, and how long the oldest due one has waited."""
-    states, oldest, now = outbox.states_of_outbox(), outbox.oldest_due(clock.now()), clock.now()
+    states, oldest, now = standing.states_of_outbox(), standing.oldest_due(clock.now()), clock.now()
     waits = round((now - oldest).total_seconds()) if oldest else 0
     if as_json:
         paused = {stream.key: stream.paused_why for stream in pausing.paused_streams()}

@@ -57,7 +57,7 @@ Claimed = list[tuple[int, int]]
 Found = dict[int, outbox.Sendable]
 """What their mails are made of, by id."""
 
-BATCH = 50
+BATCH = 100
 SENDER_REST = 30.0  # seconds without a try after the mail server itself was in trouble
 _own = threading.local()  # a connection belongs to one thread of one process, opened after fork
 

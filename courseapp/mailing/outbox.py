@@ -20,7 +20,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import current_app
-from sqlalchemy.orm import joinedload
 
 from courseapp.columns import random_public_id
 from courseapp.contacts.consent import is_consented
@@ -259,9 +258,18 @@ def begin_submitting(message_id: int, epoch: int, now: datetime, accepted: Accep
     if accepted is None or connection.dialect.name != "postgresql":
         note_accepted(accepted)
         return connection.scalar(_begin_submitting, facts) is State.SUBMITTING
-    text, fixed = _for_driver(connection.dialect)
     facts |= {**accepted._facts(), "b_done_fields": json.dumps(accepted.fields_kept)}
-    return connection.exec_driver_sql(text, fixed | facts).scalar() == State.SUBMITTING
+    return _asked_of_driver(connection, facts) == State.SUBMITTING
+
+
+def _asked_of_driver(connection: sa.Connection, facts: dict[str, Any]) -> str | None:
+    text, fixed = _for_driver(connection.dialect)
+    driver: Any = connection.connection.driver_connection
+    try:
+        row = driver.execute(text, fixed | facts).fetchone()
+    except connection.dialect.loaded_dbapi.Error as error:  # as it would have come by the usual way
+        raise sa.exc.OperationalError("begin_submitting", None, error) from error
+    return row and str(row[0])
 
 
 @lru_cache
@@ -362,25 +370,6 @@ def reap(now: datetime) -> tuple[int, int]:
         .execution_options(synchronize_session=False)
     )
     return _count(returned) + _count(spent), _count(doubtful)
-
-
-def states_of_outbox() -> dict[str, int]:
-    """How many messages stand in each state."""
-    rows = db.session.execute(sa.select(Message.state, sa.func.count()).group_by(Message.state))
-    return {state.value: count for state, count in rows}
-
-
-def oldest_due(now: datetime) -> datetime | None:
-    """Since when the longest-waiting due message has waited; the watchdog's number."""
-    return db.session.scalar(sa.select(sa.func.min(Message.due_at)).where(Message.state == State.PENDING, Message.due_at <= now))
-
-
-def recent_messages(before_id: int | None, limit: int) -> Sequence[Message]:
-    """The newest messages older than `before_id`, for the embedded outbox page."""
-    query = sa.select(Message).options(joinedload(Message.contact), joinedload(Message.stream), joinedload(Message.letter))
-    if before_id is not None:
-        query = query.where(Message.id < before_id)
-    return db.session.scalars(query.order_by(Message.id.desc()).limit(limit)).all()
 
 
 def _settle(message_id: int, epoch: int, state: State, now: datetime, **changes: Any) -> None:

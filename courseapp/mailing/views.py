@@ -16,8 +16,8 @@ from courseapp.extensions import csrf, db, limiter
 from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
 from courseapp.mailing.links import contact_of_token
 from courseapp.mailing.models import Message
-from courseapp.mailing.outbox import recent_messages
 from courseapp.mailing.preview import preview_of
+from courseapp.mailing.standing import recent_messages
 
 pages = Blueprint("mailing", __name__)
 BLUEPRINTS = (pages,)

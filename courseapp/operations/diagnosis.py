@@ -11,8 +11,8 @@ from courseapp import clock
 from courseapp.catalog.models import Course
 from courseapp.config import Settings
 from courseapp.extensions import db
-from courseapp.mailing.outbox import oldest_due
 from courseapp.mailing.smtp import trouble_at
+from courseapp.mailing.standing import oldest_due
 from courseapp.operations.health import Check, Level, check_broker, check_database, check_storage, check_worker, guarded
 
 HEAD = Path(__file__).parent.parent.parent / "migrations" / "HEAD"  # a test holds it against the migrations

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from courseapp.extensions import db
 from courseapp.learning.models import Enrolment
-from courseapp.mailing.outbox import oldest_due, states_of_outbox
+from courseapp.mailing.standing import oldest_due, states_of_outbox
 from courseapp.operations.health import readiness
 
 

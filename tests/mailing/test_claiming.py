@@ -9,7 +9,7 @@ from flask import Flask
 
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
-from courseapp.mailing import outbox
+from courseapp.mailing import outbox, standing
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.outbox import VoidIf, claim, enqueue
 from courseapp.mailing.streams import PRIORITY, stream_of
@@ -227,9 +227,9 @@ def test_numbers_of_the_outbox_add_up(app: Flask) -> None:
     states = [State.PENDING, State.PENDING, State.ACCEPTED, State.FAILED]
     for state in states:
         make_message(state=state, due_at=NOW - timedelta(minutes=3))
-    assert outbox.states_of_outbox() == {"pending": 2, "accepted": 1, "failed": 1}
-    assert outbox.oldest_due(NOW) == NOW - timedelta(minutes=3)
-    assert outbox.oldest_due(NOW - timedelta(hours=1)) is None
+    assert standing.states_of_outbox() == {"pending": 2, "accepted": 1, "failed": 1}
+    assert standing.oldest_due(NOW) == NOW - timedelta(minutes=3)
+    assert standing.oldest_due(NOW - timedelta(hours=1)) is None
 
 
 def test_standard_streams_are_made_once_and_only_sign_in_reaches_unconfirmed_addresses(app: Flask) -> None:

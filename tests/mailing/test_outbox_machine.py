@@ -15,7 +15,7 @@ from courseapp.contacts.consent import set_consent
 from courseapp.contacts.models import Consent, Contact, Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event, Receipt
-from courseapp.mailing import outbox
+from courseapp.mailing import outbox, standing
 from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import stream_of
 from tests.conftest import NOW
@@ -126,7 +126,7 @@ class Outbox(RuleBasedStateMachine):
         db.session.commit()
         rows = db.session.query(Message).all()
         assert {row.dedupe_key for row in rows} == self.enqueued
-        assert sum(outbox.states_of_outbox().values()) == len(self.enqueued)
+        assert sum(standing.states_of_outbox().values()) == len(self.enqueued)
         for row in rows:
             was = self.before.get(row.id, P)
             is_service = row.stream_id == self.streams["sign-in"]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from courseapp import clock
 from courseapp.extensions import db
-from courseapp.mailing import loops, outbox
+from courseapp.mailing import loops, standing
 from courseapp.mailing import smtp as door_module
 from courseapp.mailing.models import Message, State
 from tests.factories import make_contact, make_message
@@ -28,7 +28,7 @@ def test_due_mail_leaves_once_over_one_connection(with_smtp, smtp: RecordingSmtp
     assert drain() == {}
     assert sorted(smtp.recipients()) == sorted(f"person{number}@example.org" for number in range(25))
     assert smtp.connections == 1
-    assert outbox.states_of_outbox() == {"accepted": 25}
+    assert standing.states_of_outbox() == {"accepted": 25}
 
 
 def test_no_transaction_is_open_while_the_server_thinks(with_smtp, smtp: RecordingSmtp, drain, monkeypatch) -> None:
@@ -135,7 +135,7 @@ def test_a_worker_told_to_stop_finishes_one_and_gives_the_rest_back(with_smtp, s
 
     loops.drain(clock_that_stops_after_the_first)
     assert len(smtp.received) == 1
-    assert outbox.states_of_outbox() == {"accepted": 1, "pending": 4}
+    assert standing.states_of_outbox() == {"accepted": 1, "pending": 4}
     assert sum(db.session.scalars(sa.select(Message.attempts))) == 1
 
 
@@ -146,7 +146,7 @@ def test_service_mail_overtakes_a_broadcast(with_smtp, smtp: RecordingSmtp, drai
     make_sign_in_mail("ada@example.org")
     assert drain(service_only=True) == {"accepted": 1}
     assert smtp.recipients() == ["ada@example.org"]
-    assert outbox.states_of_outbox() == {"accepted": 1, "pending": 30}
+    assert standing.states_of_outbox() == {"accepted": 1, "pending": 30}
 
 
 def test_the_embedded_mode_writes_files(app, drain) -> None:
