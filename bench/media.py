@@ -62,9 +62,9 @@ def lay_out(ground: Ground) -> Path:
             file.write(piece)
     with ground.connection("bench") as connection:
         connection.execute(
-            "INSERT INTO assets (public_id, course_id, path, digest, media_type, size, need, is_public) "
-            "SELECT %s, id, 'film.mp4', %s, 'video/mp4', %s, 'none', false FROM courses WHERE slug = 'introduction'",
-            [PUBLIC_ID, DIGEST, SIZE],
+            "INSERT INTO assets (public_id, course_id, path, digest, source_digest, media_type, size, need, is_public) "
+            "SELECT %s, id, 'film.mp4', %s, %s, 'video/mp4', %s, 'none', false FROM courses WHERE slug = 'introduction'",
+            [PUBLIC_ID, DIGEST, DIGEST, SIZE],
         )
     return film
 
