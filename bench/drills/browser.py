@@ -4,6 +4,7 @@ import http.client
 import re
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -38,20 +39,28 @@ class Browser:
 
     def get(self, path: str) -> Answer:
         """Fetch; follows nothing. Raises OSError."""
-        return self._ask("GET", path, None)
+        return self._ask("GET", path)
 
     def post(self, path: str, **fields: str) -> Answer:
         """Send a form; follows nothing. Raises OSError."""
-        return self._ask("POST", path, urlencode(fields))
+        return self._ask("POST", path, urlencode(fields).encode(), "application/x-www-form-urlencoded")
 
-    def _ask(self, method: str, path: str, body: str | None) -> Answer:
+    def send(self, path: str, files: Sequence[tuple[str, bytes]], **fields: str) -> Answer:
+        """Send a form with files. Raises OSError."""
+        mark = "a-mark-between-parts"
+        parts = [f'form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
+        parts += [f'form-data; name="files"; filename="{name}"\r\n\r\n'.encode() + content for name, content in files]
+        body = b"".join(f"--{mark}\r\nContent-Disposition: ".encode() + part + b"\r\n" for part in parts) + f"--{mark}--\r\n".encode()
+        return self._ask("POST", path, body, f"multipart/form-data; boundary={mark}")
+
+    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> Answer:
         headers = {"Accept": "text/html", "Connection": "close"}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if self.network:
             headers["X-Forwarded-For"] = self.network
         if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers["Content-Type"] = kind
         began = time.monotonic()
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience)
         try:

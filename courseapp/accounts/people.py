@@ -21,7 +21,7 @@ def begin_guest(now: datetime) -> User:
 
 
 def known_user(**columns: Any) -> User:
-    """The user of a row all of whose columns are known: the session takes it for one that it has read, at a third of the cost."""
+    """The user of a row all of whose columns are known: the session takes it for one that it has read."""
     present: User | None = db.session.identity_map.get(identity_key(User, columns["id"]))
     if present is not None:
         return present
