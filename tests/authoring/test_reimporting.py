@@ -35,8 +35,9 @@ def assets() -> dict[str, Asset]:
 
 
 def numbers_of(key: str) -> list[int]:
-    """The revisions of a lesson."""
-    return list(db.session.scalars(sa.select(Revision.number).join(Lesson, Lesson.id == Revision.lesson_id).where(Lesson.key == key)))
+    """The revisions of a lesson, in order."""
+    numbers = sa.select(Revision.number).join(Lesson, Lesson.id == Revision.lesson_id).where(Lesson.key == key)
+    return list(db.session.scalars(numbers.order_by(Revision.number)))
 
 
 @pytest.fixture
