@@ -23,7 +23,7 @@ define install
 	fi
 endef
 
-.PHONY: run test check bench drills shots lock help clean for-running for-testing ruff mypy djlint code
+.PHONY: run test check bench drills fuzz shots lock help clean for-running for-testing ruff mypy djlint code
 .DEFAULT_GOAL := help
 
 run: for-running  ## start everything on this machine: web server, worker, database, mail to files (PORT, DATA_DIR)
@@ -40,6 +40,9 @@ bench: for-testing  ## measure against the floor, in one run; writes bench/resul
 
 drills: for-testing  ## kill, cut and fill up things, and count what was lost; writes bench/drills.json
 	@exec $(BIN)/python -m bench.drills $(ARGS)
+
+fuzz: for-testing  ## send strange uploads through all that looks them through (ARGS="--minutes 10")
+	@exec $(BIN)/python -m bench.fuzz $(ARGS)
 
 shots: for-testing  ## pictures of every main page into docs/shots/
 	@exec $(BIN)/python -m tests.shots $(ARGS)

@@ -33,7 +33,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from bench.processes import PYTHON, ROOT, end, start
 from tests.authoring import strange
 from tests.authoring.strange import Strange
-from tests.authoring.trial import Failed, Trial
+from tests.authoring.trial import Failed, Grown, Trial
 
 KEPT = ROOT / "bench" / "tmp" / "fuzz"
 PRESENT = "present"  # the file that holds what a child is at
@@ -119,7 +119,7 @@ def child(seconds: float, first: int, folder: Path) -> None:
     states, slowest = Counter[str](), 0.0
 
     def one(drawn: Strange) -> None:
-        nonlocal slowest
+        nonlocal slowest, ends
         if time.monotonic() > ends:
             return
         (folder / PRESENT).write_bytes(packed(drawn))
@@ -129,6 +129,7 @@ def child(seconds: float, first: int, folder: Path) -> None:
         except Exception as error:
             words = str(error) if isinstance(error, Failed) else traceback.format_exc()
             print(json.dumps({"failed": words, "kept": keep(packed(drawn))}), flush=True)
+            ends = 0.0 if isinstance(error, Grown) else ends
         slowest = max(slowest, time.process_time() - began)
 
     how = settings(max_examples=AT_ONCE, deadline=None, database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))

@@ -77,6 +77,12 @@ class Bucket:
         with _plain_failures(key):
             return int(self._client.head_object(Bucket=self.name, Key=self.prefix + key)["ContentLength"])
 
+    def stored_at(self, key: str) -> float:
+        """When an object was stored, in seconds since 1970; raises FileNotFoundError."""
+        with _plain_failures(key):
+            moment: datetime = self._client.head_object(Bucket=self.name, Key=self.prefix + key)["LastModified"]
+        return moment.timestamp()
+
     def open(self, key: str, start: int, length: int | None) -> IO[bytes]:
         """An object from `start`, read as it arrives; raises FileNotFoundError."""
         if length == 0:

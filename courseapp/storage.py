@@ -80,6 +80,11 @@ def size_of(key: str) -> int:
     return _place().size(_checked(key))
 
 
+def age_of(key: str) -> float:
+    """Seconds since the file was stored; raises FileNotFoundError."""
+    return time.time() - _place().stored_at(_checked(key))
+
+
 def open_stored(key: str, start: int = 0, length: int | None = None) -> IO[bytes]:
     """The stored file, open for reading from byte `start`; raises FileNotFoundError.
 
@@ -169,6 +174,10 @@ class Folder:
         if not path.is_file():
             raise FileNotFoundError(key)
         return path.stat().st_size
+
+    def stored_at(self, key: str) -> float:
+        """When a file was stored, in seconds since 1970; raises FileNotFoundError."""
+        return (self.root / key).stat().st_mtime
 
     def open(self, key: str, start: int, _length: int | None) -> IO[bytes]:
         """A file from `start`. Without a buffer, so that the server may hand it to the kernel as it stands (sendfile)."""

@@ -33,7 +33,7 @@ class SqliteDatabase:
             db.engine.dispose()
 
     def renew(self, app: Flask) -> None:
-        """Delete every row; without AUTOINCREMENT the counters begin anew by that.
+        """Delete every row, and how far numbers went that are never given again; the others begin anew by that.
 
         The file itself stays: a request of the last test may still hold it open, and replacing it under that breaks both.
         """
@@ -43,7 +43,7 @@ class SqliteDatabase:
             own.execute("PRAGMA synchronous=OFF")
             own.execute("BEGIN IMMEDIATE")  # foreign keys are off on a plain connection, so the order does not matter
             for (table,) in own.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                if table != "alembic_version" and not table.startswith("sqlite_"):
+                if table != "alembic_version" and (not table.startswith("sqlite_") or table == "sqlite_sequence"):
                     own.execute(f'DELETE FROM "{table}"')
             own.execute("COMMIT")
 

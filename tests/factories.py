@@ -162,7 +162,7 @@ def make_asset(course: Course, content: bytes = b"<svg xmlns='http://www.w3.org/
         "media_type": "image/svg+xml",
         "size": len(content),
     }
-    asset = _add(Asset(**{**values, "need": Need.NONE, **kw}))
+    asset = _add(Asset(**{**values, "need": Need.NONE, "is_shown": True, **kw}))
     if kept:
         storage.keep(asset.storage_key, content)
     return asset

@@ -16,11 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.drills.clocks import clock_jumps
 from bench.drills.disks import disk_full
 from bench.drills.embedded import run_killed
 from bench.drills.ground import DrillError, Ground, Sums
 from bench.drills.hostile import hostile_uploads
 from bench.drills.imports import import_killed
+from bench.drills.keeping import backup_under_load
 from bench.drills.mails import mail_workers_killed, races, sigterm_mid_send, smtp_trouble
 from bench.drills.outages import postgresql_gone, redis_gone
 from bench.drills.schedules import two_beats
@@ -37,10 +39,12 @@ DRILLS = {
     "smtp_trouble": (smtp_trouble, 180),
     "sigterm_mid_send": (sigterm_mid_send, 150),
     "races": (races, 90),
-    "upload_cut": (upload_cut, 240),
     "hostile_uploads": (hostile_uploads, 240),
     "import_killed": (import_killed, 240),
     "disk_full": (disk_full, 150),
+    "upload_cut": (upload_cut, 240),
+    "clock_jumps": (clock_jumps, 180),
+    "backup_under_load": (backup_under_load, 240),
 }
 
 

@@ -45,8 +45,8 @@ class Sums:
     detail: dict[str, Any] = field(default_factory=dict)
 
     def expect(self, holds: bool, words: str) -> None:
-        """Note what does not hold."""
-        if not holds:
+        """Note what does not hold, once."""
+        if not holds and words not in self.wrong:
             self.wrong.append(words)
 
 
@@ -151,6 +151,13 @@ class Ground:
         with psycopg.connect(self._url("postgres"), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        return self._url(name)
+
+    def empty_database(self, name: str) -> str:
+        """A fresh database without anything in it; its address."""
+        with psycopg.connect(self._url("postgres"), autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self._url(name)
 
     def _url(self, name: str) -> str:

@@ -36,7 +36,7 @@ def hostile_uploads(ground: Ground, _dice: random.Random) -> Sums:
         sums.expect(state == ("ready" if item.is_ready else "refused"), f"{name}: {state}")
         sums.expect(f'"{item.code}"' in codes or not item.code, f"{name}: {codes[:300]}")
         sums.expect(Browser(int(environment["PORT"])).get("/").status == 200, f"{name}: the site does not answer")
-        _throw_away(staff, public_id)
+        staff.decide(public_id, "cancel")
     sums.expect(slowest[0] < 5, f"{slowest[1]} took {slowest[0]} s")
     sums.expect(grown[0] < 100, f"{grown[1]} took {grown[0]} MB")
     sums.expect(content_of(ground, "hostile") == before, "something was written into the database")
@@ -44,11 +44,6 @@ def hostile_uploads(ground: Ground, _dice: random.Random) -> Sums:
     sums.expect(worker.poll() is None, f"the worker ended: {ground.log('hostile-worker')[-600:]}")
     sums.detail |= {"items": len(ITEMS), "states": dict(states), "slowest": slowest, "most_mb": grown}
     return sums
-
-
-def _throw_away(staff: Staff, public_id: str) -> None:
-    path = f"/staff/uploads/{public_id}"
-    staff.browser.post(path, csrf_token=staff.browser.get(path).token, choice="cancel")
 
 
 def _peak_mb(pid: int, renew: bool = False) -> float:

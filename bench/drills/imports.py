@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from PIL import Image
 
 from bench.drills.ground import DrillError, Ground, Sums, soon, wait_for
@@ -24,7 +26,7 @@ from courseapp.authoring import uploads
 from tests.authoring.folders import SVG, lesson, page
 
 LEASE = uploads.LEASE.total_seconds() + 10
-MODULES, LESSONS, PICTURES = 4, 8, 6
+MODULES, LESSONS, PICTURES = 4, 8, 4
 LOOKING = ("unpacking", "preparing", "checking", "at random")
 BRINGING = ("importing", "modules", "lessons", "revisions", "assets", "imports")
 
@@ -53,6 +55,7 @@ class Killing:
         self.kills: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
         self.version, self.sent = 0, 0
+        self.held: psycopg.Connection[Any] | None = None
         self.worker = self._start()
         self._finish(self._send())
 
@@ -101,6 +104,7 @@ class Killing:
             line.execute(f"LOCK TABLE {edge} IN SHARE MODE")
             self.held = line
             yield
+            self.held = None
             line.rollback()
 
     def _wait_for(self, edge: str, public_id: str) -> None:
@@ -120,7 +124,7 @@ class Killing:
         if number is signal.SIGTERM:
             self.worker.terminate()
             time.sleep(0.2)
-            if hasattr(self, "held") and not self.held.closed:
+            if self.held is not None:
                 self.held.rollback()
             ended = soon(lambda: self.worker.poll() is not None, 60)
             sums.expect(ended, "a worker did not end within 60 s of SIGTERM")
@@ -210,7 +214,7 @@ def course_of(version: int) -> bytes:
     return buffer.getvalue()
 
 
-def picture_of(noise: random.Random, width: int = 500, height: int = 300) -> bytes:
+def picture_of(noise: random.Random, width: int = 360, height: int = 240) -> bytes:
     """A picture of many colours, which takes some time to be made anew."""
     buffer = io.BytesIO()
     Image.frombytes("RGB", (width, height), noise.randbytes(width * height * 3)).save(buffer, "PNG")

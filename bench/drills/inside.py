@@ -3,9 +3,14 @@
 python -m bench.drills.inside prepare                  tables, course, sequence
 python -m bench.drills.inside learners TAG COUNT       confirmed learners who asked for course mail and have just started
 python -m bench.drills.inside hasty-work               `flask mail work` with short patience, so that a hang costs a second and not a minute
+python -m bench.drills.inside restore FILE             a backup brought back, and no more: the command also enqueues what has come due
+python -m bench.drills.inside rows                     every row of every table, as a sum by its key; JSON
+python -m bench.drills.inside files                    the content of every file that a row names; JSON
+python -m bench.drills.inside tick                     what the timetable does for mail, once: news, sequences, lost leases, sending
 python -m bench.drills.inside races SEED COUNT         unsubscribing and forgetting against the last-moment check, in threads; JSON
 """
 
+import hashlib
 import json
 import random
 import sys
@@ -13,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +27,8 @@ from flask import Flask
 from courseapp import clock, create_app
 from courseapp.accounts.models import User
 from courseapp.accounts.people import account_for
+from courseapp.campaigns import loops as campaigns
+from courseapp.catalog.models import Asset
 from courseapp.catalog.outline import published_course
 from courseapp.contacts.consent import set_consent
 from courseapp.contacts.models import Contact, Purpose, SuppressionReason
@@ -30,7 +38,9 @@ from courseapp.extensions import db
 from courseapp.learning.enrolment import enrol
 from courseapp.mailing import loops, outbox, smtp
 from courseapp.mailing.models import Message, State
+from courseapp.operations import backups
 from courseapp.operations.people import erase
+from courseapp.operations.table_rows import line_of
 
 
 def prepare() -> None:
@@ -54,6 +64,43 @@ def learners(tag: str, count: int) -> None:
             set_consent(contact, Purpose.COURSE, True, now, "drill")
             enrol(account_for(contact, now), course.id, now)
         db.session.commit()
+
+
+def restore(file: str) -> None:
+    """As `flask backup restore` begins."""
+    with create_app().app_context():
+        backups.restore(Path(file), None, clock.now(), lambda _words: None)
+        db.session.commit()
+
+
+def rows() -> None:
+    """Table → key → a sum over the row, as either database has it."""
+    found: dict[str, dict[str, str]] = {}
+    with create_app().app_context():
+        for table in db.metadata.sorted_tables:
+            keys = list(table.primary_key.columns)
+            found[table.name] = {
+                "-".join(str(row[column.name]) for column in keys): hashlib.sha256(line_of(row)).hexdigest()
+                for row in db.session.execute(sa.select(table)).mappings()
+            }
+        found["streams"] = dict.fromkeys(found["streams"], "")  # each copy paused its own at another moment
+    print(json.dumps(found))
+
+
+def files() -> None:
+    """The digests of all files of courses."""
+    with create_app().app_context():
+        print(json.dumps(sorted(set(db.session.scalars(sa.select(Asset.digest))))))
+
+
+def tick() -> None:
+    """All that the timetable does by itself for mail."""
+    with create_app().app_context():
+        campaigns.read_news(clock.now)
+        campaigns.advance_runs(clock.now)
+        loops.reap(clock.now())
+        loops.drain(clock.now)
+        loops.close_door()
 
 
 def hasty_work() -> None:
@@ -163,5 +210,9 @@ if __name__ == "__main__":
         learners(given[0], int(given[1]))
     elif what == "hasty-work":
         hasty_work()
+    elif what == "restore":
+        restore(given[0])
+    elif what in {"rows", "files", "tick"}:
+        {"rows": rows, "files": files, "tick": tick}[what]()
     elif what == "races":
         print(json.dumps(Race(create_app(), int(given[0]), int(given[1])).run()))

@@ -48,8 +48,8 @@ class Load(Crowd):
         return answer
 
 
-def missing(ground: Ground, database: str, load: Load) -> list[str]:
-    """What was answered and is not in the database."""
+def missing(ground: Ground, database: str, started: set[str], completed: set[tuple[str, str]]) -> list[str]:
+    """What was answered, starts by address and completions by address and lesson, and is not in the database."""
     people = dict(
         ground.rows(
             database,
@@ -58,5 +58,5 @@ def missing(ground: Ground, database: str, load: Load) -> list[str]:
     )
     done = set(ground.rows(database, "SELECT user_id, lessons.public_id FROM completions JOIN lessons ON lessons.id = lesson_id"))
     enrolled = {row[0] for row in ground.rows(database, "SELECT user_id FROM enrolments")}
-    lost = [f"start of {address}" for address in load.started if people.get(address) not in enrolled]
-    return lost + [f"{lesson} of {address}" for address, lesson in load.done if (people.get(address), lesson) not in done]
+    lost = [f"start of {address}" for address in started if people.get(address) not in enrolled]
+    return lost + [f"{lesson} of {address}" for address, lesson in completed if (people.get(address), lesson) not in done]

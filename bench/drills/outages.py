@@ -160,7 +160,7 @@ def _judge_load(load: Load, gone_at: float, back_at: float, sums: Sums) -> None:
 def _judge_redis(ground: Ground, mailbox: Mailbox, load: Load, started: set[str], sums: Sums) -> None:
     soon(lambda: _whose(mailbox) >= started, 15)
     got = Counter(event["to"] for event in mailbox.events("taken") if event["to"] in started)
-    lost = missing(ground, "redis", load)
+    lost = missing(ground, "redis", load.started, load.done)
     sums.expect(not lost, f"answered and not in the database: {lost[:5]}")
     unsent = started - got.keys()
     sums.lost = len(unsent) + len(lost)
@@ -274,7 +274,7 @@ def _judge_answers(load: Load, sums: Sums) -> None:
 
 
 def _judge_database(ground: Ground, mailbox: Mailbox, load: Load, sums: Sums, environment: dict[str, str]) -> None:
-    lost = missing(ground, "gone", load)
+    lost = missing(ground, "gone", load.started, load.done)
     sums.lost = len(lost)
     sums.expect(not lost, f"answered and not in the database: {lost[:5]}")
     soon(lambda: "pending" not in ground.states("gone"), 20)

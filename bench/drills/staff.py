@@ -41,10 +41,14 @@ class Staff:
             raise DrillError(f"an upload was answered {answer.status} {answer.location}: {words_of(answer)[:300]}")
         return answer.location.rpartition("/")[2]
 
+    def decide(self, public_id: str, choice: str, **more: str) -> None:
+        """Press a button of an upload's page."""
+        path = f"/staff/uploads/{public_id}"
+        self.browser.post(path, csrf_token=self.browser.get(path).token, choice=choice, **more)
+
     def accept(self, public_id: str) -> None:
         """Have an upload published."""
-        path = f"/staff/uploads/{public_id}"
-        self.browser.post(path, csrf_token=self.browser.get(path).token, choice="publish", without_review="1")
+        self.decide(public_id, "publish", without_review="1")
 
     def shown(self, public_id: str) -> str:
         """What the page of an upload says, as words."""
@@ -63,7 +67,7 @@ class Staff:
 
 def words_of(answer: Answer) -> str:
     """What a page says, without its frame."""
-    main = answer.text.partition("<main")[2].partition("</main>")[0]
+    main = answer.text.partition("<main")[2].partition(">")[2].partition("</main>")[0]
     return " ".join(re.sub(r"<[^>]*>", " ", main).split())
 
 
@@ -82,10 +86,10 @@ def content_of(ground: Ground, database: str) -> dict[str, Any]:
 
 
 def files_of(environment: dict[str, str]) -> set[str]:
-    """Every file of an installation, but for the uploads' own."""
+    """Every file of an installation, but for the uploads' own and the printed copies, which are made whenever a course changes."""
     data = Path(environment["DATA_DIR"])
     found = {path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()}
-    return {name for name in found if not name.startswith(("files/uploads/", "files/health/"))}
+    return {name for name in found if not name.startswith(("files/uploads/", "files/health/", "files/copies/"))}
 
 
 def judge_files(ground: Ground, environment: dict[str, str], before: set[str], sums: Sums) -> None:

@@ -24,6 +24,8 @@ class User(UserMixin, Model):
     """A person who uses the site. Without a contact it is a guest: known to one browser alone."""
 
     __tablename__ = "users"
+    # the journal names people by number, also as the one who did something: nobody may come after them under the same one
+    __table_args__ = {"sqlite_autoincrement": True}
     __allow_unmapped__ = True  # for what the request knows beside the row
 
     id: Mapped[PrimaryKey]

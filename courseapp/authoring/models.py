@@ -54,6 +54,9 @@ class PreparedFile(Model):
     taken_at: Mapped[Moment | None]
 
 
+UPLOADS = "uploads"  # of the storage, where each upload has a folder of its own
+
+
 class UploadState(enum.StrEnum):
     """Where an upload stands.
 
@@ -145,7 +148,7 @@ class Upload(Model):
     @property
     def folder(self) -> str:
         """Where `storage` keeps all that belongs to it."""
-        return f"uploads/{self.public_id}"
+        return f"{UPLOADS}/{self.public_id}"
 
     def storage_key(self, index: int) -> str:
         """Where `storage` keeps its file of that index."""

@@ -211,7 +211,7 @@ def add_revision(
 
 
 def set_needs(course: Course) -> None:
-    """A file opens where any lesson that shows it does; what the public page shows is public.
+    """A file opens where any lesson that shows it does, and to nobody where none does; what the public page shows is public.
 
     Which lesson shows which file stands in the texts themselves, so this holds after an import and after an edit alike.
     """
@@ -233,6 +233,7 @@ def set_needs(course: Course) -> None:
     for asset in db.session.scalars(sa.select(Asset).where(Asset.course_id == course.id)):
         asset.need = min(needs.get(asset.public_id, []), key=order.index, default=Need.TOUCH)
         asset.is_public = asset.public_id in public
+        asset.is_shown = asset.is_public or asset.public_id in needs
 
 
 def shown_in(html: str) -> set[str]:

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 
 from courseapp.authoring.edits import edits_of
 from courseapp.authoring.models import Import, Upload, UploadState
-from courseapp.authoring.revising import locked
+from courseapp.authoring.revising import locked, set_needs
 from courseapp.catalog.copies import want_copies
 from courseapp.catalog.models import Asset, Course, Lesson, Module
 from courseapp.extensions import Model, db
@@ -88,6 +88,7 @@ def undo(found: Import, now: datetime, by_user_id: int | None, with_edits_of: in
         course.published_at = None
     else:
         _put_back(course, found.before, now)
+        set_needs(course)
     course.version, course.changed_at, found.undone_at = course.version + 1, now, now
     db.session.flush()
     want_copies(course, now)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import joinedload
 
 from courseapp import storage
 from courseapp.accounts.models import User
-from courseapp.authoring.models import Problem, Upload, UploadState
+from courseapp.authoring.models import UPLOADS, Problem, Upload, UploadState
 from courseapp.catalog.models import Course, Module, Need
 from courseapp.columns import random_public_id
 from courseapp.errors import Refusal
@@ -21,6 +21,7 @@ from courseapp.extensions import db, wake
 LEASE = timedelta(minutes=2)  # renewed with each sign of progress
 MOST_ATTEMPTS = 3
 KEPT = timedelta(days=14)  # how long the files of an upload wait for the worker; one that is ready waits for people, and stays
+ORPHANED = timedelta(days=1)  # after which files without a row are nobody's
 MOST = 500  # files of one upload; an archive may hold more
 WORKING = (UploadState.WAITING, UploadState.ACCEPTED)
 OPEN = (*WORKING, UploadState.READY)
@@ -71,10 +72,14 @@ def receive(user: User, files: Sequence[tuple[str, IO[bytes] | Path]], now: date
     place = place or Place()
     upload.into_course_id = place.course.id if place.course is not None else None
     upload.into_module, upload.module_title, upload.needs_check = place.module, place.title, place.needs
-    for index, (name, content) in enumerate(files):
-        upload.files.append(name[:200])
-        key = upload.storage_key(index)
-        upload.size += storage.keep_file(key, content) if isinstance(content, Path) else storage.keep_stream(key, content)
+    try:
+        for index, (name, content) in enumerate(files):
+            upload.files.append(name[:200])
+            key = upload.storage_key(index)
+            upload.size += storage.keep_file(key, content) if isinstance(content, Path) else storage.keep_stream(key, content)
+    except BaseException:  # the disk is full, or whoever sends has gone: nobody would ever ask for what was kept by then
+        _remove_files(upload.folder)
+        raise
     db.session.add(upload)
     db.session.flush()
     wake("uploads")
@@ -191,7 +196,27 @@ def sweep(now: datetime) -> int:
     ended = sa.select(Upload).where(Upload.finished_at.is_not(None), Upload.size > 0).limit(100)
     swept = db.session.scalars(ended).all()
     for upload in swept:
-        for key in list(storage.stored_keys(upload.folder)):
-            storage.remove(key)
+        _remove_files(upload.folder)
         upload.size = 0
     return len(swept)
+
+
+def sweep_orphans() -> int:
+    """Remove the files of uploads that have no row, for whoever took them in died before it was written; how many uploads."""
+    folders = sorted({"/".join(key.split("/")[:2]) for key in storage.stored_keys(UPLOADS)})
+    ids = [folder.partition("/")[2] for folder in folders]
+    known = set(db.session.scalars(sa.select(Upload.public_id).where(Upload.public_id.in_(ids))))
+    orphans = [folder for folder in folders if folder.partition("/")[2] not in known and _is_old(folder)]
+    for folder in orphans:
+        _remove_files(folder)
+    return len(orphans)
+
+
+def _is_old(folder: str) -> bool:
+    """Whether nothing was put into a folder lately: of an upload that is just arriving there is no row yet either."""
+    return all(storage.age_of(key) > ORPHANED.total_seconds() for key in storage.stored_keys(folder))
+
+
+def _remove_files(folder: str) -> None:
+    for key in list(storage.stored_keys(folder)):
+        storage.remove(key)

@@ -22,7 +22,7 @@ from courseapp.learning.enrolment import enrolment_of
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.links import full_url
-from courseapp.mailing.outbox import VoidIf, enqueue
+from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
 STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
@@ -141,8 +141,18 @@ _due = (
 )
 
 
-def advance(run: SequenceRun, now: datetime) -> None:
-    """Send the step that is due and set when the next is; or end the run. The caller commits."""
+def has_come(run: SequenceRun, now: datetime) -> bool:
+    """Whether the day of the step at which a run stands has come, whatever gap there must be between two mails."""
+    step = _step(run.version_id, run.position)
+    return step is not None and run.started_at + timedelta(days=step.delay_days) <= now
+
+
+def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None) -> None:
+    """Send the step that is due and set when the next is; or end the run. The caller commits.
+
+    Args:
+        overdue_at: only put it into the outbox, as overdue, to leave at this moment if it is to leave at all.
+    """
     sequence, contact = run.version.sequence, run.contact
     step = _step(run.version_id, run.position)
     if contact.erased_at is not None:
@@ -161,8 +171,8 @@ def advance(run: SequenceRun, now: datetime) -> None:
     assert run.next_run_at is not None
     is_late = now - run.next_run_at > LATE_AFTER
     if not (is_late and run.version.late is LatePolicy.SKIP):
-        _enqueue(run, step, user, now)
-        run.last_step_at = now
+        _enqueue(run, step, user, now, overdue_at)
+        run.last_step_at = overdue_at or now
     _move_on(run, is_late, now)
 
 
@@ -181,7 +191,7 @@ def _move_on(run: SequenceRun, is_late: bool, now: datetime) -> None:
     run.next_run_at = max(due, run.last_step_at + gap) if run.last_step_at is not None else due
 
 
-def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime) -> None:
+def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, overdue_at: datetime | None) -> None:
     sequence = run.version.sequence
     enqueue(
         dedupe_key=f"sequence:{run.id}:{step.position}",
@@ -190,6 +200,8 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime) ->
         letter=step.letter,
         fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run.course)},
         now=now,
+        due_at=overdue_at,
+        reason=OVERDUE if overdue_at is not None else None,
         void_if=VoidIf(sequence.goal, f"user:{user.id}") if sequence.goal else None,
     )
 

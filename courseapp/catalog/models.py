@@ -146,7 +146,7 @@ class Asset(Model):
 
     What is served may differ from what was sent: `digest` is of the one, `source_digest` of the other. Smaller forms of a picture
     and the still of a film are rows of their own, with the path of their file in `part_of` and the same `need`.
-    `need` is the least that any lesson showing it needs: a file opens where one of its lessons does.
+    `need` is the least that any lesson showing it needs: a file opens where one of its lessons does, and nowhere where none shows it.
     """
 
     __tablename__ = "assets"
@@ -165,6 +165,7 @@ class Asset(Model):
     height: Mapped[int | None]
     need: Mapped[Need] = mapped_column(enum_of(Need), default=Need.NONE)
     is_public: Mapped[bool] = mapped_column(default=False)
+    is_shown: Mapped[bool] = mapped_column(default=False)
 
     @property
     def storage_key(self) -> str:

@@ -13,7 +13,7 @@ from courseapp.learning.safety import current_outcome
 
 
 def asset_for(user: User | None, public_id: str, now: datetime) -> Asset | None:
-    """A file of a published course that this person may see: a public one, or one whose lessons are open to them."""
+    """A file of a published course that this person may see: a public one, or one that a lesson shows which is open to them."""
     found = db.session.execute(
         sa.select(Asset, Enrolment.id)
         .join(Course, Course.id == Asset.course_id)
@@ -25,7 +25,7 @@ def asset_for(user: User | None, public_id: str, now: datetime) -> Asset | None:
     asset, enrolment_id = found
     if asset.is_public:
         return asset
-    if user is None or enrolment_id is None:
+    if user is None or enrolment_id is None or not asset.is_shown:
         return None
     if asset.need is Need.NONE:
         return asset

@@ -33,6 +33,7 @@ from courseapp.mailing.streams import PRIORITY, stream_facts
 
 LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
+OVERDUE = "overdue"  # the reason of what came due between a backup and its restore: whether it was sent, somebody has to say
 MOST_ATTEMPTS = 8
 BACK_OFF = timedelta(minutes=1)
 BACK_OFF_MOST = timedelta(hours=4)
@@ -186,12 +187,14 @@ def enqueue(
     due_at: datetime | None = None,
     expires_at: datetime | None = None,
     void_if: VoidIf | None = None,
+    reason: str | None = None,
 ) -> None:
     """Put a mail into the outbox, in the caller's transaction; nothing, where its `dedupe_key` is there already.
 
     Args:
         template: a mail body of ours, as `<room>/<name>`; or `letter`, a published text. Exactly one of them.
         fields: merge fields, strings; one named `secret_…` is wiped once the mail was accepted.
+        reason: why it waits, where that is known beforehand.
     """
     public_id = random_public_id()
     stream_id, purpose = stream_facts(stream)
@@ -208,6 +211,7 @@ def enqueue(
         message_id=f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>",
         priority=PRIORITY[purpose],
         state=State.PENDING,
+        reason=reason,
         due_at=due_at or now,
         expires_at=expires_at,
         void_if_type=void_if.type if void_if else None,

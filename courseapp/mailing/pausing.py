@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from courseapp.extensions import db
 from courseapp.mailing.models import Message, State, Stream
-from courseapp.mailing.outbox import MOST_ATTEMPTS, PAUSED_FOR
+from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED_FOR
 from courseapp.mailing.streams import STANDARD, make_stream
 
 
@@ -52,7 +52,7 @@ def paused_streams(keys: Sequence[str] = ()) -> Sequence[Stream]:
 
 
 def waiting_in(streams: Sequence[Stream], now: datetime) -> int:
-    """How many mails would leave at once if these streams ran again."""
+    """How many mails would leave if these streams ran again: at once, or one after the other where several to one person are overdue."""
     return db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(_waits_in(streams, now))) or 0
 
 
@@ -73,7 +73,7 @@ def resume(streams: Sequence[Stream], now: datetime) -> None:
         stream.paused_at = stream.paused_why = None
     db.session.execute(
         sa.update(Message)
-        .where(_waits_in(streams, now), Message.due_at > now)
+        .where(_waits_in(streams, now), Message.due_at > now, Message.reason == "paused")
         .values(due_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -82,5 +82,5 @@ def resume(streams: Sequence[Stream], now: datetime) -> None:
 def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool]:
     # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once.
     was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + PAUSED_FOR)
-    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off))
+    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, Message.reason == OVERDUE))
     return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)

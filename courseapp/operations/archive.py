@@ -25,7 +25,7 @@ from courseapp.contacts.address import keyed_hash
 FORMAT = 1
 KIND = "courseapp backup"
 FIRST, LAST = "format.json", "manifest.json"
-TOLD = {"tables": dict, "parts": dict, "missing": list, "settings": list}
+TOLD = {"tables": dict, "parts": dict, "missing": list, "settings": list, "counters": dict}
 PIECE = 1024 * 1024
 LONGEST_LIST = 512 * 1024 * 1024  # bytes of manifest: some four million parts
 LONGEST_HEADER = 64 * 1024  # bytes of a member's long name and the like, which tarfile reads at once
@@ -40,7 +40,11 @@ class BadBackup(Exception):
 
 @dataclass
 class Contents:
-    """What a backup says of itself. `parts` maps a part's name to [size, SHA-256]; `missing` are files that were not there."""
+    """What a backup says of itself.
+
+    `parts` maps a part's name to [size, SHA-256]; `missing` are files that were not there; `counters` is how far the numbers of a table
+    went that are never given again.
+    """
 
     made_at: str
     migration: str
@@ -49,6 +53,7 @@ class Contents:
     parts: dict[str, list[Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -231,9 +236,9 @@ def _read_manifest(content: bytes, contents: Contents | None) -> bool:
     try:
         manifest = json.loads(content)
         body, seal = str(manifest["body"]), str(manifest["seal"])
-        told = json.loads(body)
-        tables, parts, missing, settings = (told[name] for name in TOLD)
-        if not all(isinstance(told[name], kind) for name, kind in TOLD.items()) or not all(type(count) is int for count in tables.values()):
+        told = {"counters": {}, **json.loads(body)}  # those made before there were counters have none
+        numbers = [*told["tables"].values(), *told["counters"].values()]
+        if not all(isinstance(told[name], kind) for name, kind in TOLD.items()) or not all(type(number) is int for number in numbers):
             raise ValueError("not what a manifest holds")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadBackup("The backup's manifest cannot be read. It is damaged or was changed.") from error
@@ -241,5 +246,6 @@ def _read_manifest(content: bytes, contents: Contents | None) -> bool:
         raise BadBackup("This is no backup of courseapp: it does not begin like one.")
     if contents.has_own_key and not hmac.compare_digest(seal, keyed_hash("backup", body)):
         raise BadBackup("The backup's manifest was changed after it was made: its seal does not fit.")
-    contents.tables, contents.parts, contents.missing, contents.settings = tables, parts, missing, settings
+    for name in TOLD:
+        setattr(contents, name, told[name])
     return True

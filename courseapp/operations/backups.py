@@ -30,6 +30,7 @@ from courseapp.operations import erasures
 from courseapp.operations.archive import FIRST, LAST, BadBackup, Contents, Hashed, Tell, Writer, key_mark, parts_of, unbroken, verified
 from courseapp.operations.diagnosis import HEAD
 from courseapp.operations.encryption import readable
+from courseapp.operations.numbering import counters_of, set_counters
 from courseapp.operations.people import erase_again
 from courseapp.operations.questions import rekey_questions
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
@@ -53,6 +54,7 @@ def create(file: IO[bytes], now: datetime, tell: Tell) -> Contents:
             if migration_of(connection) != _head():
                 raise BadBackup("The tables are not those of this version. Run first: flask --app courseapp db upgrade")
             _add_rows(writer, connection, tell)
+            writer.contents.counters = counters_of(connection)
             named = set(_files_named(connection))
             waiting = {Upload(public_id=public_id).folder for public_id in connection.scalars(_waiting(Upload.public_id))}
         _add_files(writer, waiting, tell)
@@ -183,7 +185,7 @@ def restore(
         try:
             with readable(file, key) as plain:
                 _take_in(plain, contents, connection, tell)
-            _set_counters(connection)
+            set_counters(connection, contents.counters)
             if records is not None:
                 erasures.adopt(records)
             pause_everything(WHY_PAUSED, now)
@@ -278,15 +280,3 @@ def _take_file(key: str, part: Hashed) -> None:
             f"A file could not be stored: {error.strerror or error}. The database is as it was; files that were stored already "
             "do no harm, and the next attempt takes them up."
         ) from error
-
-
-def _set_counters(connection: sa.Connection) -> None:
-    """Let PostgreSQL go on counting ids behind the last restored one; SQLite looks for itself."""
-    if connection.dialect.name != "postgresql":
-        return
-    for table in db.metadata.sorted_tables:
-        counted = table.autoincrement_column
-        if counted is not None:
-            last = sa.select(sa.func.max(counted)).scalar_subquery()
-            counter = sa.func.pg_get_serial_sequence(f'"{table.name}"', counted.name)
-            connection.execute(sa.select(sa.func.setval(counter, sa.func.coalesce(last, 1), last.is_not(None))))

@@ -19,6 +19,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from courseapp import clock
 from courseapp.accounts.models import User
 from courseapp.accounts.people import user_of_contact
+from courseapp.campaigns.catching_up import catch_up
 from courseapp.config import Settings
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
@@ -170,10 +171,14 @@ def backup_verify(file: Path, key: Path | None) -> None:
 def backup_restore(file: Path, erasures: Path | None, other_secret: bool, key: Path | None) -> None:
     """Bring FILE back into an empty installation, all of it or nothing. Web, worker and beat must not run."""
     with _in_words() as tell:
-        contents, erased = backups.restore(file, erasures, clock.now(), tell, other_secret, key)
+        now = clock.now()
+        contents, erased = backups.restore(file, erasures, now, tell, other_secret, key)
+        overdue = catch_up(now)
         db.session.commit()
     _describe(contents)
     click.echo(f"Restored. {erased} people who were erased since were erased again.", err=True)
+    if overdue:
+        click.echo(f"For {overdue} people letters have come due since; they wait with the other mail.", err=True)
     click.echo("No mail leaves until you say so: flask --app courseapp mail resume --help, and docs/operations.md", err=True)
 
 

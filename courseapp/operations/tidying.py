@@ -39,6 +39,7 @@ def tidy(now: datetime) -> dict[str, int]:
         "mails": forget_old(now),
         "uploads": uploads.sweep(now),
         "parts": parts.sweep(now),
+        "orphans": uploads.sweep_orphans(),
         "prepared files": preparing.sweep(now),
         "left folders": preparing.sweep_workplace(),
         "half files": storage.sweep(HALF_FILES.total_seconds()),

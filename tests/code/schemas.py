@@ -15,12 +15,12 @@ POSTGRESQL = (
 
 
 def dump(engine: sa.Engine) -> set[str]:
-    """Every column, constraint, index and sequence; Alembic's own table is left out."""
+    """Every column, constraint, index and sequence; the tables of Alembic and of SQLite itself are left out."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             lines = {str(line) for query in POSTGRESQL for line in connection.exec_driver_sql(query).scalars()}
         else:
-            tables = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+            tables = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
             lines = {f"{name}: {part}" for name, statement in tables for part in parts_of(statement)}
     return {line for line in lines if "alembic_version" not in line}
 

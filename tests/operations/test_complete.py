@@ -5,6 +5,8 @@ A new table with a key to users or contacts fails here until it is filled below,
 
 import json
 from datetime import timedelta
+from enum import Enum
+from pathlib import Path
 
 import sqlalchemy as sa
 from flask import Flask
@@ -45,9 +47,12 @@ from tests.factories import (
     make_suppression,
     make_user,
 )
+from tests.operations.test_backups import Elsewhere, back_up, bring_back, elsewhere
 from tests.rows import tables_that_hold
 
+__all__ = ["elsewhere"]
 STAY = {"messages.contact_id"}  # as a number, so that sums add up; what filled them in is gone
+UNTOLD: set[str] = set()
 GIVEN_OUT = [
     *("canary.ada@example.org", "Canarina", "canary phone", "192.0.2.0", "bounced", "canary.two@example.org"),
     *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary part", "canary folder"),
@@ -111,6 +116,27 @@ def pointing_at(user_id: int, contacts: list[int]) -> dict[str, int]:
     return found
 
 
+def told_in(given: str, user_id: int, contacts: list[int]) -> dict[str, bool]:
+    """Of each table that points at a person, whether an export tells anything of their rows but numbers."""
+    found = {}
+    for table in db.metadata.sorted_tables:
+        for key in table.foreign_keys:
+            if key.column.table.name in {"users", "contacts"}:
+                ids = [user_id] if key.column.table.name == "users" else contacts
+                rows = db.session.execute(sa.select(table).where(key.parent.in_(ids))).all()
+                words = {plain for row in rows for value in row for plain in plain_of(value)}
+                found[f"{table.name}.{key.parent.name}"] = any(word in given for word in words)
+    return found
+
+
+def plain_of(value: object) -> list[str]:
+    """A value of a row as an export would write it; nothing for numbers and times, which are everywhere."""
+    if isinstance(value, dict | list):
+        return [plain for inner in (value.values() if isinstance(value, dict) else value) for plain in plain_of(inner)]
+    plain = value.value if isinstance(value, Enum) else value
+    return [plain] if isinstance(plain, str) and len(plain) > 4 else []
+
+
 def test_whoever_is_in_every_table_gets_everything_and_is_in_none_afterwards(app: Flask) -> None:
     user, contact = a_whole_life()
     wished = db.session.scalars(sa.select(Contact.id).where(Contact.address == "canary.two@example.org")).one()
@@ -120,12 +146,32 @@ def test_whoever_is_in_every_table_gets_everything_and_is_in_none_afterwards(app
     given = json.dumps(export(user, contact))
     assert [word for word in GIVEN_OUT if word not in given] == []
     assert [secret * 64 for secret in "abcdefhi" if secret * 64 in given] == []
+    assert {name for name, is_told in told_in(given, user_id, contacts).items() if not is_told} == UNTOLD
     erase(user, contact, NOW)
     db.session.commit()
+    nothing_is_left_of(user_id, contacts)
+
+
+def nothing_is_left_of(user_id: int, contacts: list[int]) -> None:
+    """No row points at them and no table holds a word of theirs, but for the listed ones."""
     assert {name for name, count in pointing_at(user_id, contacts).items() if count} == STAY
     assert db.session.scalars(sa.select(Event).where(Event.subject.like("%:%"), Event.type != "course_changed")).all() == []
     for word in ("canary.ada", "canary.two", "Canarina", "canary phone", "192.0.2", "canary filling", "canary reason", "Canary question"):
         assert tables_that_hold(word) == [], word
+
+
+def test_an_older_backup_brings_back_nothing_of_whoever_was_in_every_table(app: Flask, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    user, contact = a_whole_life()
+    wished = db.session.scalars(sa.select(Contact.id).where(Contact.address == "canary.two@example.org")).one()
+    user_id, contacts = user.id, [contact.id, wished]
+    file = back_up(tmp_path / "all.backup")
+    erase(user, contact, NOW + timedelta(days=1))
+    db.session.commit()
+    records = app.config["SETTINGS"].data_dir / "files" / "erasures"
+    for kind in ("sqlite", "postgresql"):
+        elsewhere(kind)
+        assert bring_back(file, records) == 1
+        nothing_is_left_of(user_id, contacts)
 
 
 def test_after_a_change_of_address_nothing_of_the_old_or_the_new_one_is_left_by_an_erasure(client: Client, app: Flask) -> None:
@@ -186,6 +232,23 @@ def test_nobody_inherits_the_past_of_a_guest_whose_number_they_get(app: Flask) -
     assert export(newcomer, None)["events"] == []
     assert not [event for event in db.session.query(Event) if event.facts.get("lesson_id")]
     assert tables_that_hold("Canary") == []
+
+
+def test_no_number_of_a_person_is_ever_given_again_not_even_after_a_restore(app: Flask, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    last = make_user("last@example.org")
+    last_id, staff = last.id, make_user("staff@example.org")
+    staff_id = staff.id
+    for person in (staff, last):
+        erase(person, person.contact, NOW)
+        db.session.commit()
+    assert make_guest().id > staff_id > last_id
+    db.session.execute(sa.delete(User))
+    db.session.commit()
+    file = back_up(tmp_path / "all.backup")
+    for kind in ("sqlite", "postgresql"):
+        elsewhere(kind)
+        bring_back(file)
+        assert make_guest().id > staff_id + 1
 
 
 def test_a_key_that_names_a_number_given_again_stops_no_mail(app: Flask) -> None:

@@ -1,0 +1,38 @@
+"""Catching up after a restore: what has come due since the backup is put into the outbox at once.
+
+There it waits with everything else until somebody says whether the old installation has sent it. Were it left to the next tick of the
+timetable, it would come into the outbox after that was said, and be sent a second time.
+"""
+
+from datetime import datetime
+
+from courseapp.campaigns import runs
+from courseapp.campaigns.models import SequenceRun
+from courseapp.extensions import db
+from courseapp.journal.events import unread
+
+AT_ONCE = 500
+
+
+def catch_up(now: datetime) -> int:
+    """Follow all news and enqueue every step whose day has come, in the caller's transaction; how many runs had one."""
+    while batch := unread("campaigns", AT_ONCE):
+        for receipt, event in batch:
+            runs.follow(event, now)
+            receipt.read_at = now
+        db.session.flush()
+    count = 0
+    while due := runs.runs_due(now, AT_ONCE):
+        for run in due:
+            _advance_all(run, now)
+        db.session.flush()
+        count += len(due)
+    return count
+
+
+def _advance_all(run: SequenceRun, now: datetime) -> None:
+    """Enqueue what is overdue of a run. Between its mails stays the least gap, should they be sent after all."""
+    at = now
+    while run.next_run_at is not None and runs.has_come(run, now):
+        at = max(at, run.next_run_at)
+        runs.advance(run, now, at)
