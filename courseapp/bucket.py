@@ -6,7 +6,7 @@ folder; what is not there is FileNotFoundError.
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +55,7 @@ class Bucket:
         public = self._access.public_endpoint
         return _client(self._access, public, self._style) if public else self._client
 
-    def keep(self, key: str, content: IO[bytes]) -> int:
+    def keep(self, key: str, content: IO[bytes], _for_good: bool = True) -> int:
         """Upload in parts, one after the other; parts of an upload that fails are removed."""
         counted = _Counted(content)
         config = TransferConfig(multipart_threshold=PIECE, multipart_chunksize=PIECE, use_threads=False)
@@ -63,9 +63,12 @@ class Bucket:
             self._client.upload_fileobj(counted, self.name, self.prefix + key, Config=config)
         return counted.size
 
-    def adopt(self, _key: str, _path: Path) -> bool:
+    def adopt(self, _key: str, _path: Path, _for_good: bool = True) -> bool:
         """What lies on this machine has to be sent."""
         return False
+
+    def settle(self, _keys: Iterable[str]) -> None:
+        """An object is there for good once its upload is answered."""
 
     def remove(self, key: str) -> None:
         """Remove an object; nothing there is fine."""
@@ -92,6 +95,9 @@ class Bucket:
         with _plain_failures(key):
             found = self._client.get_object(Bucket=self.name, Key=self.prefix + key, **asked)
         return io.BufferedReader(_Arriving(found["Body"], key), BUFFER)
+
+    def path(self, _key: str) -> None:
+        """Nothing of it lies on this machine."""
 
     def keys(self, folder: str) -> Iterator[str]:
         """All keys, in their order."""

@@ -4,7 +4,7 @@ import errno
 import sqlite3
 
 import structlog
-from flask import Flask, Response, current_app, g, make_response, render_template, request, session
+from flask import Flask, Response, g, make_response, render_template, request, session
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_limiter import RateLimitExceeded
@@ -83,11 +83,11 @@ def _know_nobody() -> None:
     g._login_user = login_manager.anonymous_user()  # where flask-login keeps the user of this request
 
 
-def _forget_changes() -> None:
+def _forget_changes(app: Flask) -> None:
     """Nothing was written, so whoever was made here is not there, and a cookie that speaks of them must not leave."""
     db.session.rollback()
     _know_nobody()
-    before = current_app.session_interface.open_session(current_app._get_current_object(), request)
+    before = app.session_interface.open_session(app, request)
     session.clear()
     session.update(before or {})
     session.modified = False
@@ -156,7 +156,7 @@ def _init_failures(app: Flask) -> None:
         if not is_out_of_room(error):
             return broken(error)
         log.error("no_room", endpoint=request.endpoint, kind=type(error).__name__)
-        _forget_changes()
+        _forget_changes(app)
         return error_page(507)
 
     @app.errorhandler(Exception)

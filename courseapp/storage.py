@@ -9,8 +9,11 @@ import io
 import os
 import secrets
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -22,7 +25,9 @@ from courseapp.config import S3Access
 if TYPE_CHECKING:
     from courseapp.bucket import Bucket
 
-PIECE = 1024 * 1024  # bytes held in memory at a time
+Progress = Callable[[int], None]
+PIECE = 256 * 1024  # bytes held in memory at a time; for many more the kernel is asked each time, which takes longer than copying
+AT_ONCE = 8  # files kept at the same time
 HALVES = ".halves"  # the folder, in a local storage, of what is being written
 
 
@@ -46,7 +51,10 @@ def keep(key: str, content: bytes) -> None:
 
 def keep_stream(key: str, content: IO[bytes]) -> int:
     """Store an open file under `key`, a piece at a time, whole or not at all; how many bytes it has."""
-    return _place().keep(_checked(key), content)
+    place = _place()
+    size = place.keep(_checked(key), content)
+    place.settle([key])
+    return size
 
 
 def keep_file(key: str, path: Path) -> int:
@@ -55,10 +63,44 @@ def keep_file(key: str, path: Path) -> int:
     Where that is possible it becomes the very same file and nothing is copied, so nobody may write to it any more; its other name
     may go.
     """
-    if _place().adopt(_checked(key), path):
-        return path.stat().st_size
-    with path.open("rb") as content:
-        return keep_stream(key, content)
+    keep_all([(key, path)])
+    return path.stat().st_size
+
+
+def keep_all(files: Iterable[tuple[str, Path | bytes]], progress: Progress = lambda _done: None, *, for_good: bool = True) -> None:
+    """Store many files, several at a time: most of keeping one is waiting until the disk or the bucket has it.
+
+    Args:
+        files: key and content, or the path of a whole file of this machine; of that holds what `keep_file` says.
+        progress: told now and then how many are kept; may raise to stop.
+        for_good: False for what can be made anew: then a power cut may take it away or leave it empty, and nobody waits for the disk.
+    """
+    place, rest, done = _place(), iter(files), 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while some := list(islice(rest, 4 * AT_ONCE)):  # not all of them, for their contents would be held at the same time
+            list(pool.map(lambda file: _keep_one(place, file[0], file[1], for_good), some))
+            if for_good:
+                place.settle([key for key, _content in some])
+            done += len(some)
+            progress(done)
+
+
+def _keep_one(place: "Folder | Bucket", key: str, content: Path | bytes, for_good: bool) -> None:
+    if isinstance(content, bytes):
+        place.keep(_checked(key), io.BytesIO(content), for_good)
+    elif not place.adopt(_checked(key), content, for_good):
+        with content.open("rb") as file:
+            place.keep(key, file, for_good)
+
+
+@contextlib.contextmanager
+def flushing(paths: Iterable[Path]) -> Iterator[None]:
+    """Have files of this machine written to the disk meanwhile, so that whoever keeps them waits the less. Raises OSError in the end."""
+    with ThreadPoolExecutor(2) as pool:
+        begun = [pool.submit(_sync, path) for path in paths]
+        yield
+        for one in begun:
+            one.result()
 
 
 def remove(key: str) -> None:
@@ -91,6 +133,25 @@ def open_stored(key: str, start: int = 0, length: int | None = None) -> IO[bytes
     With `length` no more than these bytes are asked of a bucket; a file of a folder goes on to its end all the same.
     """
     return _place().open(_checked(key), start, length)
+
+
+def path_of(key: str) -> Path | None:
+    """Where a stored file lies on this machine, to be read alone; None for what lies in a bucket."""
+    return _place().path(_checked(key))
+
+
+@contextlib.contextmanager
+def lying_at(key: str, folder: Path) -> Iterator[Path]:
+    """Where a stored file lies on this machine, to be read alone; out of a bucket it is fetched into `folder` for as long."""
+    path = path_of(key)
+    if path is not None:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(dir=folder) as fetched:
+        with open_stored(key) as content:
+            shutil.copyfileobj(content, fetched, PIECE)
+        fetched.flush()
+        yield Path(fetched.name)
 
 
 def stored_keys(folder: str = "") -> Iterator[str]:
@@ -130,10 +191,10 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def keep(self, key: str, content: IO[bytes]) -> int:
+    def keep(self, key: str, content: IO[bytes], for_good: bool = True) -> int:
         """Write a file beside the others and move it to its place: within one file system that happens or does not.
 
-        It must outlive a power cut, for rows are written that name it.
+        What it holds outlives a power cut, for rows are written that name it; its name does so once it has settled.
         """
         half, path = self.root / HALVES / secrets.token_hex(16), self.root / key
         for folder in (half.parent, path.parent):
@@ -143,26 +204,33 @@ class Folder:
                 shutil.copyfileobj(content, file, PIECE)
                 size = file.tell()
                 file.flush()
-                os.fsync(file.fileno())
+                if for_good:
+                    os.fsync(file.fileno())
             half.replace(path)
         except BaseException:
             half.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
         return size
 
-    def adopt(self, key: str, path: Path) -> bool:
+    def adopt(self, key: str, path: Path, for_good: bool = True) -> bool:
         """Give a file that lies elsewhere a name here as well; False where it lies on another disk, or the disk knows no second names."""
         target = self.root / key
         target.parent.mkdir(parents=True, exist_ok=True)
+        if for_good:
+            _sync(path)
         try:
             target.hardlink_to(path)
         except FileNotFoundError:
             raise
         except OSError:
             return False
-        _sync(target.parent)
+        path.chmod(0o600)
         return True
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Have the names of files just kept outlive a power cut. One such look at the disk does for all that came before it."""
+        for folder in {(self.root / key).parent for key in keys}:
+            _sync(folder)
 
     def remove(self, key: str) -> None:
         """Remove a file; raises FileNotFoundError."""
@@ -184,6 +252,10 @@ class Folder:
         file = (self.root / key).open("rb", buffering=0)
         file.seek(start)
         return file
+
+    def path(self, key: str) -> Path:
+        """Where a file lies."""
+        return self.root / key
 
     def keys(self, folder: str) -> Iterator[str]:
         """All files. Not os.walk(), which passes over a folder in silence that it may not read."""
@@ -209,9 +281,9 @@ def _for_us_alone(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _sync(folder: Path) -> None:
-    """Have a new name in a folder outlive a power cut."""
-    opened = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Have what a file holds, or a new name in a folder, outlive a power cut."""
+    opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:

@@ -84,6 +84,31 @@ def test_a_whole_file_of_this_machine_is_kept_and_its_own_name_may_go(place: str
         storage.keep_file("uploads/x/1", own)
 
 
+def test_many_are_kept_several_at_a_time(place: str, tmp_path: Path) -> None:
+    own = tmp_path / "sent"
+    own.write_bytes(b"x" * 300_000)
+    files: list[tuple[str, bytes | Path]] = [(f"assets/{number % 7}/{number}", b"%d" % number) for number in range(40)]
+    told: list[int] = []
+    storage.keep_all([*files, ("assets/own", own)], told.append)
+    assert told == [32, 41]
+    assert [content_of(key) for key, _content in files] == [content for _key, content in files]
+    assert content_of("assets/own") == own.read_bytes()
+    storage.keep_all([("draft/a", b"passing")], for_good=False)
+    assert content_of("draft/a") == b"passing"
+    with pytest.raises(FileNotFoundError):
+        storage.keep_all([("assets/late", b"late"), ("assets/none", tmp_path / "none")])
+
+
+def test_where_a_stored_file_lies_it_can_be_read_in_place_or_is_fetched(place: str, tmp_path: Path) -> None:
+    storage.keep("uploads/x/0", b"0123456789")
+    with storage.lying_at("uploads/x/0", tmp_path) as path:
+        assert path.read_bytes() == b"0123456789"
+        assert path.is_relative_to(tmp_path / "kept files") == (place == "folder")
+    assert path.exists() == (place == "folder")
+    assert storage.has("uploads/x/0")
+    assert (storage.path_of("uploads/x/0") is None) == (place == "bucket")
+
+
 def test_a_file_of_another_disk_is_copied(make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def elsewhere(_self: Path, _target: Path) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")

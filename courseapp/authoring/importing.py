@@ -15,9 +15,9 @@ from flask import current_app
 from courseapp import storage
 from courseapp.authoring.edits import warn_of_edits, warn_of_order
 from courseapp.authoring.models import Import
-from courseapp.authoring.pieces import CAPTIONS, Piece, joint_path
-from courseapp.authoring.preparing import Tell, keep_piece, note_taken, prepare, work_folder
-from courseapp.authoring.reading import CourseDraft, LessonDraft, read_course
+from courseapp.authoring.pieces import CAPTIONS, Digests, Piece, joint_path
+from courseapp.authoring.preparing import Tell, keep_pieces, note_taken, prepare, work_folder
+from courseapp.authoring.reading import CourseDraft, LessonDraft, ModuleDraft, read_course
 from courseapp.authoring.receiving import MEDIA, SourceFile, receive_folder
 from courseapp.authoring.report import Report, Severity
 from courseapp.authoring.revising import (
@@ -43,6 +43,8 @@ from courseapp.catalog.models import Asset, Course, Lesson, Module, Origin, Revi
 from courseapp.columns import random_public_id
 from courseapp.extensions import db
 from courseapp.journal import events
+
+LARGE = 200_000  # bytes, for which one waits until they are written
 
 
 @dataclass
@@ -93,19 +95,27 @@ def import_course(
     report: Report | None = None,
     tell: Tell = lambda _stage, _done, _total: None,
     place: Path | None = None,
+    digests: Digests | None = None,
 ) -> Result:
     """Bring a course folder in. The caller commits where `committed` is True, and rolls back otherwise.
 
     Args:
         source: what to call the folder in the record of imports; its name, where nothing is said.
         report: what was found on the way here, to be gone on with.
+        digests: of files that were hashed before.
         place: a folder for what is made on the way, where the caller goes on with it; else it is gone with the call.
         tell: told how far the slow part is, before anything of the course is read or written; see `preparing.Tell`.
     """
     report = report or Report()
     with nullcontext(place) if place is not None else work_folder() as own:
-        files = prepare(receive_folder(folder, report), own, report, now, tell)
-        return _imported(files, report, now, publish, dry_run, without_review, by_user_id, source or folder.name)
+        files = prepare(receive_folder(folder, report, digests), own, report, now, tell)
+        with nullcontext() if dry_run else storage.flushing(_large_of(files)):
+            return _imported(files, report, now, publish, dry_run, without_review, by_user_id, source or folder.name)
+
+
+def _large_of(files: dict[str, SourceFile]) -> list[Path]:
+    pieces = (piece for file in files.values() for piece in file.pieces)
+    return [piece.location for piece in pieces if piece.location is not None and piece.size > LARGE]
 
 
 def _imported(
@@ -241,18 +251,11 @@ class _Writer:
         return course_hash(self.draft, self.article.html, modules)
 
     def write(self, difference: Difference) -> Course:
-        """Write everything; the caller commits."""
+        """Write everything, files first, while no row is held; the caller commits."""
+        keep_pieces(piece for _file, piece in self.pieces.values())
         course = self._write_course()
         self._write_assets(course)
-        position = 0
-        for place, module_draft in enumerate(self.draft.modules, start=1):
-            module = self.modules.get(module_draft.key) or Module(course_id=course.id, key=module_draft.key)
-            module.position, module.title, module.summary, module.retired_at = place, module_draft.title, module_draft.summary, None
-            db.session.add(module)
-            db.session.flush()
-            for lesson_draft in module_draft.lessons:
-                position += 1
-                self._write_lesson(lesson_draft, course, module, position)
+        self._write_lessons(course)
         self._retire(difference)
         set_needs(course)
         want_copies(course, self.now)
@@ -285,14 +288,31 @@ class _Writer:
                 piece.width,
                 piece.height,
             )
-            keep_piece(piece)
             db.session.add(row)
         note_taken({self._source_of(file) for file, _piece in self.pieces.values()}, self.now)
         for path, row in self.assets.items():
             if path not in self.asset_ids:
                 db.session.delete(row)
 
-    def _write_lesson(self, draft: LessonDraft, course: Course, module: Module, position: int) -> None:
+    def _write_lessons(self, course: Course) -> None:
+        """Modules, then lessons, then revisions: each kind in few statements, for the next one needs their ids."""
+        modules = [self._write_module(draft, course, position) for position, draft in enumerate(self.draft.modules, start=1)]
+        db.session.flush()
+        placed = [(lesson, module) for draft, module in zip(self.draft.modules, modules, strict=True) for lesson in draft.lessons]
+        written = [self._write_lesson(draft, course, module, position) for position, (draft, module) in enumerate(placed, start=1)]
+        db.session.flush()
+        for (draft, _module), (lesson, is_new) in zip(placed, written, strict=True):
+            if is_new:
+                add_revision(lesson, draft, self.rendered[draft.key], self.now, Origin.IMPORT, self.by_user_id)
+
+    def _write_module(self, draft: ModuleDraft, course: Course, position: int) -> Module:
+        module = self.modules.get(draft.key) or Module(course_id=course.id, key=draft.key)
+        module.position, module.title, module.summary, module.retired_at = position, draft.title, draft.summary, None
+        db.session.add(module)
+        return module
+
+    def _write_lesson(self, draft: LessonDraft, course: Course, module: Module, position: int) -> tuple[Lesson, bool]:
+        """A lesson's row; and whether there is a text for it that it does not have yet."""
         lesson = self.lessons.get(draft.key) or Lesson(
             course_id=course.id, key=draft.key, public_id=self.lesson_ids[draft.key], revision_number=0
         )
@@ -302,12 +322,9 @@ class _Writer:
         if self.publish:
             lesson.published_at = lesson.published_at or self.now
         db.session.add(lesson)
-        db.session.flush()
-        current = self.revisions.get(lesson.id)
+        current = self.revisions.get(lesson.id) if lesson.id else None
         is_as_imported = current is not None and (current.origin is Origin.IMPORT or was == facts_of(draft))
-        if current is not None and is_as_imported and current.content_hash == self._lesson_hash(draft):
-            return
-        add_revision(lesson, draft, self.rendered[draft.key], self.now, Origin.IMPORT, self.by_user_id)
+        return lesson, current is None or not is_as_imported or current.content_hash != self._lesson_hash(draft)
 
     def _retire(self, difference: Difference) -> None:
         """What is no longer there rests: its completions stay, and it can come back under its key."""

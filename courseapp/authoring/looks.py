@@ -5,8 +5,10 @@ for the course's own difference, and what media the storage does not hold alread
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from courseapp import storage
@@ -46,8 +48,12 @@ class Look:
     draft: Gathered | None
 
 
-def look_of(result: "Result") -> Look:
-    """What is to be noted and kept of a look-through's result; there is a draft only where nothing is to mend."""
+def look_of(result: "Result", sent: Mapping[str, str]) -> Look:
+    """What is to be noted and kept of a look-through's result; there is a draft only where nothing is to mend.
+
+    Args:
+        sent: the digests of the upload's large files by path.
+    """
     if result.writer is None:  # not even a course file, or one that cannot be read
         return Look(result.difference.as_dict(), None, None, None, None)
     course = result.course
@@ -56,11 +62,11 @@ def look_of(result: "Result") -> Look:
         course.id if course is not None else None,
         result.writer.draft.slug,
         result.version_found,
-        None if result.report.has_errors else _gathered(result),
+        None if result.report.has_errors else _gathered(result, sent),
     )
 
 
-def _gathered(result: "Result") -> Gathered:
+def _gathered(result: "Result", sent: Mapping[str, str]) -> Gathered:
     """What is to be kept of a look-through's result; no file is read yet."""
     writer: Any = result.writer
     draft = writer.draft
@@ -74,7 +80,7 @@ def _gathered(result: "Result") -> Gathered:
     media = {writer.asset_ids[path]: piece for path, (_file, piece) in writer.pieces.items()}
     paths = {public_id: path for path, public_id in writer.asset_ids.items()}
     assets = {key: {"path": paths[key], "media_type": piece.media_type, "digest": piece.digest} for key, piece in media.items()}
-    outline = {"title": draft.title, "slug": draft.slug, "lessons": rows, "assets": assets}
+    outline = {"title": draft.title, "slug": draft.slug, "lessons": rows, "assets": assets, "sent": dict(sent)}
     return Gathered(outline, lessons, _changed_texts(result), media)
 
 
@@ -143,21 +149,31 @@ def keep(folder: str, found: Gathered, progress: Progress) -> None:
     """Write a draft into the storage in place of an earlier one; `progress` is told how far it is and may raise to stop."""
     forget(folder)
     total = len(found.lessons) + len(found.media)
-    for count, (public_id, facts) in enumerate(found.lessons.items(), 1):
+    files: Iterator[tuple[str, Path | bytes]] = chain(_texts_of(found, folder), _media_of(found, folder))
+    storage.keep_all(files, lambda done: progress(min(done, total), total), for_good=False)  # it can be looked through again
+    storage.keep(f"{folder}/draft/outline.json", _written(found.outline))
+
+
+def _texts_of(found: Gathered, folder: str) -> Iterator[tuple[str, bytes]]:
+    """The files of a draft's lessons, and of what changes in the course's own words."""
+    for public_id, facts in found.lessons.items():
         pairs = side_by_side(*found.texts[public_id]) if public_id in found.texts else None
-        _write(f"{folder}/draft/lessons/{public_id}.json", {**facts, "pairs": pairs})
-        progress(count, total)
+        yield f"{folder}/draft/lessons/{public_id}.json", _written({**facts, "pairs": pairs})
     if COURSE in found.texts:
-        _write(f"{folder}/draft/{COURSE}.json", {"pairs": side_by_side(*found.texts[COURSE])})
-    for count, (public_id, piece) in enumerate(found.media.items(), len(found.lessons) + 1):
+        yield f"{folder}/draft/{COURSE}.json", _written({"pairs": side_by_side(*found.texts[COURSE])})
+
+
+def _media_of(found: Gathered, folder: str) -> Iterator[tuple[str, Path]]:
+    """What media the storage has not; and the outline is told where each lies."""
+    begun: set[str] = set()
+    for public_id, piece in found.media.items():
         asset = found.outline["assets"][public_id]
         asset["storage_key"] = piece.storage_key
         if piece.location is not None and not storage.has(piece.storage_key):
             asset["storage_key"] = f"{folder}/draft/media/{piece.digest}"
-            with piece.location.open("rb") as content:
-                storage.keep_stream(asset["storage_key"], content)
-        progress(count, total)
-    _write(f"{folder}/draft/outline.json", found.outline)
+            if piece.digest not in begun:
+                begun.add(piece.digest)
+                yield asset["storage_key"], piece.location
 
 
 def forget(folder: str) -> None:
@@ -169,6 +185,14 @@ def forget(folder: str) -> None:
 def outline_of(upload: Upload) -> Facts | None:
     """What a draft holds, without its texts; None where there is none."""
     return _read(f"{upload.folder}/draft/outline.json")
+
+
+def kept_files(upload: Upload) -> dict[str, tuple[str, Path]]:
+    """What a draft holds of the upload's large files, by their path in it: digest and place. Not out of a bucket."""
+    outline = outline_of(upload) or {}
+    keys = {asset["digest"]: asset["storage_key"] for asset in outline.get("assets", {}).values()}
+    found = {path: (digest, storage.path_of(keys[digest])) for path, digest in outline.get("sent", {}).items() if digest in keys}
+    return {path: (digest, place) for path, (digest, place) in found.items() if place is not None}
 
 
 def lesson_of(upload: Upload, outline: Facts, public_id: str) -> Facts | None:
@@ -231,8 +255,8 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(item)
 
 
-def _write(key: str, facts: Facts) -> None:
-    storage.keep(key, json.dumps(facts, ensure_ascii=False).encode())
+def _written(facts: Facts) -> bytes:
+    return json.dumps(facts, ensure_ascii=False).encode()
 
 
 def _read(key: str) -> Facts | None:
@@ -240,5 +264,5 @@ def _read(key: str) -> Facts | None:
         with storage.open_stored(key) as file:
             found: Facts = json.load(file)
             return found
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # a power cut may have emptied it
         return None

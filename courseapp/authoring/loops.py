@@ -22,7 +22,7 @@ from courseapp.authoring.preparing import work_folder
 from courseapp.authoring.receiving import is_too_large, is_too_much_text
 from courseapp.authoring.releasing import publish_course
 from courseapp.authoring.report import Report
-from courseapp.authoring.unpacking import Progress, Refused, is_archive, lift_single_folder, place_for, safe_path, unpack
+from courseapp.authoring.unpacking import Large, Progress, Refused, is_archive, lift_single_folder, place_for, safe_path, unpack
 from courseapp.catalog.models import Course
 from courseapp.errors import is_out_of_room
 from courseapp.extensions import db
@@ -80,9 +80,10 @@ def _work(upload: Upload, clock: Clock) -> None:
     report, folder_kept = Report(), upload.folder
     try:
         with work_folder() as folder:
-            sent, name = _laid_out(upload, folder, report, clock)
+            large = Large(looks.kept_files(upload))
+            sent, name = _laid_out(upload, folder, large, report, clock)
             course, laid = _placed(upload, sent, name, folder, report, clock)
-            _look_or_commit(upload, course, laid, folder, report, clock)
+            _look_or_commit(upload, course, laid, folder, large, report, clock)
     except Cancelled:
         db.session.rollback()
         looks.forget(folder_kept)
@@ -116,7 +117,7 @@ def _give_up(upload: Upload, report: Report, clock: Clock, code: str, words: str
     db.session.commit()
 
 
-def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> tuple[Path, str]:
+def _laid_out(upload: Upload, folder: Path, large: Large, report: Report, clock: Clock) -> tuple[Path, str]:
     """The folder in which the upload's files lie now, and what to call it."""
     progress = _teller(upload, clock, "unpacking")
     _tell(upload.id, clock, "unpacking")
@@ -124,16 +125,13 @@ def _laid_out(upload: Upload, folder: Path, report: Report, clock: Clock) -> tup
     sent.mkdir()
     seen: set[str] = set()
     for index, name in enumerate(upload.files):
-        part = folder / f"{index}.part"
-        with storage.open_stored(upload.storage_key(index)) as source, part.open("wb") as file:
-            shutil.copyfileobj(source, file, 1024 * 1024)
-        if is_archive(name):
-            unpack(name, part, sent, report, progress)
-            part.unlink()
-        elif (path := safe_path(name, report)) is not None and not is_too_large(name, part.stat().st_size, report):
-            target = place_for(path, sent, seen, report)
-            if target is not None:
-                part.replace(target)
+        with storage.lying_at(upload.storage_key(index), folder) as part:
+            if is_archive(name):
+                unpack(name, part, sent, report, progress, large=large)
+            elif (path := safe_path(name, report)) is not None and not is_too_large(name, part.stat().st_size, report):
+                target = place_for(path, sent, seen, report)
+                if target is not None:
+                    shutil.copyfile(part, target)
     if is_too_much_text(sent, report):
         raise Refused
     lifted = lift_single_folder(sent)
@@ -163,7 +161,7 @@ def _placed(upload: Upload, sent: Path, name: str, folder: Path, report: Report,
     return course, lay_over(target, sent, name, course, made_from, report)
 
 
-def _look_or_commit(upload: Upload, course: Path, laid: Laid, folder: Path, report: Report, clock: Clock) -> None:
+def _look_or_commit(upload: Upload, course: Path, laid: Laid, folder: Path, large: Large, report: Report, clock: Clock) -> None:
     """Look through what was laid out; where it was accepted, bring it in."""
     made = folder / "made"
     made.mkdir()
@@ -180,12 +178,13 @@ def _look_or_commit(upload: Upload, course: Path, laid: Laid, folder: Path, repo
         report=report,
         tell=lambda stage, done, total: _tell(upload_id, clock, stage, done, total),
         place=made,
+        digests=large.digests,
     )
     laid.tell(report)
     if is_accepted:
         _note_import(upload, result, clock())
     else:
-        _note_look(upload, result, clock)
+        _note_look(upload, result, large, clock)
     db.session.commit()
 
 
@@ -208,9 +207,9 @@ def _note_import(upload: Upload, result: Result, now: datetime) -> None:
         uploads.settle(upload, UploadState.COMMITTED, now)
 
 
-def _note_look(upload: Upload, result: Result, clock: Clock) -> None:
+def _note_look(upload: Upload, result: Result, large: Large, clock: Clock) -> None:
     """Note what the look-through found, and keep what it has made; while files are written no transaction is open."""
-    look = looks.look_of(result)
+    look = looks.look_of(result, large.found)
     db.session.rollback()
     if look.draft is not None:
         folder, progress = upload.folder, _teller(upload, clock, "keeping")

@@ -48,6 +48,27 @@ def piece_of(made: Made) -> Piece:
     return Piece(made.part, digest_of(made.location), made.media_type, size, made.width, made.height, made.location)
 
 
+class Digests:
+    """The SHA-256 of files that were hashed while they were written, known again wherever in the same file system they are moved to."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], str] = {}
+
+    def note(self, location: Path, digest: str) -> None:
+        """Nobody writes to this file any more."""
+        self._known[self._mark_of(location)] = digest
+
+    def of(self, location: Path) -> str:
+        """A file's digest, known or found."""
+        return self._known.get(self._mark_of(location)) or digest_of(location)
+
+    @staticmethod
+    def _mark_of(location: Path) -> tuple[int, int, int]:
+        """What no other file has: a number is given again, but not with the same moment of writing."""
+        facts = location.stat()
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def digest_of(location: Path) -> str:
     """SHA-256 of a file's content."""
     with location.open("rb") as file:

@@ -110,7 +110,7 @@ def lay_over(target: Target, sent: Path, name: str, folder: Path, made_from: Map
 def complete_made(folder: Path, needs: Need | None, made_from: Mapping[str, str], report: Report) -> Laid:
     """In a whole course, complete the pages that were made of documents; all others say for themselves what they are."""
     laid = Laid(made_from)
-    taken = {key for page in _pages(folder.rglob("*.md")) if (key := key_in(_read(page)))}
+    taken = {key for page in _pages(folder.rglob("*.md")) if (key := key_in(_read(page)))} if made_from else set()
     for path in sorted(made_from, key=order_of):
         page = folder / path
         if page.suffix != ".md":

@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -119,8 +119,7 @@ def _made(file: SourceFile, folder: Path, report: Report, tell: Tell) -> list[Pi
             report.error(unfit.code, file.path, unfit.line, unfit.message, unfit.mend)
             return None
         pieces = [piece_of(one) for one in made] if made else [_as_it_is(file)]
-        for piece in pieces:
-            keep_piece(piece)
+        keep_pieces(pieces)
     return [replace(piece, location=None) for piece in pieces]
 
 
@@ -132,11 +131,10 @@ def _slow(file: SourceFile, place: Path, tell: Tell) -> list[Made]:
     return films.prepare_sound(file.location, file.suffix, place)
 
 
-def keep_piece(piece: Piece) -> None:
-    """Keep a piece's content, once."""
-    if piece.location is not None and not storage.has(piece.storage_key):
-        with piece.location.open("rb") as content:
-            storage.keep_stream(piece.storage_key, content)
+def keep_pieces(pieces: Iterable[Piece]) -> None:
+    """Keep the content of pieces, each once."""
+    missing = {piece.storage_key: piece.location for piece in pieces if piece.location is not None}
+    storage.keep_all((key, location) for key, location in missing.items() if not storage.has(key))
 
 
 def _kept(key: tuple[str, str], pieces: list[Piece], now: datetime) -> list[Piece]:

@@ -7,11 +7,12 @@ take an AVI for a WAV because both are RIFF. What is served of a picture, drawin
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from courseapp.authoring.front_matter import LARGEST_TEXT
-from courseapp.authoring.pieces import Piece, digest_of
+from courseapp.authoring.pieces import Digests, Piece
 from courseapp.authoring.report import Report
 from courseapp.authoring.watched import TooMuch, opened_zip
 
@@ -37,6 +38,7 @@ MEDIA = {
     ".srt": "text/vtt",
     ".pdf": "application/pdf",
 }
+AT_ONCE = 4  # files hashed at the same time
 MOST_FILES = 5_000
 LONGEST_PATH = 200  # characters; what the database holds of a lesson's folder
 MOST_TEXT = 20_000_000  # bytes of all lessons together, and still a book of 3 million words
@@ -47,6 +49,7 @@ LARGEST_PICTURE = 60_000_000
 LARGEST = {**dict.fromkeys(TEXT, LARGEST_TEXT), ".svg": LARGEST_SVG, ".vtt": LARGEST_CAPTIONS, ".srt": LARGEST_CAPTIONS}
 LARGEST |= dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".gif"), LARGEST_PICTURE)
 BOXES = rb"....(?:ftyp|moov|mdat|wide|free|skip|pnot)"
+END_OF_ARCHIVE = 22 + 65_535  # bytes before the end within which a ZIP archive's last record begins (APPNOTE 4.3.16)
 BEGINNINGS = {  # of the first 4096 bytes
     ".png": rb"\x89PNG\r\n\x1a\n....IHDR",
     ".jpg": rb"\xff\xd8\xff",
@@ -85,7 +88,7 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a course folder; `path` is relative to it, with forward slashes."""
+    """One file of a course folder; `path` is relative to it, with forward slashes; `digest` is the SHA-256 of its content."""
 
     path: str
     location: Path
@@ -104,8 +107,12 @@ class SourceFile:
         return self.location.read_bytes()
 
 
-def receive_folder(folder: Path, report: Report) -> dict[str, SourceFile]:
-    """The files of a course folder by path; what may not come in is reported and left out."""
+def receive_folder(folder: Path, report: Report, digests: Digests | None = None) -> dict[str, SourceFile]:
+    """The files of a course folder by path; what may not come in is reported and left out.
+
+    Args:
+        digests: of files that were hashed before.
+    """
     files: dict[str, SourceFile] = {}
     if is_too_much_text(folder, report):
         return files
@@ -118,7 +125,9 @@ def receive_folder(folder: Path, report: Report) -> dict[str, SourceFile]:
             report.error("name_twice", path, 0, "Two files have this name, written in two ways.", "Give each its own name.")
         elif (file := _receive_file(location, path, report)) is not None:
             files[path] = file
-    return files
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # hashing holds back nothing else
+        found = pool.map((digests or Digests()).of, [file.location for file in files.values()])
+        return {path: replace(file, digest=digest) for (path, file), digest in zip(files.items(), found, strict=True)}
 
 
 def is_too_much_text(folder: Path, report: Report) -> bool:
@@ -164,15 +173,16 @@ def _receive_file(location: Path, path: str, report: Report) -> SourceFile | Non
     size = location.stat().st_size
     if is_too_large(path, size, report):
         return None
-    if suffix in MEDIA and not _begins_as_it_says(location, suffix):
+    begins_as_it_says, may_be_archive = _looked_at(location, suffix) if suffix in MEDIA else (True, False)
+    if not begins_as_it_says:
         mend = "Save it again in its own format, and name it so."
         report.error("wrong_content", path, 0, f"The content is not that of a “{suffix}” file.", mend)
         return None
-    if suffix in MEDIA and _is_archive_too(location):
+    if may_be_archive and _is_archive(location):
         mend = "Open it in the program it was made with, and save it again."
         report.error("two_in_one", path, 0, "An archive hangs behind the content: the file is two things at once.", mend)
         return None
-    return SourceFile(path, location, size, digest_of(location), media_type)
+    return SourceFile(path, location, size, "", media_type)
 
 
 def is_too_large(path: str, size: int, report: Report) -> bool:
@@ -183,13 +193,16 @@ def is_too_large(path: str, size: int, report: Report) -> bool:
     return size > largest
 
 
-def _begins_as_it_says(location: Path, suffix: str) -> bool:
+def _looked_at(location: Path, suffix: str) -> tuple[bool, bool]:
+    """Whether a file begins as its name says, and whether the mark stands near its end by which an archive is known."""
     with location.open("rb") as file:
-        return re.match(BEGINNINGS[suffix], file.read(4096), re.DOTALL) is not None
+        is_as_said = re.match(BEGINNINGS[suffix], file.read(4096), re.DOTALL) is not None
+        file.seek(max(0, file.seek(0, 2) - END_OF_ARCHIVE))
+        return is_as_said, b"PK\x05\x06" in file.read()
 
 
-def _is_archive_too(location: Path) -> bool:
-    """Whether the file can be unpacked as well; its last bytes may look like an archive's by chance, hence the second look."""
+def _is_archive(location: Path) -> bool:
+    """Whether the file can be unpacked; its last bytes may look like an archive's by chance, hence the second look."""
     try:
         with opened_zip(location) as archive:
             return bool(archive.infolist())

@@ -185,8 +185,11 @@ def add_revision(
     lesson: Lesson, draft: LessonDraft, rendered: "Rendered", now: datetime, origin: Origin, by_user_id: int | None = None
 ) -> Revision:
     """The lesson's next revision, which becomes the present one; the caller commits."""
-    latest = db.session.scalar(sa.select(sa.func.max(Revision.number)).where(Revision.lesson_id == lesson.id)) or 0
-    lesson.revision_number = latest + 1
+    if lesson.revision_number:  # one that has just come has none; else the last may be later than the present one
+        latest = db.session.scalar(sa.select(sa.func.max(Revision.number)).where(Revision.lesson_id == lesson.id))
+    else:
+        latest = 0
+    lesson.revision_number = (latest or 0) + 1
     revision = Revision(
         lesson_id=lesson.id,
         number=lesson.revision_number,

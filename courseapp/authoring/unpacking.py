@@ -5,23 +5,30 @@ by name, and where an archive as a whole is not to be trusted nothing of it come
 """
 
 import gzip
+import hashlib
 import stat
 import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO
+from threading import Lock
+from typing import IO, Self
 
 from courseapp.authoring import watched
+from courseapp.authoring.pieces import Digests, digest_of
 from courseapp.authoring.receiving import MOST_FILES, is_too_large
 from courseapp.authoring.report import Report
 from courseapp.authoring.watched import Member, Swollen, TooMuch, opened_tar, opened_zip
 
 LARGEST_WHOLE = 2_000_000_000  # bytes, unpacked
-PIECE = 1024 * 1024
+LARGE = 1_000_000  # bytes; more than any text has
+AT_ONCE = 2  # files unpacked at the same time; more get in each other's way
+PIECE = 256 * 1024  # bytes read at a time; for many more the kernel is asked for memory each time, which takes longer than reading them
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # zipfile unpacks bzip2 and LZMA without a bound: a megabyte to a gigabyte
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, ValueError, RecursionError)
@@ -50,21 +57,36 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
 
 
-def unpack(name: str, location: Path, folder: Path, report: Report, progress: Progress, *, is_all: bool = False) -> None:
+@dataclass
+class Large:
+    """The large files of an upload, which are hashed while they are unpacked, or need not be unpacked where they are kept already.
+
+    `kept` are such, with their digests, by their path among what was sent; `found` are the digests of all, by path.
+    """
+
+    kept: Mapping[str, tuple[str, Path]] = field(default_factory=dict)
+    found: dict[str, str] = field(default_factory=dict)
+    digests: Digests = field(default_factory=Digests)
+
+
+def unpack(
+    name: str, location: Path, folder: Path, report: Report, progress: Progress, *, is_all: bool = False, large: Large | None = None
+) -> None:
     """Lay the archive at `location`, uploaded as `name`, out in `folder`. Raises Refused, with the reason in the report.
 
     Args:
         is_all: with files whose names begin with a dot, too.
+        large: told of what is large.
     """
-    left_out = () if is_all else LEFT_OUT
+    out = _Out(folder, () if is_all else LEFT_OUT, large or Large())
     try:
         if name.lower().endswith(".zip"):
             with opened_zip(location) as archive:
                 _refuse_unsound(archive, location.stat().st_size, name, report)
-                _write(_of_zip(archive, report), len(archive.infolist()), name, folder, report, progress, left_out)
+                _write(_of_zip(archive, report), len(archive.infolist()), out, report, progress)
         else:
             with opened_tar(location) as archive_file:
-                _write(_of_tar(archive_file, name, report), 0, name, folder, report, progress, left_out)
+                _write(_of_tar(archive_file, name, report), 0, out, report, progress)
     except Swollen as error:
         raise _too_large(name, report) from error
     except TooMuch as error:
@@ -151,29 +173,112 @@ def _refuse_overlap(entries: list[zipfile.ZipInfo], name: str, report: Report) -
         ends = info.header_offset + 30 + info.compress_size  # 30: the least a local header takes
 
 
-def _write(
-    entries: Iterator[Entry],
-    count: int,
-    name: str,
-    folder: Path,
-    report: Report,
-    progress: Progress,
-    left_out: tuple[str, ...],
-) -> None:
-    allowed = LARGEST_WHOLE
+@dataclass(frozen=True)
+class _Out:
+    """Where an archive is laid out, and what of it is not."""
+
+    folder: Path
+    left_out: tuple[str, ...]
+    large: Large
+
+
+def _write(entries: Iterator[Entry], count: int, out: _Out, report: Report, progress: Progress) -> None:
     seen: set[str] = set()
-    done = 0
-    for entry in entries:
-        path = safe_path(entry.name, report)
-        if path is None or any(part.startswith(left_out) for part in path.parts) or is_too_large(path.as_posix(), entry.size, report):
-            continue
-        target = place_for(path, folder, seen, report)
-        if target is None:
-            continue
-        with entry.open() as source:
-            allowed -= _copy(source, target, allowed, name, report)
-        done += 1
-        progress(done, count)
+    with _Copying(count, out, progress) as copying:
+        for entry in entries:
+            path = safe_path(entry.name, report)
+            if path is None or any(part.startswith(out.left_out) for part in path.parts):
+                continue
+            if is_too_large(path.as_posix(), entry.size, report):
+                continue
+            target = place_for(path, out.folder, seen, report)
+            if target is not None:
+                copying.copy(entry, target)
+
+
+class _Copying:
+    """Copies entries, several at a time where an archive can be read at several places: unpacking and hashing hold back nothing else.
+
+    Raises Swollen, and what reading and writing raise, at the latest in the end.
+
+    Args:
+        count: how many there will be, 0 for an archive that can be read forwards alone.
+    """
+
+    def __init__(self, count: int, out: _Out, progress: Progress) -> None:
+        self._count, self._out, self._progress, self._done, self._left = count, out, progress, 0, LARGEST_WHOLE
+        self._lock, self._pool, self._ahead = Lock(), ThreadPoolExecutor(AT_ONCE), deque[Future[None]]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        try:
+            while kind is None and self._ahead:
+                self._finish_one()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def copy(self, entry: Entry, target: Path) -> None:
+        """Copy an entry; or begin to, and wait only where many are on their way."""
+        if not self._count:
+            self._copy(entry, target)
+            self._tell()
+            return
+        self._ahead.append(self._pool.submit(self._copy, entry, target))
+        if len(self._ahead) > AT_ONCE:
+            self._finish_one()
+
+    def _finish_one(self) -> None:
+        self._ahead.popleft().result()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._done += 1
+        self._progress(self._done, self._count)
+
+    def _copy(self, entry: Entry, target: Path) -> None:
+        """Copy by pieces, counting what really comes rather than what was announced; unless it is kept already."""
+        path, digest = target.relative_to(self._out.folder).as_posix(), None
+        if path in self._out.large.kept:
+            digest = self._take_kept(*self._out.large.kept[path], entry, target)
+        if digest is None:
+            digest = self._unpack(entry, target)
+        if entry.size >= LARGE:
+            self._out.large.found[path] = digest
+            self._out.large.digests.note(target, digest)
+
+    def _take_kept(self, digest: str, kept: Path, entry: Entry, target: Path) -> str | None:
+        """Give what is kept a name here as well, if it is whole; nobody may write to it."""
+        try:
+            if kept.stat().st_size != entry.size or digest_of(kept) != digest:
+                return None
+            target.hardlink_to(kept)
+        except OSError:
+            return None
+        self._take(entry.size)
+        return digest
+
+    def _unpack(self, entry: Entry, target: Path) -> str:
+        with self._lock:
+            source = entry.open()
+        try:
+            with target.open("wb") as file:
+                digest = hashlib.sha256()
+                while piece := source.read(PIECE):
+                    self._take(len(piece))
+                    digest.update(piece)
+                    file.write(piece)
+                return digest.hexdigest()
+        finally:
+            with self._lock:
+                source.close()
+
+    def _take(self, size: int) -> None:
+        with self._lock:
+            self._left -= size
+            if self._left < 0:
+                raise Swollen
 
 
 def place_for(path: PurePosixPath, folder: Path, seen: set[str], report: Report) -> Path | None:
@@ -207,18 +312,6 @@ def safe_path(name: str, report: Report) -> PurePosixPath | None:
         report.error("name_odd", composed[:200], 0, "The file's name is too long.", "Use a shorter one.")
         return None
     return path
-
-
-def _copy(source: IO[bytes], target: Path, most: int, archive: str, report: Report) -> int:
-    """Copy by pieces, counting what really comes rather than what was announced; the bytes copied."""
-    total = 0
-    with target.open("wb") as file:
-        while piece := source.read(PIECE):
-            total += len(piece)
-            if total > most:
-                raise _too_large(archive, report)
-            file.write(piece)
-    return total
 
 
 def lift_single_folder(folder: Path) -> Path:

@@ -7,6 +7,8 @@ from courseapp.authoring.reading import CourseDraft, LessonDraft
 from courseapp.authoring.report import Report, Unfit
 from courseapp.catalog.models import Need
 
+MAY_BE_TITLE = re.compile(r"(?<!#)#(?:[ \t]|$)|^[ \t>*+-]*=+[ \t]*$", re.MULTILINE)  # a title, or much like one
+
 
 def validate(draft: CourseDraft, report: Report) -> None:
     """Report everything that is wrong with a draft beside its single fields."""
@@ -45,23 +47,8 @@ def refuse_closed_sample(lesson: LessonDraft, file: str, report: Report) -> None
 
 def validate_lesson(lesson: LessonDraft, report: Report) -> None:
     """Report what is wrong with one lesson's text and review."""
-    from courseapp.catalog.markdown import count_boxes, parse  # large, and a web process parses nothing until somebody edits
-
-    try:
-        with at_most(A_TEXT):
-            tokens = parse(lesson.body)
-    except Unfit:
-        return  # rendering says so
-    boxes = count_boxes(tokens, "stop-if")
-    if lesson.needs_check is not Need.NONE and boxes != 1:
-        words = "has no “stop if” box" if not boxes else f"has {boxes} “stop if” boxes"
-        report.error(
-            "stop_if", lesson.file, 0, f"This lesson needs the safety check and {words}.", "Put exactly one “::: stop-if” near its top."
-        )
-    for token in tokens:
-        if token.type == "heading_open" and token.tag == "h1" and token.map:
-            line = lesson.body_line + token.map[0]
-            report.warn("heading_one", lesson.file, line, "A heading with one # competes with the lesson's title.", "Begin with ##.")
+    if (lesson.needs_check is not Need.NONE or MAY_BE_TITLE.search(lesson.body)) and not _validate_markdown(lesson, report):
+        return
     for number, line_text in enumerate(lesson.body.split("\n")):
         if re.search(r"</?[a-zA-Z][^<>]*>", re.sub(r"`[^`]*`|<https?://[^<>]*>", "", line_text)):
             report.warn(
@@ -77,6 +64,28 @@ def validate_lesson(lesson: LessonDraft, report: Report) -> None:
         )
     elif lesson.reviewed_on is None:
         report.error("review_undated", lesson.file, 0, "A reviewer is named, but not when.", "Fill in reviewed_on.")
+
+
+def _validate_markdown(lesson: LessonDraft, report: Report) -> bool:
+    """Report what only a text that was parsed can tell; False where parsing takes too long, which rendering says."""
+    from courseapp.catalog.markdown import count_boxes, parse  # large, and a web process parses nothing until somebody edits
+
+    try:
+        with at_most(A_TEXT):
+            tokens = parse(lesson.body)
+    except Unfit:
+        return False
+    boxes = count_boxes(tokens, "stop-if")
+    if lesson.needs_check is not Need.NONE and boxes != 1:
+        words = "has no “stop if” box" if not boxes else f"has {boxes} “stop if” boxes"
+        report.error(
+            "stop_if", lesson.file, 0, f"This lesson needs the safety check and {words}.", "Put exactly one “::: stop-if” near its top."
+        )
+    for token in tokens:
+        if token.type == "heading_open" and token.tag == "h1" and token.map:
+            line = lesson.body_line + token.map[0]
+            report.warn("heading_one", lesson.file, line, "A heading with one # competes with the lesson's title.", "Begin with ##.")
+    return True
 
 
 def refuse_unreviewed_touch(draft: CourseDraft, report: Report) -> None:

@@ -6,7 +6,8 @@ CommonMark with tables, footnotes, task lists and our own containers (`::: stop-
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
 from itertools import count
@@ -16,6 +17,7 @@ from typing import Any
 import nh3
 from flask_babel import gettext as _
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from mdit_py_plugins.container import container_plugin
 from mdit_py_plugins.footnote import footnote_plugin
@@ -70,6 +72,12 @@ class Rendered:
 
 def render(source: str, around: Surroundings) -> Rendered:
     """Everything a page view needs of a lesson's Markdown."""
+    written = _written(source, around)  # its tokens are gone before it is sanitised, for each of the two may take much memory
+    adapted = sanitised(written.adapted_html) if written.adapted_html is not None else None
+    return replace(written, html=sanitised(written.html), adapted_html=adapted, stop_html=sanitised(written.stop_html))
+
+
+def _written(source: str, around: Surroundings) -> Rendered:
     tokens = parse(source)
     problems: list[Problem] = []
     assets: set[str] = set()
@@ -131,11 +139,7 @@ def count_boxes(tokens: list[Token], name: str) -> int:
 
 @cache
 def _parser() -> MarkdownIt:
-    """The one that only parses; those that write are given rules of their own."""
-    return _reader()
-
-
-def _reader() -> MarkdownIt:
+    """One for all: whoever writes copies its renderer, and gives the copy rules of their own."""
     reader = MarkdownIt("commonmark", {"html": False, "typographer": True, "linkify": False})
     reader.validateLink = _any_link  # type: ignore[method-assign,assignment]  # so that one which may not be is named, and not shown as it was typed
     reader.enable(["table", "strikethrough", "replacements", "smartquotes"])
@@ -172,9 +176,10 @@ def _figures(tokens: list[Token]) -> list[Token]:
 
 
 def _to_html(tokens: list[Token], around: Surroundings) -> str:
+    """HTML as it was written, not sanitised yet."""
     if not tokens:
         return ""
-    writer, numbers = _reader(), count(1)
+    numbers = count(1)
     rules: dict[str, Callable[..., str]] = {
         "figure": lambda tokens, index, options, env: _figure_html(tokens[index], around),
         "image": lambda tokens, index, options, env: _media_html(tokens[index]),
@@ -188,9 +193,11 @@ def _to_html(tokens: list[Token], around: Surroundings) -> str:
         rules[f"container_{name}_close"] = lambda *_: "</aside>\n"
     for name in VARIANTS:
         rules[f"container_{name}_open"] = rules[f"container_{name}_close"] = lambda *_: ""
-    for name, rule in rules.items():
-        writer.add_render_rule(name, _bound(rule))
-    return sanitised(writer.renderer.render(tokens, writer.options, {}))
+    writer = copy(_parser().renderer)
+    assert isinstance(writer, RendererHTML)
+    writer.rules = {**writer.rules, **rules}  # type: ignore[dict-item]  # its types know methods alone
+    html: str = writer.render(tokens, _parser().options, {})
+    return html
 
 
 def _heading(token: Token) -> str:
@@ -202,13 +209,6 @@ def _table_opening(number: int, around: Surroundings) -> str:
     """A table in a frame that scrolls sideways; the frame is named by its number, for landmarks must differ."""
     name = around.box_titles.get("table", "Table")
     return f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(name)} {number}"><table>\n'
-
-
-def _bound(rule: Callable[..., str]) -> Callable[..., str]:
-    def call(_renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
-        return rule(tokens, index, options, env)
-
-    return call
 
 
 def _box_opener(name: str, around: Surroundings) -> Callable[..., str]:

@@ -394,7 +394,7 @@ def test_what_is_ready_waits_for_as_long_as_wanted(instructor: Client, ready: Up
 def test_what_the_worker_could_not_bring_in_stays_ready(instructor: Client, ready: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     decide(instructor, "publish")
 
-    def full(*_words: object) -> None:
+    def full(*_words: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(loops, "unpack", full)

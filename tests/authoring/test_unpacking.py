@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from courseapp.authoring import unpacking, watched
+from courseapp.authoring.pieces import digest_of
 from courseapp.authoring.report import Report
-from courseapp.authoring.unpacking import Refused, lift_single_folder, safe_path, unpack
+from courseapp.authoring.unpacking import Large, Refused, lift_single_folder, safe_path, unpack
 
 HOSTILE_NAMES = ("../outside.md", "/etc/passwd", "a/../../b.md", "C:\\windows\\x.md", "..\\up.md", "a\0b.md", "", ".", "/")
 
@@ -43,6 +44,26 @@ def taken(archive: Path, folder: Path) -> tuple[dict[str, bytes], list[str]]:
 def test_a_plain_archive_is_laid_out(tmp_path: Path) -> None:
     files = {"course.md": b"words", "01-a/lesson.md": b"more", "01-a/päge.svg": b"<svg/>"}
     assert taken(zipped(tmp_path / "a.zip", files), tmp_path / "out") == (files, [])
+
+
+def test_large_files_are_hashed_on_the_way_and_taken_from_where_they_are_kept(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4000
+    archive = zipped(tmp_path / "a.zip", {"a.wav": content, "b.wav": content[::-1], "c.md": b"words"})
+    first, again = Large(), tmp_path / "again"
+    for folder in (tmp_path / "first", again):
+        folder.mkdir()
+    unpack("a.zip", archive, tmp_path / "first", Report(), lambda _done, _total: None, large=first)
+    assert first.found == {name: digest_of(tmp_path / "first" / name) for name in ("a.wav", "b.wav")}
+    moved = (tmp_path / "first/a.wav").rename(tmp_path / "moved.wav")
+    assert first.digests.of(moved) == first.found["a.wav"]
+    spoilt = tmp_path / "first/b.wav"
+    spoilt.write_bytes(bytes(len(content)))
+    assert first.digests.of(spoilt) == digest_of(spoilt)  # it was written to since
+    large = Large({"a.wav": (first.found["a.wav"], moved), "b.wav": (first.found["b.wav"], spoilt)})
+    unpack("a.zip", archive, again, Report(), lambda _done, _total: None, large=large)
+    assert [(again / name).samefile(kept) for name, kept in (("a.wav", moved), ("b.wav", spoilt))] == [True, False]
+    assert [(again / name).read_bytes() for name in ("a.wav", "b.wav", "c.md")] == [content, content[::-1], b"words"]
+    assert large.found == first.found
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

@@ -1,6 +1,7 @@
 """Uploads by page: sent, looked through by the worker, decided about, undone; who may, and what a worker's death leaves."""
 
 import gc
+import hashlib
 import io
 import zipfile
 from datetime import timedelta
@@ -15,7 +16,7 @@ from courseapp import clock, storage, web
 from courseapp.authoring import loops, uploads
 from courseapp.authoring.models import Import, Upload, UploadState
 from courseapp.authoring.preparing import workplace
-from courseapp.catalog.models import Course, Lesson
+from courseapp.catalog.models import Asset, Course, Lesson
 from courseapp.extensions import db
 from courseapp.operations.tidying import tidy
 from tests.authoring.folders import lesson, page, small_course, write
@@ -205,12 +206,59 @@ def test_only_the_last_import_can_be_undone_and_only_once(instructor: Client, tm
     assert instructor.visit("authoring.ask_to_undo", slug="small").status_code == 404
 
 
+def test_a_recording_is_unpacked_once_and_kept_as_one_file(instructor: Client, tmp_path: Path) -> None:
+    sound = b"RIFF\x24\0\0\0WAVEfmt " + bytes(range(256)) * 4000
+    course = small_course(
+        tmp_path / "course", **{"01-beginning/02-two.md": lesson("two", "![Talk](talk.wav)\n"), "01-beginning/talk.wav": sound}
+    )
+    send(instructor, ("a.zip", packed(course)))
+    work()
+    drafted = storage.path_of(f"{only_upload().folder}/draft/media/{hashlib.sha256(sound).hexdigest()}")
+    assert drafted is not None
+    of_look = drafted.stat().st_ino
+    decide(instructor, "publish", without_review="1")
+    work()
+    kept = db.session.scalars(sa.select(Asset).where(Asset.path == "01-beginning/talk.wav")).one()
+    place = storage.path_of(kept.storage_key)
+    assert place is not None
+    assert (place.read_bytes(), place.stat().st_ino) == (sound, of_look)
+
+
+def test_what_a_power_cut_took_of_a_draft_is_unpacked_anew(instructor: Client, tmp_path: Path) -> None:
+    sound = b"RIFF\x24\0\0\0WAVEfmt " + bytes(range(256)) * 4000
+    course = small_course(
+        tmp_path / "course", **{"01-beginning/02-two.md": lesson("two", "![Talk](talk.wav)\n"), "01-beginning/talk.wav": sound}
+    )
+    send(instructor, ("a.zip", packed(course)))
+    work()
+    for key in storage.stored_keys(f"{only_upload().folder}/draft/media"):
+        storage.keep(key, bytes(len(sound)))
+    decide(instructor, "publish", without_review="1")
+    work()
+    kept = db.session.scalars(sa.select(Asset).where(Asset.path == "01-beginning/talk.wav")).one()
+    with storage.open_stored(kept.storage_key) as file:
+        assert file.read() == sound
+
+
+@pytest.mark.parametrize("left", [b"", b'{"title": '])
+def test_a_draft_that_a_power_cut_emptied_counts_as_none(instructor: Client, tmp_path: Path, left: bytes) -> None:
+    send(instructor, ("a.zip", packed(small_course(tmp_path))))
+    work()
+    keys = list(storage.stored_keys(f"{only_upload().folder}/draft"))
+    for key in keys:
+        storage.keep(key, left)
+    assert "a.zip" in shown(instructor)
+    decide(instructor, "publish", without_review="1")
+    work()
+    assert only_upload().state is UploadState.COMMITTED
+
+
 def test_thrown_away_while_the_worker_is_at_it(instructor: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     send(instructor, ("a.zip", packed(small_course(tmp_path))))
     unpack = loops.unpack
 
-    def meanwhile(*words: object) -> None:
-        unpack(*words)  # type: ignore[arg-type]  # handed on as they came
+    def meanwhile(*words: object, **more: object) -> None:
+        unpack(*words, **more)  # type: ignore[arg-type]  # handed on as they came
         uploads.cancel(only_upload(), clock.now())
         db.session.commit()
 
@@ -259,7 +307,7 @@ def test_a_worker_that_dies_in_the_import_leaves_nothing_half_done(
 def test_a_full_disk_is_said_in_words_and_the_upload_can_be_sent_again(
     instructor: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_words: object) -> None:
+    def full(*_words: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")
 
     send(instructor, ("a.zip", packed(small_course(tmp_path))))
