@@ -220,7 +220,8 @@ class _Copying:
             self._pool.shutdown(cancel_futures=True)
 
     def copy(self, entry: Entry, target: Path) -> None:
-        """Copy an entry; or begin to, and wait only where many are on their way."""
+        """Copy an entry; or begin to, and wait only where many are on their way. Its name is taken at once."""
+        target.touch()
         if not self._count:
             self._copy(entry, target)
             self._tell()
@@ -253,6 +254,7 @@ class _Copying:
         try:
             if kept.stat().st_size != entry.size or digest_of(kept) != digest:
                 return None
+            target.unlink()
             target.hardlink_to(kept)
         except OSError:
             return None
