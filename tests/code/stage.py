@@ -21,6 +21,7 @@ from courseapp.authoring import drafts, editing, loops, ordering, parts, uploads
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
+from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.catalog.copies import keep_copy
 from courseapp.catalog.models import Asset, Copy, Course, Lesson
 from courseapp.contacts.models import Purpose
@@ -40,7 +41,18 @@ from tests.authoring.test_uploads import packed
 from tests.client import Client
 from tests.code.matrix import NONE, NOTHING, PEOPLE, Answer, Row, answer_of, routes_of
 from tests.conftest import forget_kept
-from tests.factories import NOW, days_ago, make_completion, make_consent, make_enrolment, make_guest, make_outcome, make_position, make_user
+from tests.factories import (
+    NOW,
+    days_ago,
+    make_completion,
+    make_consent,
+    make_enrolment,
+    make_guest,
+    make_outcome,
+    make_position,
+    make_segment,
+    make_user,
+)
 
 Thing = dict[str, Any]
 LESSON = {"title": "Other", "minutes": "5", "shows": "What it shows.", "needs_check": "none", "completes": "mark", "body": "Other words."}
@@ -73,6 +85,9 @@ FORMS: dict[str, Thing] = {
     "organisation.change_page": {"text": "# Words"},
     "organisation.change_settings": {"names-public_name": "Another name"},
     "organisation.invite": {"address": "somebody@example.org", "marketer": "y"},
+    "segments.change": {"name": "Another", "node": "r", "r:mode": "all", "seen": "{seen}", "do": "save"},
+    "segments.choose_courses": {"sensitive": "second"},
+    "segments.make": {"name": "New", "node": "r", "r:mode": "all", "do": "save"},
     "support.change_address": {"new_address": "new@example.org"},
     "support.erase_person": {"address": "{address}"},
     "support.find_person": {"address": "learner@example.org"},
@@ -283,9 +298,16 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "person": {"id": contact_id(learner), "address": "learner@example.org"},
         "unfound": {"id": contact_id(known["other"]), "address": "other@example.org"},
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
+        "segment": chosen_people(),
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
     }
+
+
+def chosen_people() -> Thing:
+    """A segment."""
+    found = make_segment(name="Everybody")
+    return {"id": found.public_id, "seen": stamp_of(found)}
 
 
 def contact_id(user: User) -> str:
