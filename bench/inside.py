@@ -2,6 +2,7 @@
 
 python -m bench.inside prepare 10000        tables, course, sequences, invented learners
 python -m bench.inside tick                 milliseconds of one look for due runs, as JSON
+python -m bench.inside count TREE           seconds to count a segment, given as JSON
 python -m bench.inside profile REQUESTS     where the time goes, page by page, as JSON (REQUESTS: a file of requests)
 """
 
@@ -60,6 +61,23 @@ def tick() -> None:
             times = sorted(once(work) for _ in range(300))
             found[name] = {"median_ms": statistics.median(times), "p99_ms": times[296]}
         print(json.dumps(found))
+
+
+def count(tree: dict[str, Any]) -> None:
+    """How many a segment chooses, and the seconds it takes: the first time, and the median and the most of nine more."""
+    from courseapp.campaigns.segments import contacts_in, count_of
+
+    with create_app().app_context():
+        times = []
+        for _ in range(10):
+            began = time.perf_counter()
+            people = count_of(tree, clock.now())
+            db.session.commit()
+            times.append(time.perf_counter() - began)
+        query = contacts_in(tree, clock.now()).compile(db.engine, compile_kwargs={"literal_binds": True})
+        plan = db.session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {query}".replace("%", "%%")).scalars().all()
+        told = {"people": people, "first_s": times[0], "median_s": statistics.median(times[1:]), "most_s": max(times[1:]), "plan": plan}
+        print(json.dumps(told))
 
 
 def environ_of(request: str) -> dict[str, Any]:
@@ -143,9 +161,9 @@ def parts(stats: pstats.Stats, count: int) -> dict[str, list[list[Any]]]:
 
 
 def main() -> None:
-    """One of the three."""
+    """One of the four."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("prepare", "tick", "profile"))
+    parser.add_argument("what", choices=("prepare", "tick", "count", "profile"))
     parser.add_argument("argument", nargs="?", default="")
     parser.add_argument("--only-learners", action="store_true")
     asked = parser.parse_args()
@@ -153,6 +171,8 @@ def main() -> None:
         prepare(int(asked.argument), asked.only_learners)
     elif asked.what == "tick":
         tick()
+    elif asked.what == "count":
+        count(json.loads(asked.argument))
     else:
         profile(Path(asked.argument))
 

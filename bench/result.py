@@ -10,6 +10,7 @@ class Plan:
 
     quick: bool
     growth: int
+    contacts: int = 1_000_000
 
     @property
     def learners(self) -> int:

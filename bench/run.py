@@ -4,6 +4,7 @@ python -m bench                         all rows, under eight minutes on two cor
 python -m bench --quick                 all rows with short windows, under 90 seconds; shows that it works, not how fast
 python -m bench --only lesson_page      one row (several: repeat it); results.json keeps the other rows as they are
 python -m bench --growth 1000000        growth_1m as the goal has it; inventing the learners takes a quarter of an hour
+python -m bench --only segment_count_s --contacts 100000      a segment over fewer contacts than the goal has
 """
 
 import argparse
@@ -24,6 +25,7 @@ from bench.media import media_first_byte
 from bench.pages import Pages
 from bench.processes import ROOT
 from bench.result import Plan, Row
+from bench.segments import segment_count
 from bench.ticks import idle_tick
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -41,6 +43,7 @@ NAMES = (
     "outbox_vs_prebuilt",
     "idle_tick_ms",
     "idle_tick_growth",
+    "segment_count_s",
     "import_ratio",
     "import_rss_mb",
 )
@@ -53,9 +56,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="short windows")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}; may be repeated")
     parser.add_argument("--growth", type=int, default=10_000, metavar="N", help="learners on the large side of growth_1m (10,000)")
+    parser.add_argument("--contacts", type=int, metavar="N", help="contacts of segment_count_s (1,000,000; with --quick 100,000)")
     asked = parser.parse_args()
     wanted = set(asked.only or NAMES)
-    plan = Plan(asked.quick, asked.growth)
+    plan = Plan(asked.quick, asked.growth, asked.contacts or (100_000 if asked.quick else 1_000_000))
     began = time.monotonic()
     rows: list[Row] = []
     failed = False
@@ -102,6 +106,8 @@ def works(ground: Ground, plan: Plan, wanted: set[str]) -> list[Callable[[], lis
         found.append(lambda: Mails(ground, plan).rows())
     if wanted & {"idle_tick_ms", "idle_tick_growth"}:
         found.append(lambda: idle_tick(ground, plan))
+    if "segment_count_s" in wanted:
+        found.append(lambda: segment_count(ground, plan))
     if wanted & {"import_ratio", "import_rss_mb"}:
         found.append(lambda: imports(ground, plan))
     return found

@@ -14,7 +14,7 @@ from courseapp import storage
 from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.accounts.passwords import set_password
 from courseapp.authoring.models import KeptDraft
-from courseapp.campaigns.models import LatePolicy, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.models import LatePolicy, Segment, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.models import Sequence as DripSequence
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Revision, Rule
 from courseapp.contacts.address import address_key, address_mac
@@ -259,6 +259,12 @@ def make_run(version: SequenceVersion, contact: Contact, course: Course, **kw: A
         "next_run_at": NOW,
     }
     return _add(SequenceRun(**{**values, **kw}))
+
+
+def make_segment(tree: dict[str, Any] | None = None, **kw: Any) -> Segment:
+    """People chosen by a tree of conditions; everybody unless told otherwise."""
+    values = {"name": f"Segment {next(_numbers)}", "tree": tree or {"all": []}, "created_at": NOW, "changed_at": NOW}
+    return _add(Segment(**{**values, **kw}))
 
 
 def modules_of(course: Course) -> list[Module]:

@@ -57,6 +57,11 @@ class Present:
         """When a day began, in the site's zone."""
         return datetime.combine(date.fromisoformat(day), time(), ZoneInfo(self.zone)).astimezone(UTC)
 
+    @property
+    def today(self) -> date:
+        """The day it is in the site's zone."""
+        return self.now.astimezone(ZoneInfo(self.zone)).date()
+
     def course_ids(self, slug: str) -> list[int]:
         """The courses that a value names; those marked sensitive are never among them."""
         return [course.id for key, course in self.courses.items() if slug in {ANY, key}]
@@ -71,6 +76,14 @@ class Value:
     kind: Kind
     choices: Callable[[Courses], Mapping[str, Any]] | None = None
     """Of a choice: what may be chosen → its words."""
+
+    def usual(self, courses: Courses, today: date) -> Any:
+        """What stands here until somebody chooses."""
+        if self.kind is Kind.DAYS:
+            return 60 if self.name == "to" else 30
+        if self.kind is Kind.DATE or self.choices is None:
+            return today.isoformat()
+        return next(iter(self.choices(courses)))
 
     def problem_with(self, given: object, courses: Courses) -> str | None:
         """What is wrong with a value, in words; None where it will do."""

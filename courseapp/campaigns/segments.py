@@ -20,7 +20,7 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.site import present_site
 
-DEEPEST = 4  # groups within groups; the outermost is the first
+DEEPEST = 4  # groups within groups, the outermost is the first; a "not" is none of its own
 MOST_NODES = 60
 GROUPS = {"all": sa.and_, "any": sa.or_}
 
@@ -108,7 +108,7 @@ def _problems(node: object, path: str, depth: int, courses: Courses) -> Iterator
     else:
         key, inner = next(iter(node.items()))
         if key == "not":
-            yield from _problems(inner, f"{path}/not", depth + 1, courses)
+            yield from _problems(inner, f"{path}/not", depth, courses)
         elif not isinstance(inner, list):
             yield Problem(f"{path}/{key}", _("This is neither a condition nor a group."))
         elif not inner and path:

@@ -13,6 +13,11 @@ def courses_to_choose_by() -> list[Course]:
     return list(db.session.scalars(sa.select(Course).where(Course.sensitive_at.is_(None)).order_by(Course.id)))
 
 
+def all_courses() -> list[Course]:
+    """Every course, marked or not, in the order they were made."""
+    return list(db.session.scalars(sa.select(Course).order_by(Course.id)))
+
+
 def mark_sensitive(course: Course, wanted: bool, now: datetime) -> bool:
     """Set the mark or take it away; True when something changed."""
     if wanted == (course.sensitive_at is not None):

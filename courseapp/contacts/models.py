@@ -60,7 +60,7 @@ class Consent(Model):
     """One entry of the append-only log: what was said about one purpose, to which wording, where, when."""
 
     __tablename__ = "consents"
-    __table_args__ = (sa.Index("ix_consents_contact_purpose", "contact_id", "purpose", "id"),)
+    __table_args__ = (sa.Index("ix_consents_contact_purpose", "contact_id", "purpose", "id", postgresql_include=["action"]),)
 
     id: Mapped[PrimaryKey]
     contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id", ondelete="CASCADE"))

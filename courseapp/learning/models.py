@@ -25,11 +25,11 @@ class Enrolment(Model):
     """That a person takes a course. `finished_at` is sticky: lessons that come later do not undo it."""
 
     __tablename__ = "enrolments"
-    __table_args__ = (sa.UniqueConstraint("user_id", "course_id"),)
+    __table_args__ = (sa.UniqueConstraint("user_id", "course_id"), sa.Index("ix_enrolments_course_started", "course_id", "started_at"))
 
     id: Mapped[PrimaryKey]
     user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"))
-    course_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"), index=True)
+    course_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"))
     started_at: Mapped[Moment]
     finished_at: Mapped[Moment | None]
     last_lesson_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("lessons.id", ondelete="SET NULL"), index=True)

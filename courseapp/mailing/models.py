@@ -79,6 +79,7 @@ class Message(Model):
             postgresql_where=sa.text("state IN ('leased', 'submitting')"),
             sqlite_where=sa.text("state IN ('leased', 'submitting')"),
         ),
+        sa.Index("ix_messages_contact_settled", "contact_id", "settled_at"),
         sa.CheckConstraint("(template IS NULL) <> (letter_id IS NULL)", name="one_text"),
     )
 
@@ -86,7 +87,7 @@ class Message(Model):
     public_id: Mapped[PublicId]
     dedupe_key: Mapped[str] = mapped_column(sa.String(120), unique=True)
     stream_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("streams.id"), index=True)
-    contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id"), index=True)
+    contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id"))
     template: Mapped[str | None] = mapped_column(sa.String(80))
     letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
     fields: Mapped[Json]

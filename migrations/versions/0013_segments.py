@@ -26,9 +26,21 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("courses") as batch_op:
         batch_op.add_column(sa.Column("sensitive_at", sa.DateTime(timezone=True), nullable=True))
+    op.drop_index("ix_consents_contact_purpose", "consents")
+    op.create_index("ix_consents_contact_purpose", "consents", ["contact_id", "purpose", "id"], postgresql_include=["action"])
+    op.create_index("ix_enrolments_course_started", "enrolments", ["course_id", "started_at"])
+    op.drop_index("ix_enrolments_course_id", "enrolments")
+    op.create_index("ix_messages_contact_settled", "messages", ["contact_id", "settled_at"])
+    op.drop_index("ix_messages_contact_id", "messages")
 
 
 def downgrade() -> None:
+    op.create_index("ix_messages_contact_id", "messages", ["contact_id"])
+    op.drop_index("ix_messages_contact_settled", "messages")
+    op.create_index("ix_enrolments_course_id", "enrolments", ["course_id"])
+    op.drop_index("ix_enrolments_course_started", "enrolments")
+    op.drop_index("ix_consents_contact_purpose", "consents")
+    op.create_index("ix_consents_contact_purpose", "consents", ["contact_id", "purpose", "id"])
     with op.batch_alter_table("courses") as batch_op:
         batch_op.drop_column("sensitive_at")
     op.drop_table("segments")

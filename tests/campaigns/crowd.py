@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from courseapp.campaigns.segment_fields import FIELDS, Field, Operator
@@ -27,6 +28,8 @@ from tests.factories import (
     make_user,
 )
 
+OFTEN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+"""For properties of one crowd, which all examples share."""
 Tree = dict[str, Any]
 EVERYBODY: Tree = {"all": []}
 

@@ -2,7 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from sqlalchemy.sql import visitors
 
 from courseapp.accounts.models import User
@@ -13,7 +13,7 @@ from courseapp.catalog.models import Course
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
-from tests.campaigns.crowd import Tree, conditions, is_, learner
+from tests.campaigns.crowd import OFTEN, Tree, conditions, is_, learner
 from tests.factories import (
     NOW,
     lesson_that_needs,
@@ -118,7 +118,7 @@ def twins(app):
 
 
 def test_nobody_is_chosen_for_what_lies_beyond_the_wall(twins):
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+    @OFTEN
     @given(conditions(known_courses()))
     def hold(tree: Tree) -> None:
         names = set(db.session.scalars(sa.select(Contact.address).where(Contact.id.in_(contacts_in(tree, NOW)))))

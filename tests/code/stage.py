@@ -21,6 +21,7 @@ from courseapp.authoring import drafts, editing, loops, ordering, parts, uploads
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
+from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.catalog.copies import keep_copy
 from courseapp.catalog.models import Asset, Copy, Course, Lesson
 from courseapp.contacts.models import Purpose
@@ -50,6 +51,7 @@ from tests.factories import (
     make_letter,
     make_outcome,
     make_position,
+    make_segment,
     make_user,
 )
 
@@ -85,6 +87,9 @@ FORMS: dict[str, Thing] = {
     "organisation.change_page": {"text": "# Words"},
     "organisation.change_settings": {"names-public_name": "Another name"},
     "organisation.invite": {"address": "somebody@example.org", "marketer": "y"},
+    "segments.change": {"name": "Another", "node": "r", "r:mode": "all", "seen": "{seen}", "do": "save"},
+    "segments.choose_courses": {"sensitive": "second"},
+    "segments.make": {"name": "New", "node": "r", "r:mode": "all", "do": "save"},
     "support.change_address": {"new_address": "new@example.org"},
     "support.erase_person": {"address": "{address}"},
     "support.find_person": {"address": "learner@example.org"},
@@ -296,9 +301,16 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "unfound": {"id": contact_id(known["other"]), "address": "other@example.org"},
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
         "letter": {"id": make_letter().public_id, "to": known["marketer"].public_id},
+        "segment": chosen_people(),
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
     }
+
+
+def chosen_people() -> Thing:
+    """A segment."""
+    found = make_segment(name="Everybody")
+    return {"id": found.public_id, "seen": stamp_of(found)}
 
 
 def contact_id(user: User) -> str:
