@@ -1,7 +1,4 @@
-"""Sequences, versions, steps, runs; segments."""
-
-
-"""Sequences, versions, steps, runs; broadcasts and who they are for."""
+"""Sequences, versions, steps, runs; segments; broadcasts and who they are for."""
 
 import enum
 from datetime import time
@@ -111,7 +108,21 @@ class SequenceRun(Model):
     course: Mapped[Course] = relationship()
 
 
-<<<<<<< HEAD
+class Segment(Model):
+    """People chosen by what is true of them, always as of now. What a `tree` is stands in `segments.py`."""
+
+    __tablename__ = "segments"
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    name: Mapped[str] = mapped_column(sa.String(120))
+    tree: Mapped[Json]
+    created_at: Mapped[Moment]
+    changed_at: Mapped[Moment]
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"))
+    archived_at: Mapped[Moment | None]
+
+
 class BroadcastState(enum.StrEnum):
     """Where a broadcast stands; whether it is paused says its stream.
 
@@ -178,18 +189,3 @@ class BroadcastRecipient(Model):
 
     broadcast_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
     contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, index=True)
-=======
-class Segment(Model):
-    """People chosen by what is true of them, always as of now. What a `tree` is stands in `segments.py`."""
-
-    __tablename__ = "segments"
-
-    id: Mapped[PrimaryKey]
-    public_id: Mapped[PublicId]
-    name: Mapped[str] = mapped_column(sa.String(120))
-    tree: Mapped[Json]
-    created_at: Mapped[Moment]
-    changed_at: Mapped[Moment]
-    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"))
-    archived_at: Mapped[Moment | None]
->>>>>>> main
