@@ -50,14 +50,16 @@ def _next_to_expand(now: datetime) -> Broadcast | None:
 
 def _expand(broadcast: Broadcast, now: datetime) -> int:
     """Put the next page into the outbox; a person's zone says when theirs is due."""
-    query = (
-        sa.select(BroadcastRecipient.contact_id, Contact.zone)
-        .join(Contact, Contact.id == BroadcastRecipient.contact_id)
+    page = (
+        sa.select(BroadcastRecipient.contact_id)
         .where(BroadcastRecipient.broadcast_id == broadcast.id, BroadcastRecipient.contact_id > broadcast.cursor)
         .order_by(BroadcastRecipient.contact_id)
         .limit(PAGE)
+        .cte("page")
+        .prefix_with("MATERIALIZED", dialect="postgresql")  # else it is joined as a whole for each page
     )
-    rows = db.session.execute(query).all()
+    query = sa.select(page.c.contact_id, Contact.zone).join(Contact, Contact.id == page.c.contact_id)
+    rows = db.session.execute(query.order_by(page.c.contact_id)).all()
     if not rows:
         broadcast.state = BroadcastState.SENDING
         return 0
