@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState, Segment
+from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.segments import contacts_in
 from courseapp.campaigns.windows import Window
 from courseapp.contacts.consent import is_consented
@@ -18,13 +19,16 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db, wake
 from courseapp.journal import events
 from courseapp.mailing import bulk, pausing
-from courseapp.mailing.letters import problems_of, publish_letter
-from courseapp.mailing.models import State
+from courseapp.mailing.fields import ADDRESSES
+from courseapp.mailing.letters import kept_letter, publish_letter
+from courseapp.mailing.models import Letter, State
+from courseapp.mailing.problems import Problem, hindering, problems_of_letter
+from courseapp.mailing.text import Text
 
 EVERYBODY: dict[str, Any] = {"all": []}
 OPEN = (BroadcastState.SCHEDULED, BroadcastState.EXPANDING, BroadcastState.SENDING)
 CANCELLED_WHY = "cancelled"
-ALL_DAY = time(0)
+FILLED = ADDRESSES - {"continue_url"}  # the merge fields that its mails have for everybody
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,25 @@ def count_of_audience(broadcast: Broadcast, now: datetime) -> int:
     return int(db.session.scalar(sa.select(sa.func.count()).select_from(audience(broadcast, now).subquery())) or 0)
 
 
-def problems(broadcast: Broadcast) -> list[str]:
-    """What keeps a draft from being sent, in words."""
-    found = problems_of(broadcast.subject, broadcast.preheader, broadcast.body)
-    if not broadcast.title.strip():
-        found.append(_("the title is empty"))
-    return found
+def text_of(broadcast: Broadcast) -> Text:
+    """Its letter as it would be published now."""
+    words = broadcast.language, broadcast.subject, broadcast.preheader, broadcast.body
+    return Text(*words, broadcast.purpose, targets_of(broadcast.body))
+
+
+def problems(broadcast: Broadcast) -> list[Problem]:
+    """What is wrong with its letter; a broadcast fills in nothing but who somebody is."""
+    return problems_of_letter(text_of(broadcast), FILLED)
+
+
+def letter_for(broadcast: Broadcast, now: datetime) -> Letter:
+    """Its letter as it is now, published where it was not yet. Raises Refusal in words."""
+    if found := hindering(problems(broadcast)):
+        raise Refusal(_("It cannot be sent yet. %(words)s", words=" ".join(str(problem) for problem in found)))
+    text = text_of(broadcast)
+    if broadcast.letter_id is None or kept_letter(broadcast.letter_id) != text:
+        broadcast.letter_id = publish_letter(text, now).id
+    return db.session.get_one(Letter, broadcast.letter_id)
 
 
 def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int, now: datetime) -> None:
@@ -106,9 +123,7 @@ def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int, now: date
     _lock(broadcast)
     if broadcast.state is not BroadcastState.DRAFT:
         raise Refusal(_("This broadcast is scheduled or sent already."))
-    if found := problems(broadcast):
-        raise Refusal(_("It cannot be sent yet: %(words)s.", words="; ".join(found)))
-    letter = publish_letter(broadcast.language, broadcast.subject, broadcast.preheader, broadcast.body, now)
+    letter = letter_for(broadcast, now)
     if broadcast.stream_id is None:
         broadcast.stream_id = bulk.new_stream(f"broadcast-{broadcast.id}", broadcast.purpose).id
     broadcast.letter_id, broadcast.send_at, broadcast.state = letter.id, max(send_at, now), BroadcastState.SCHEDULED

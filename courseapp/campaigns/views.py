@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
+from courseapp.campaigns.broadcasting.views import pages as broadcast_pages
 from courseapp.campaigns.forms import TrialForm
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
@@ -22,7 +23,7 @@ from courseapp.mailing.models import Letter
 from courseapp.mailing.problems import problems_of_letter
 
 letters = Blueprint("letters", __name__)
-BLUEPRINTS = (letters,)
+BLUEPRINTS = (letters, broadcast_pages)
 letters.before_request(need_role(Role.MARKETER, Role.OWNER))
 PAGE = 30
 
