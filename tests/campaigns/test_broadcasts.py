@@ -243,8 +243,13 @@ def test_a_scheduled_one_can_be_taken_back_until_it_begins(begin, marketer) -> N
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [({"subject": " "}, "subject is empty"), ({"body": "{{ secret }}"}, "unknown field"), ({"title": ""}, "title is empty")],
-    ids=["subject", "field", "title"],
+    [
+        ({"subject": " "}, "subject is empty"),
+        ({"body": "{{ secret }}"}, "no merge field “secret”"),
+        ({"body": "{{ progress_words }}"}, "is empty"),
+        ({"purpose": Purpose.COURSE, "body": "::: offer\nMore courses.\n:::\n"}, "[Oo]ffer"),
+    ],
+    ids=["subject", "field", "unfilled", "offer"],
 )
 def test_what_cannot_be_sent_is_said_in_words(marketer, words, why) -> None:
     broadcast = broadcasts.new_broadcast(draft(**words), marketer.id, NOW)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectField, StringField, TextAreaField, TimeField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Length, Optional, Regexp
 
 from courseapp.campaigns.broadcasts import Draft
@@ -27,10 +28,8 @@ class BroadcastForm(FlaskForm):
     """What somebody writes of a broadcast. `version` says which state of it was shown."""
 
     version = HiddenField(default="1")
-    title = StringField(
-        _l("Name, for you alone"), [DataRequired(NEEDS_TITLE), Length(max=120), ON_ONE_LINE], render_kw={"maxlength": "120"}
-    )
-    purpose = SelectField(_l("Purpose"), choices=list(PURPOSES.items()))
+    title = StringField(_l("Name among staff"), [DataRequired(NEEDS_TITLE), Length(max=120), ON_ONE_LINE], render_kw={"maxlength": "120"})
+    purpose = SelectField(_l("Purpose"), choices=[SelectChoice(key, words) for key, words in PURPOSES.items()])
     segment = SelectField(_l("For whom"), validate_choice=False)
     language = SelectField(_l("Language it is written in"))
     subject = StringField(_l("Subject"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
@@ -41,8 +40,8 @@ class BroadcastForm(FlaskForm):
 
     def offer(self, segments: Sequence[Segment], languages: Sequence[str]) -> None:
         """What there is to choose from."""
-        self.segment.choices = [("", _l("Everybody who agreed"))] + [(row.public_id, row.name) for row in segments]
-        self.language.choices = [(language, language) for language in languages]
+        self.segment.choices = [SelectChoice("", _l("Everybody who agreed")), *(SelectChoice(row.public_id, row.name) for row in segments)]
+        self.language.choices = [SelectChoice(language, language) for language in languages]
 
     def show(self, broadcast: Broadcast, segment_id: str) -> None:
         """Begin from what is there."""

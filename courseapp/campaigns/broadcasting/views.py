@@ -295,7 +295,7 @@ def hours_of(found: Broadcast) -> str:
         return ""
     today = clock.now().date()
     start, end = (format_time(datetime.combine(today, hour, UTC), "short", rebase=False) for hour in (found.window_start, found.window_end))
-    return _("between %(start)s and %(end)s by their own clocks", start=start, end=end)
+    return str(_("between %(start)s and %(end)s by their own clocks", start=start, end=end))
 
 
 def words_of_moment(moment: datetime) -> str:
