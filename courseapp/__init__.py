@@ -46,6 +46,7 @@ WAKES = {
     "outbox": "mailing.send_due",
     "news.campaigns": "campaigns.read_news",
     "copies": "learning.build_copies",
+    "broadcasts": "campaigns.work_broadcasts",
     "uploads": "authoring.work_uploads",
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""

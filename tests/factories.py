@@ -6,7 +6,7 @@ but for the few that a docstring explains.
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import count
 from typing import Any
 
@@ -14,7 +14,7 @@ from courseapp import storage
 from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.accounts.passwords import set_password
 from courseapp.authoring.models import KeptDraft
-from courseapp.campaigns.models import LatePolicy, Segment, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.models import Broadcast, BroadcastState, LatePolicy, Segment, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.models import Sequence as DripSequence
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Revision, Rule
 from courseapp.contacts.address import address_key, address_mac
@@ -23,7 +23,7 @@ from courseapp.extensions import db
 from courseapp.journal.models import Event, Receipt
 from courseapp.learning.models import Completion, Enrolment, MediaPosition, Outcome, SafetyOutcome
 from courseapp.learning.safety_questions import VERSION
-from courseapp.mailing.models import Letter, Message, State
+from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY, stream_of
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -193,6 +193,33 @@ def make_letter(**kw: Any) -> Letter:
     """A published mail text."""
     words = {"language": "en", "subject": "A subject", "preheader": "A preheader", "body": "Hello."}
     return _add(Letter(**{**words, "purpose": Purpose.COURSE, "targets": {}, "created_at": NOW, **kw}))
+
+
+def make_broadcast(*, is_sent: bool = False, **kw: Any) -> Broadcast:
+    """A broadcast to everybody who agreed to marketing mail: a draft, or one that is being sent."""
+    broadcast = Broadcast(
+        **{
+            "title": "News",
+            "purpose": Purpose.MARKETING,
+            "tree": {"all": []},
+            "language": "en",
+            "subject": "What comes next",
+            "preheader": "Two courses",
+            "body": "There are two.",
+            "window_start": time(9),
+            "window_end": time(18),
+            "created_at": NOW,
+            "changed_at": NOW,
+            **kw,
+        }
+    )
+    _add(broadcast)
+    if is_sent:
+        stream = _add(Stream(key=f"broadcast-{broadcast.id}", purpose=broadcast.purpose))
+        broadcast.stream_id, broadcast.state, broadcast.snapshot_at = stream.id, BroadcastState.SENDING, NOW
+        broadcast.letter_id = make_letter(subject=broadcast.subject).id
+        db.session.flush()
+    return broadcast
 
 
 def make_message(contact: Contact | None = None, *, stream: str = "course", letter: Letter | None = None, **kw: Any) -> Message:

@@ -1,6 +1,7 @@
-"""Sequences, versions, steps, runs; segments."""
+"""Sequences, versions, steps, runs; segments; broadcasts and who they are for."""
 
 import enum
+from datetime import time
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -9,7 +10,7 @@ from courseapp.catalog.models import Course
 from courseapp.columns import BigId, Json, Moment, PrimaryKey, PublicId, enum_of
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import Model
-from courseapp.mailing.models import Letter
+from courseapp.mailing.models import Letter, Stream
 
 
 class LatePolicy(enum.StrEnum):
@@ -120,3 +121,71 @@ class Segment(Model):
     changed_at: Mapped[Moment]
     by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"))
     archived_at: Mapped[Moment | None]
+
+
+class BroadcastState(enum.StrEnum):
+    """Where a broadcast stands; whether it is paused says its stream.
+
+    DRAFT → SCHEDULED → EXPANDING → SENDING → FINISHED
+    SCHEDULED → DRAFT | CANCELLED, EXPANDING | SENDING → CANCELLED, FINISHED → SENDING where those who failed get another try
+    """
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    EXPANDING = "expanding"  # who it is for is frozen, and their mails are being put into the outbox
+    SENDING = "sending"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+class Broadcast(Model):
+    """One mail to many. Its stream is its own, so that it can be paused as one; what becomes of its mails is counted there.
+
+    `candidates` are all it is for, frozen at `snapshot_at`; `cursor` is the last of them, by contact, whose mail is in the outbox.
+    """
+
+    __tablename__ = "broadcasts"
+    __table_args__ = (
+        sa.Index(
+            "ix_broadcasts_open",
+            "state",
+            postgresql_where=sa.text("state IN ('scheduled', 'expanding', 'sending')"),
+            sqlite_where=sa.text("state IN ('scheduled', 'expanding', 'sending')"),
+        ),
+    )
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    title: Mapped[str] = mapped_column(sa.String(120))
+    purpose: Mapped[Purpose] = mapped_column(enum_of(Purpose))
+    segment_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("segments.id", ondelete="SET NULL"), index=True)
+    tree: Mapped[Json]
+    language: Mapped[str] = mapped_column(sa.String(16))
+    subject: Mapped[str] = mapped_column(sa.String(200), default="")
+    preheader: Mapped[str] = mapped_column(sa.String(200), default="")
+    body: Mapped[str] = mapped_column(sa.Text, default="")
+    window_start: Mapped[time]
+    window_end: Mapped[time]
+    send_at: Mapped[Moment | None]
+    state: Mapped[BroadcastState] = mapped_column(enum_of(BroadcastState), default=BroadcastState.DRAFT)
+    version: Mapped[int] = mapped_column(default=1)
+    stream_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("streams.id"), unique=True)
+    letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
+    snapshot_at: Mapped[Moment | None]
+    candidates: Mapped[int] = mapped_column(default=0)
+    cursor: Mapped[int] = mapped_column(BigId, default=0)
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[Moment]
+    changed_at: Mapped[Moment]
+    finished_at: Mapped[Moment | None]
+
+    stream: Mapped[Stream | None] = relationship()
+
+
+class BroadcastRecipient(Model):
+    """One of those a broadcast is for, frozen when it began."""
+
+    __tablename__ = "broadcast_recipients"
+
+    broadcast_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
+    contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, index=True)

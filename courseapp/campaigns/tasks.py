@@ -1,7 +1,7 @@
 """Wake-ups for sequences."""
 
 from courseapp import clock
-from courseapp.campaigns import loops
+from courseapp.campaigns import expanding, loops
 from courseapp.extensions import celery
 
 
@@ -15,3 +15,9 @@ def read_news() -> None:
 def advance_sequences() -> None:
     """Send the steps that are due."""
     loops.advance_runs(clock.now)
+
+
+@celery.task(name="campaigns.work_broadcasts")
+def work_broadcasts() -> None:
+    """Begin, expand and finish broadcasts."""
+    expanding.work_broadcasts(clock.now)

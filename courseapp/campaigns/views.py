@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
+from courseapp.campaigns.broadcasting.views import pages as broadcast_pages
 from courseapp.campaigns.choosing.views import pages as segment_pages
 from courseapp.campaigns.forms import TrialForm
 from courseapp.campaigns.references import targets_of
@@ -23,7 +24,7 @@ from courseapp.mailing.models import Letter
 from courseapp.mailing.problems import problems_of_letter
 
 letters = Blueprint("letters", __name__)
-BLUEPRINTS = (letters, segment_pages)
+BLUEPRINTS = (broadcast_pages, segment_pages, letters)
 letters.before_request(need_role(Role.MARKETER, Role.OWNER))
 PAGE = 30
 

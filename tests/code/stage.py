@@ -44,6 +44,7 @@ from tests.conftest import forget_kept
 from tests.factories import (
     NOW,
     days_ago,
+    make_broadcast,
     make_completion,
     make_consent,
     make_enrolment,
@@ -57,6 +58,18 @@ from tests.factories import (
 
 Thing = dict[str, Any]
 LESSON = {"title": "Other", "minutes": "5", "shows": "What it shows.", "needs_check": "none", "completes": "mark", "body": "Other words."}
+WORDS = {
+    "title": "News",
+    "purpose": "marketing",
+    "segment": "",
+    "language": "en",
+    "subject": "News",
+    "preheader": "Of today",
+    "body": "Words.",
+    "window_start": "09:00",
+    "window_end": "18:00",
+    "version": "1",
+}
 FORMS: dict[str, Thing] = {
     "insights.add_source": {"word": "leaflet"},
     "accounts.change_address": {"new_address": "new@example.org"},
@@ -81,6 +94,11 @@ FORMS: dict[str, Thing] = {
     "learning.completion": {"done": "1"},
     "learning.keep_position": {"seconds": "7"},
     "learning.settle_join": {"choice": "join"},
+    "broadcasts.act": {"choice": "pause"},
+    "broadcasts.change": WORDS | {"title": "Other"},
+    "broadcasts.make": WORDS,
+    "broadcasts.send": {"when": "now"},
+    "broadcasts.try_out": {"to": "{to}"},
     "letters.try_out": {"to": "{to}"},
     "mailing.preferences": {"course_mail": "y"},
     "organisation.change_logo": {"remove": "1"},
@@ -302,6 +320,8 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
         "letter": {"id": make_letter().public_id, "to": known["marketer"].public_id},
         "segment": chosen_people(),
+        "broadcast": {"id": make_broadcast().public_id, "to": known["marketer"].public_id},
+        "sent-broadcast": {"id": make_broadcast(is_sent=True).public_id},
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
     }

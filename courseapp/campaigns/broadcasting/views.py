@@ -1,0 +1,305 @@
+"""Broadcasts, for marketers and owners: written, looked at, tried out, scheduled, watched, stopped."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, time
+
+from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
+from flask_babel import format_date, format_time
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from courseapp import clock
+from courseapp.accounts.access import need_role
+from courseapp.accounts.models import Role
+from courseapp.campaigns import broadcasts
+from courseapp.campaigns.broadcasting.forms import BroadcastForm
+from courseapp.campaigns.forms import TrialForm
+from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
+from courseapp.campaigns.saved_segments import segment_of, segments_saved
+from courseapp.campaigns.trials import send_trial, staff_who_read_mail
+from courseapp.campaigns.windows import Window, zone_of
+from courseapp.columns import row_number
+from courseapp.errors import Refusal
+from courseapp.extensions import db, limiter
+from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by
+from courseapp.mailing.models import State
+from courseapp.mailing.problems import hindering
+from courseapp.site import present_site
+
+pages = Blueprint("broadcasts", __name__)
+pages.before_request(need_role(Role.MARKETER, Role.OWNER))
+PAGE = 30
+MOST_SEGMENTS = 200
+USUAL = Window(time(9), time(18))
+STATE_WORDS = {
+    BroadcastState.DRAFT: _l("draft"),
+    BroadcastState.SCHEDULED: _l("scheduled"),
+    BroadcastState.EXPANDING: _l("being sent"),
+    BroadcastState.SENDING: _l("being sent"),
+    BroadcastState.FINISHED: _l("sent"),
+    BroadcastState.CANCELLED: _l("cancelled"),
+}
+REASON_WORDS = {
+    "unsubscribed": _l("unsubscribed meanwhile"),
+    "suppressed": _l("the address takes no mail"),
+    "erased": _l("erased meanwhile"),
+    "unconfirmed": _l("never confirmed the address"),
+    "expired": _l("came too late"),
+    broadcasts.CANCELLED_WHY: _l("you cancelled it"),
+}
+UNSENT_WORDS = {
+    State.SKIPPED: _l("kept back"),
+    State.FAILED: _l("could not be delivered"),
+    State.EXPIRED: _l("came too late"),
+    State.CANCELLED: _l("cancelled"),
+    State.ABANDONED: _l("given up"),
+    State.UNCERTAIN: _l("in doubt"),
+}
+
+
+@pages.get("/staff/mail/broadcasts")
+def listed() -> str:
+    """The newest broadcasts and how they stand."""
+    rows = broadcasts.broadcasts_before(request.args.get("before", type=row_number), PAGE + 1)
+    older = url_for("broadcasts.listed", before=rows[PAGE - 1].id) if len(rows) > PAGE else None
+    return render_template("campaigns/broadcasts.html", broadcasts=rows[:PAGE], words=STATE_WORDS, older_url=older)
+
+
+@pages.get("/staff/mail/broadcasts/new")
+def begin() -> str:
+    """An empty one."""
+    form = form_of(formdata=None)
+    form.window_start.data, form.window_end.data = USUAL.start, USUAL.end
+    return editor(None, form)
+
+
+@pages.post("/staff/mail/broadcasts/new")
+@limiter.limit("60 per minute")
+def make() -> Response | tuple[str, int]:
+    """Keep a draft."""
+    form = form_of()
+    if not form.validate():
+        return editor(None, form), 422
+    made = broadcasts.new_broadcast(form.draft(chosen(form)), current_user.id, clock.now())
+    db.session.commit()
+    flash(_("The draft is kept. Nothing is sent before you say so."), "success")
+    return redirect(url_for("broadcasts.broadcast", id=made.public_id), 303)
+
+
+@pages.get("/staff/mail/broadcasts/<id>")
+def broadcast(id: str) -> str:
+    """A draft to be written on; or how a scheduled one stands."""
+    found = named(id)
+    if found.state is not BroadcastState.DRAFT:
+        return watching(found)
+    form = form_of(formdata=None)
+    segment = db.session.get(Segment, found.segment_id) if found.segment_id else None
+    form.show(found, segment.public_id if segment is not None else "")
+    return editor(found, form)
+
+
+@pages.post("/staff/mail/broadcasts/<id>")
+@limiter.limit("60 per minute")
+def change(id: str) -> Response | tuple[str, int]:
+    """Keep what was written."""
+    found, form = named(id), form_of()
+    if not form.validate():
+        return editor(found, form), 422
+    try:
+        version = int(form.version.data or 0) if (form.version.data or "").isdecimal() else 0
+        broadcasts.change_broadcast(found, form.draft(chosen(form)), version, current_user.id, clock.now())
+    except Refusal as refusal:
+        db.session.rollback()
+        form.title.errors = [refusal.words]
+        return editor(named(id), form), 409
+    db.session.commit()
+    flash(_("The draft is kept."), "success")
+    return redirect(url_for("broadcasts.look" if request.form.get("then") == "look" else "broadcasts.broadcast", id=id), 303)
+
+
+@pages.get("/staff/mail/broadcasts/<id>/look")
+def look(id: str) -> Response | str:
+    """The letter as its readers would see it, what is wrong with it, for how many it is; from here it is tried out and sent."""
+    found = named(id)
+    if found.state is not BroadcastState.DRAFT:
+        return redirect(url_for("broadcasts.broadcast", id=id), 303)
+    return look_page(found, TrialForm(to=current_user.public_id))
+
+
+def look_page(found: Broadcast, form: TrialForm) -> str:
+    """The page, with what was wrong in the form for trying it out."""
+    form.to.choices = staff_who_read_mail()
+    now = clock.now()
+    return render_template(
+        "campaigns/broadcast_look.html",
+        broadcast=found,
+        seen=seen_as(found, request.args.get("reader", "")),
+        form=form,
+        count=broadcasts.count_of_audience(found, now),
+        hours=hours_of(found),
+        is_ready=not hindering(broadcasts.problems(found)),
+        zone=present_site().default_zone,
+        today=now.astimezone(zone_of(present_site().default_zone)).date().isoformat(),
+    )
+
+
+def seen_as(found: Broadcast, reader: str) -> Seen:
+    """What a reader would get."""
+    return seen_by(
+        broadcasts.text_of(found),
+        reader_named(reader),
+        broadcasts.problems(found),
+        lambda other: url_for("broadcasts.look", id=found.public_id, reader=other, _anchor="looks"),
+        lambda other, shown: url_for("broadcasts.letter_html", id=found.public_id, reader=other, look=shown),
+    )
+
+
+@pages.get("/staff/mail/broadcasts/<id>/html")
+def letter_html(id: str) -> Response:
+    """The letter itself, for a frame."""
+    found = named(id)
+    shown = request.args.get("look", Look.LIGHT.value)
+    if shown not in list(Look):
+        abort(404)
+    return in_frame(html_in(broadcasts.text_of(found), reader_named(request.args.get("reader", "")), Look(shown)))
+
+
+@pages.post("/staff/mail/broadcasts/<id>/trial")
+@limiter.limit("60 per hour")
+def try_out(id: str) -> Response | tuple[str, int]:
+    """Send the letter to one person of staff (`to`)."""
+    found, form = named(id), TrialForm()
+    try:
+        letter = broadcasts.letter_for(found, clock.now())
+        address = send_trial(letter, form.to.data or "", current_user._get_current_object(), clock.now())
+    except Refusal as refusal:
+        db.session.rollback()
+        form.to.errors = [refusal.words]
+        return look_page(named(id), form), 422
+    db.session.commit()
+    flash(_("The letter is on its way to %(address)s.", address=address), "success")
+    return redirect(url_for("broadcasts.look", id=id), 303)
+
+
+@pages.post("/staff/mail/broadcasts/<id>/send")
+@limiter.limit("60 per hour")
+def send(id: str) -> Response:
+    """Schedule it: for now, or for a `day` and `time` by the clocks of the house."""
+    found, now = named(id), clock.now()
+    try:
+        at = now if request.form.get("when") != "at" else moment_of(request.form.get("day", ""), request.form.get("time", ""))
+        if at < now:
+            raise Refusal(_("That moment has passed. Please choose a later one. Nothing was changed."))
+        broadcasts.schedule(found, at, current_user.id, now)
+    except Refusal as refusal:
+        db.session.rollback()
+        flash(refusal.words, "error")
+        return redirect(url_for("broadcasts.look", id=id), 303)
+    db.session.commit()
+    flash(_("It is scheduled. Until it begins you can take it back; afterwards you can pause or cancel it."), "success")
+    return redirect(url_for("broadcasts.broadcast", id=id), 303)
+
+
+def moment_of(day: str, time_of_day: str) -> datetime:
+    """A date and a time by the clocks of the house."""
+    try:
+        local = datetime.strptime(f"{day.strip()} {time_of_day.strip()[:5]}", "%Y-%m-%d %H:%M")  # noqa: DTZ007  # its zone is put to it next
+        return local.replace(tzinfo=zone_of(present_site().default_zone))
+    except ValueError as error:
+        raise Refusal(_("Please choose a date and a time, such as 2027-01-31 and 09:00. Nothing was changed."), 400) from error
+
+
+@pages.post("/staff/mail/broadcasts/<id>/act")
+@limiter.limit("60 per minute")
+def act(id: str) -> Response:
+    """Press a button (`choice`) of one that is scheduled or being sent. Cancelling asks to be sure first."""
+    acts: dict[str, tuple[Callable[[Broadcast, int, datetime], object], str]] = {
+        "pause": (broadcasts.pause, _("It is paused. Each worker finishes the mail it is at.")),
+        "resume": (broadcasts.resume, _("It goes on with those who have not got it.")),
+        "take_back": (broadcasts.take_back, _("It is a draft again. Nothing was sent.")),
+        "cancel": (broadcasts.cancel, _("It is cancelled. Nothing more of it leaves.")),
+        "retry": (broadcasts.try_failed_again, _("Those that could not be delivered are tried again.")),
+    }
+    found, choice = named(id), request.form.get("choice", "")
+    if choice not in acts:
+        abort(400)
+    if choice == "cancel" and not request.form.get("sure"):
+        return redirect(url_for("broadcasts.ask_to_cancel", id=id), 303)
+    work, words = acts[choice]
+    try:
+        work(found, current_user.id, clock.now())
+        db.session.commit()
+        flash(words, "success")
+    except Refusal as refusal:
+        db.session.rollback()
+        flash(refusal.words, "error")
+    return redirect(url_for("broadcasts.broadcast", id=id), 303)
+
+
+@pages.get("/staff/mail/broadcasts/<id>/cancel")
+def ask_to_cancel(id: str) -> Response | str:
+    """What cancelling does, before it is done."""
+    found = named(id)
+    if found.state not in broadcasts.OPEN:
+        return redirect(url_for("broadcasts.broadcast", id=id), 303)
+    return render_template("campaigns/broadcast_cancel.html", broadcast=found, account=broadcasts.account_of(found))
+
+
+def watching(found: Broadcast) -> str:
+    """How one stands that is scheduled or sent."""
+    account = broadcasts.account_of(found)
+    reasons = [(UNSENT_WORDS[state], REASON_WORDS.get(reason, reason), count) for state, reason, count in account.reasons]
+    return render_template(
+        "campaigns/broadcast.html",
+        broadcast=found,
+        account=account,
+        under_way=account.count(State.PENDING, State.LEASED, State.SUBMITTING),
+        failed=account.count(State.FAILED),
+        reasons=reasons,
+        state=STATE_WORDS[found.state],
+        is_open=found.state in broadcasts.OPEN,
+        is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
+        hours=hours_of(found),
+        begins=words_of_moment(found.send_at) if found.send_at is not None else "",
+        count=broadcasts.count_of_audience(found, clock.now()) if found.state is BroadcastState.SCHEDULED else 0,
+    )
+
+
+def editor(found: Broadcast | None, form: BroadcastForm) -> str:
+    """The page on which one is written."""
+    return render_template("campaigns/broadcast_edit.html", broadcast=found, form=form)
+
+
+def form_of(**more: object) -> BroadcastForm:
+    """The form with its choices."""
+    form = BroadcastForm(**more)
+    form.offer(segments_saved(None, MOST_SEGMENTS), current_app.config["SETTINGS"].language_list)
+    return form
+
+
+def chosen(form: BroadcastForm) -> Segment | None:
+    """The segment that was chosen; None for everybody."""
+    return (segment_of(form.segment.data) or abort(404)) if form.segment.data else None
+
+
+def named(id: str) -> Broadcast:
+    """The broadcast of an address, or 404."""
+    return broadcasts.broadcast_named(id) or abort(404)
+
+
+def hours_of(found: Broadcast) -> str:
+    """The hours at which it may come, in words; empty where it may come at any."""
+    if found.window_start == found.window_end:
+        return ""
+    today = clock.now().date()
+    start, end = (format_time(datetime.combine(today, hour, UTC), "short", rebase=False) for hour in (found.window_start, found.window_end))
+    return str(_("between %(start)s and %(end)s by their own clocks", start=start, end=end))
+
+
+def words_of_moment(moment: datetime) -> str:
+    """A moment by the clocks of the house, in words."""
+    zone = present_site().default_zone
+    local = moment.astimezone(zone_of(zone))
+    return f"{format_date(local, 'long', rebase=False)}, {format_time(local, 'short', rebase=False)} ({zone})"

@@ -1,0 +1,255 @@
+"""Broadcasts: one mail to many. A draft is edited; scheduling publishes its letter and fixes whom it is for; then `expanding.py` works."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import gettext as _
+
+from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState, Segment
+from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.segments import contacts_in
+from courseapp.campaigns.windows import Window
+from courseapp.contacts.consent import is_consented
+from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.suppression import is_suppressed
+from courseapp.errors import Refusal
+from courseapp.extensions import db, wake
+from courseapp.journal import events
+from courseapp.mailing import bulk, pausing
+from courseapp.mailing.fields import ADDRESSES
+from courseapp.mailing.letters import kept_letter, publish_letter
+from courseapp.mailing.models import Letter, State
+from courseapp.mailing.problems import Problem, hindering, problems_of_letter
+from courseapp.mailing.text import Text
+
+EVERYBODY: dict[str, Any] = {"all": []}
+OPEN = (BroadcastState.SCHEDULED, BroadcastState.EXPANDING, BroadcastState.SENDING)
+CANCELLED_WHY = "cancelled"
+FILLED = ADDRESSES - {"continue_url"}  # the merge fields that its mails have for everybody
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What somebody has written of a broadcast."""
+
+    title: str
+    purpose: Purpose
+    segment: Segment | None
+    language: str
+    subject: str
+    preheader: str
+    body: str
+    window: Window
+
+
+def new_broadcast(draft: Draft, by_user_id: int, now: datetime) -> Broadcast:
+    """Begin one; the caller commits."""
+    broadcast = Broadcast(tree=EVERYBODY, state=BroadcastState.DRAFT, created_at=now, changed_at=now, by_user_id=by_user_id)
+    _put(broadcast, draft)
+    db.session.add(broadcast)
+    db.session.flush()
+    return broadcast
+
+
+def change_broadcast(broadcast: Broadcast, draft: Draft, version: int, by_user_id: int, now: datetime) -> None:
+    """Change a draft; raises Refusal where it is none any more, or where somebody else changed it since `version`."""
+    _lock(broadcast)
+    if broadcast.state is not BroadcastState.DRAFT:
+        raise Refusal(_("This broadcast is scheduled or sent. To change it, take it back first."))
+    if broadcast.version != version:
+        raise Refusal(_("Somebody else has changed this broadcast meanwhile. Your words are below; look at theirs in another window."))
+    _put(broadcast, draft)
+    broadcast.version, broadcast.changed_at, broadcast.by_user_id = version + 1, now, by_user_id
+    db.session.flush()
+
+
+def _put(broadcast: Broadcast, draft: Draft) -> None:
+    for name in ("title", "purpose", "language", "subject", "preheader", "body"):
+        setattr(broadcast, name, getattr(draft, name))
+    broadcast.segment_id = draft.segment.id if draft.segment is not None else None
+    broadcast.tree = draft.segment.tree if draft.segment is not None else EVERYBODY
+    broadcast.window_start, broadcast.window_end = draft.window.start, draft.window.end
+
+
+def window_of(broadcast: Broadcast) -> Window:
+    """The hours of people's own day at which it may come."""
+    return Window(broadcast.window_start, broadcast.window_end)
+
+
+def audience(broadcast: Broadcast, now: datetime) -> sa.Select[int]:
+    """The ids of whom a broadcast is for at this moment: chosen, agreed to its purpose, reachable."""
+    chosen = contacts_in(broadcast.tree, now).subquery()
+    may_get = (
+        Contact.id.in_(sa.select(chosen)),
+        Contact.erased_at.is_(None),
+        Contact.confirmed_at.is_not(None),
+        is_consented(Contact.id, sa.literal(broadcast.purpose.value)),
+        sa.not_(is_suppressed(Contact.address_mac)),
+    )
+    return sa.select(Contact.id).where(*may_get)
+
+
+def count_of_audience(broadcast: Broadcast, now: datetime) -> int:
+    """How many people it would go to now."""
+    return int(db.session.scalar(sa.select(sa.func.count()).select_from(audience(broadcast, now).subquery())) or 0)
+
+
+def text_of(broadcast: Broadcast) -> Text:
+    """Its letter as it would be published now."""
+    words = broadcast.language, broadcast.subject, broadcast.preheader, broadcast.body
+    return Text(*words, broadcast.purpose, targets_of(broadcast.body))
+
+
+def problems(broadcast: Broadcast) -> list[Problem]:
+    """What is wrong with its letter; a broadcast fills in nothing but who somebody is."""
+    return problems_of_letter(text_of(broadcast), FILLED)
+
+
+def letter_for(broadcast: Broadcast, now: datetime) -> Letter:
+    """Its letter as it is now, published where it was not yet. Raises Refusal in words."""
+    if found := hindering(problems(broadcast)):
+        raise Refusal(_("It cannot be sent yet. %(words)s", words=" ".join(str(problem) for problem in found)))
+    text = text_of(broadcast)
+    if broadcast.letter_id is None or kept_letter(broadcast.letter_id) != text:
+        broadcast.letter_id = publish_letter(text, now).id
+    return db.session.get_one(Letter, broadcast.letter_id)
+
+
+def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int, now: datetime) -> None:
+    """Publish its letter and have it sent from a moment on. Raises Refusal in words."""
+    _lock(broadcast)
+    if broadcast.state is not BroadcastState.DRAFT:
+        raise Refusal(_("This broadcast is scheduled or sent already."))
+    letter = letter_for(broadcast, now)
+    if broadcast.stream_id is None:
+        broadcast.stream_id = bulk.new_stream(f"broadcast-{broadcast.id}", broadcast.purpose).id
+    broadcast.letter_id, broadcast.send_at, broadcast.state = letter.id, max(send_at, now), BroadcastState.SCHEDULED
+    _note(broadcast, "broadcast_scheduled", by_user_id, now)
+    wake("broadcasts")
+
+
+def take_back(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
+    """Make a scheduled one a draft again; raises Refusal once it has begun."""
+    _lock(broadcast)
+    if broadcast.state is not BroadcastState.SCHEDULED:
+        raise Refusal(_("It has begun already. You can pause it, or cancel what has not left."))
+    broadcast.state, broadcast.send_at = BroadcastState.DRAFT, None
+    _note(broadcast, "broadcast_taken_back", by_user_id, now)
+
+
+def pause(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
+    """Hold back what has not left: each worker finishes the mail it is at."""
+    stream = _running(broadcast).stream
+    assert stream is not None
+    if stream.paused_at is None:
+        stream.paused_at, stream.paused_why = now, "paused by staff"
+        _note(broadcast, "broadcast_paused", by_user_id, now)
+
+
+def resume(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
+    """Let the rest leave."""
+    stream = _running(broadcast).stream
+    assert stream is not None
+    if stream.paused_at is not None:
+        pausing.resume([stream], now)
+        _note(broadcast, "broadcast_resumed", by_user_id, now)
+        wake("broadcasts")
+        wake("outbox")
+
+
+def cancel(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
+    """Let nothing more of it leave, for good; what has left has left."""
+    stream = _running(broadcast).stream
+    assert stream is not None
+    stream.paused_at, stream.paused_why = now, CANCELLED_WHY  # what workers hold is given back, and cancelled with the next tick
+    broadcast.state, broadcast.finished_at = BroadcastState.CANCELLED, now
+    bulk.cancel_pending(stream.id, CANCELLED_WHY, now)
+    _note(broadcast, "broadcast_cancelled", by_user_id, now)
+    wake("broadcasts")
+
+
+def try_failed_again(broadcast: Broadcast, by_user_id: int, now: datetime) -> int:
+    """Let those mails leave that could not; how many."""
+    _lock(broadcast)
+    if broadcast.state not in {BroadcastState.SENDING, BroadcastState.FINISHED} or broadcast.stream_id is None:
+        raise Refusal(_("Only what was sent can be tried again."))
+    count = bulk.retry_failed(broadcast.stream_id, now)
+    if count:
+        broadcast.state, broadcast.finished_at = BroadcastState.SENDING, None
+        _note(broadcast, "broadcast_retried", by_user_id, now)
+    return count
+
+
+def _running(broadcast: Broadcast) -> Broadcast:
+    _lock(broadcast)
+    if broadcast.state not in OPEN or broadcast.stream_id is None:
+        raise Refusal(_("This broadcast is not being sent."))
+    return broadcast
+
+
+def _lock(broadcast: Broadcast) -> None:
+    """Nobody else changes it until the commit; what it is now is read anew."""
+    db.session.refresh(broadcast, with_for_update={"key_share": True})
+
+
+def _note(broadcast: Broadcast, what: str, by_user_id: int, now: datetime) -> None:
+    events.record(what, f"broadcast:{broadcast.id}", now, by_user_id=by_user_id)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of everybody a broadcast is for: it adds up."""
+
+    candidates: int
+    states: dict[tuple[State, str | None], int]
+
+    @property
+    def waiting(self) -> int:
+        """Whose mail is not in the outbox yet."""
+        return self.candidates - sum(self.states.values())
+
+    def count(self, *states: State) -> int:
+        """How many stand in these states, for whatever reason."""
+        return sum(count for (state, _reason), count in self.states.items() if state in states)
+
+    @property
+    def left(self) -> int:
+        """How many mails have left."""
+        return self.count(State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
+
+    @property
+    def reasons(self) -> list[tuple[State, str, int]]:
+        """Why mails did not leave, the most frequent first."""
+        unsent = (State.SKIPPED, State.FAILED, State.EXPIRED, State.CANCELLED, State.ABANDONED, State.UNCERTAIN)
+        found = [(state, reason or "", count) for (state, reason), count in self.states.items() if state in unsent]
+        return sorted(found, key=lambda row: (-row[2], row[0], row[1]))
+
+
+def account_of(broadcast: Broadcast) -> Account:
+    """Sums over the outbox."""
+    states = bulk.states_of_stream(broadcast.stream_id) if broadcast.stream_id is not None and broadcast.snapshot_at else {}
+    return Account(broadcast.candidates, states)
+
+
+def broadcasts_before(before: int | None, limit: int) -> Sequence[Broadcast]:
+    """The newest, or those before one."""
+    query = sa.select(Broadcast).order_by(Broadcast.id.desc()).limit(limit)
+    return db.session.scalars(query if before is None else query.where(Broadcast.id < before)).all()
+
+
+def broadcast_named(public_id: str) -> Broadcast | None:
+    """One by its public id."""
+    return db.session.scalar(sa.select(Broadcast).where(Broadcast.public_id == public_id))
+
+
+def freeze(broadcast: Broadcast, now: datetime) -> None:
+    """Fix whom it is for, in one statement."""
+    ids = audience(broadcast, now).subquery()
+    chosen = sa.select(sa.literal(broadcast.id), ids.c.id)
+    db.session.execute(sa.insert(BroadcastRecipient).from_select(["broadcast_id", "contact_id"], chosen))
+    count = sa.select(sa.func.count()).where(BroadcastRecipient.broadcast_id == broadcast.id)
+    broadcast.candidates, broadcast.snapshot_at, broadcast.cursor = db.session.scalars(count).one(), now, 0
+    broadcast.state = BroadcastState.EXPANDING

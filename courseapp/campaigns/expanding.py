@@ -1,0 +1,87 @@
+"""Expanding: broadcasts whose time has come are put into the outbox page by page, the cursor in the same transaction."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import joinedload
+
+from courseapp.campaigns.broadcasts import CANCELLED_WHY, freeze, window_of
+from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState
+from courseapp.campaigns.windows import next_in
+from courseapp.contacts.models import Contact
+from courseapp.extensions import db
+from courseapp.mailing import bulk
+from courseapp.mailing.models import Stream
+
+PAGE = 2_000
+GIVEN_BACK_WITHIN = timedelta(days=1)  # until when a worker gives back what it held of a cancelled one; a lease ends within minutes
+
+
+def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
+    """Begin, expand, finish and clear up what can be, a commit for each page; how many mails were put into the outbox."""
+    ends, count = time.monotonic() + seconds, 0
+    while time.monotonic() < ends and (broadcast := _next_to_expand(clock())) is not None:
+        if broadcast.state is BroadcastState.SCHEDULED:
+            freeze(broadcast, clock())
+        else:
+            count += _expand(broadcast, clock())
+        db.session.commit()
+    db.session.rollback()
+    _finish(clock())
+    db.session.commit()
+    return count
+
+
+def _next_to_expand(now: datetime) -> Broadcast | None:
+    """The next one that is due, locked until the commit; what another worker is at is passed over."""
+    is_due = sa.and_(Broadcast.state == BroadcastState.SCHEDULED, Broadcast.send_at <= now)
+    query = (
+        sa.select(Broadcast)
+        .join(Stream, Stream.id == Broadcast.stream_id)
+        .where(sa.or_(is_due, Broadcast.state == BroadcastState.EXPANDING), Stream.paused_at.is_(None))
+        .order_by(Broadcast.send_at, Broadcast.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=Broadcast)
+    )
+    return db.session.scalar(query.execution_options(populate_existing=True))
+
+
+def _expand(broadcast: Broadcast, now: datetime) -> int:
+    """Put the next page into the outbox; a person's zone says when theirs is due."""
+    page = (
+        sa.select(BroadcastRecipient.contact_id)
+        .where(BroadcastRecipient.broadcast_id == broadcast.id, BroadcastRecipient.contact_id > broadcast.cursor)
+        .order_by(BroadcastRecipient.contact_id)
+        .limit(PAGE)
+        .cte("page")
+        .prefix_with("MATERIALIZED", dialect="postgresql")  # else it is joined as a whole for each page
+    )
+    query = sa.select(page.c.contact_id, Contact.zone).join(Contact, Contact.id == page.c.contact_id)
+    rows = db.session.execute(query.order_by(page.c.contact_id)).all()
+    if not rows:
+        broadcast.state = BroadcastState.SENDING
+        return 0
+    window, begins = window_of(broadcast), max(now, broadcast.send_at or now)
+    due = {zone: next_in(window, begins, zone) for zone in {row.zone for row in rows}}
+    stream = db.session.get_one(Stream, broadcast.stream_id)
+    assert broadcast.letter_id is not None
+    bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", [(row.contact_id, due[row.zone]) for row in rows], now)
+    broadcast.cursor = rows[-1].contact_id
+    return len(rows)
+
+
+def _finish(now: datetime) -> None:
+    """Close those of which nothing is under way any more; cancel what workers gave back of cancelled ones."""
+    query = sa.select(Broadcast).options(joinedload(Broadcast.stream)).where(Broadcast.state == BroadcastState.SENDING)
+    for broadcast in db.session.scalars(query.with_for_update(skip_locked=True, of=Broadcast)):
+        if not bulk.is_under_way(broadcast.stream_id or 0):
+            broadcast.state, broadcast.finished_at = BroadcastState.FINISHED, now
+    is_fresh = sa.and_(Broadcast.state == BroadcastState.CANCELLED, Broadcast.finished_at > now - GIVEN_BACK_WITHIN)
+    for broadcast in db.session.scalars(sa.select(Broadcast).options(joinedload(Broadcast.stream)).where(is_fresh)):
+        stream = broadcast.stream
+        if stream is not None and stream.paused_why == CANCELLED_WHY:
+            bulk.cancel_pending(stream.id, CANCELLED_WHY, now)
+            if not bulk.is_under_way(stream.id):
+                stream.paused_at = stream.paused_why = None  # there is nothing left in it

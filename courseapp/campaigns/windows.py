@@ -1,0 +1,57 @@
+"""Windows: at which hours of a person's own day a mail may come."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+DAYS_TRIED = 4  # a change of clocks may leave out a window of one night, and nothing leaves out two
+
+
+@dataclass(frozen=True)
+class Window:
+    """From one hour to another by the clock on the wall; over midnight where it ends before it begins, all day where both are one."""
+
+    start: time
+    end: time
+
+    def holds(self, moment: time) -> bool:
+        """Whether a wall clock shows a time of the window; its end is none of it."""
+        if self.start < self.end:
+            return self.start <= moment < self.end
+        return self.start == self.end or moment >= self.start or moment < self.end
+
+
+def next_in(window: Window, moment: datetime, zone: str) -> datetime:
+    """The first moment from this one on at which the clocks of a zone show a time of the window; in UTC.
+
+    A window that begins in an hour that is left out when clocks go forward begins right behind it; one that comes twice when they go
+    back begins with the first. A window that is left out as a whole is not that day's.
+    """
+    place = zone_of(zone)
+    local = moment.astimezone(place)
+    if window.holds(local.time()):
+        return moment.astimezone(UTC)
+    for days in range(DAYS_TRIED):
+        day = local.date() + timedelta(days=days)
+        begins = _first_after(datetime.combine(day, window.start, tzinfo=place))
+        if begins > moment and window.holds(begins.astimezone(place).time()):
+            return begins
+    raise AssertionError("no clock leaves out a window for days")
+
+
+def _first_after(wished: datetime) -> datetime:
+    """The first moment at which a zone's clock shows this time or, where it is left out, the first one behind it; in UTC."""
+    moment = min(wished.replace(fold=fold).astimezone(UTC) for fold in (0, 1))  # in a gap the earlier reading lies before it
+    while moment.astimezone(wished.tzinfo).replace(tzinfo=None) < wished.replace(tzinfo=None):
+        moment += timedelta(minutes=1)  # clocks are changed at whole minutes
+    return moment
+
+
+@lru_cache(1000)
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its IANA name; UTC for one that is not known here any more."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")

@@ -1,0 +1,110 @@
+"""Mail to many: rows of the outbox by the thousand, in few statements; and what is done with all mail of one stream at once."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask import current_app
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from courseapp.columns import random_public_id
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db, insert_into, wake
+from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.streams import PRIORITY
+
+Due = Sequence[tuple[int, datetime]]
+"""Contacts, and when the mail to each is due."""
+
+
+def new_stream(key: str, purpose: Purpose) -> Stream:
+    """A stream of its own, for mail that is to be paused and counted as one."""
+    stream = Stream(key=key, purpose=purpose, reaches_unconfirmed=False)
+    db.session.add(stream)
+    db.session.flush()
+    return stream
+
+
+def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: Due, now: datetime) -> None:
+    """Put the same letter to many into the outbox, in the caller's transaction; nothing for whom it is there already.
+
+    Args:
+        prefix: of the `dedupe_key`; a contact's number follows it.
+    """
+    common = {
+        "stream_id": stream.id,
+        "letter_id": letter_id,
+        "fields": {},
+        "priority": PRIORITY[stream.purpose],
+        "state": State.PENDING,
+        "lease_epoch": 0,
+        "attempts": 0,
+        "created_at": now,
+    }
+    rows = [_own_of(prefix, contact_id, due_at) for contact_id, due_at in people]
+    if not rows:
+        return
+    if db.engine.dialect.name == "postgresql":
+        _insert_from_arrays(rows, common)
+    else:
+        db.session.execute(insert_into(Message).on_conflict_do_nothing(index_elements=["dedupe_key"]), [{**common, **row} for row in rows])
+    wake("outbox")
+
+
+def _own_of(prefix: str, contact_id: int, due_at: datetime) -> dict[str, Any]:
+    """What is another for each mail."""
+    public_id = random_public_id()
+    message_id = f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>"
+    return {
+        "public_id": public_id,
+        "dedupe_key": f"{prefix}{contact_id}",
+        "contact_id": contact_id,
+        "message_id": message_id,
+        "due_at": due_at,
+    }
+
+
+def _insert_from_arrays(rows: list[dict[str, Any]], common: dict[str, Any]) -> None:
+    """One statement, with an array for each column: psycopg would send and PostgreSQL plan thousands."""
+    table = Message.__table__
+    columns = [table.c[name] for name in rows[0]]
+    arrays = [sa.literal([row[column.name] for row in rows], ARRAY(column.type)) for column in columns]
+    given = sa.func.unnest(*arrays).table_valued(*(sa.column(column.name, column.type) for column in columns)).render_derived()
+    same = [sa.literal(value, table.c[name].type).label(name) for name, value in common.items()]
+    source = sa.select(*given.c, *same)
+    statement = insert_into(Message).from_select([*rows[0], *common], source)
+    db.session.connection().execute(statement.on_conflict_do_nothing(index_elements=["dedupe_key"]))
+
+
+def cancel_pending(stream_id: int, reason: str, now: datetime) -> int:
+    """Cancel what of a stream has not begun to leave; how many. What a worker holds is given back to be cancelled next time."""
+    own = sa.and_(Message.stream_id == stream_id, Message.state == State.PENDING)
+    return _settle(own, {"state": State.CANCELLED, "reason": reason, "settled_at": now})
+
+
+def retry_failed(stream_id: int, now: datetime) -> int:
+    """Let what of a stream could not be delivered try once more, from the beginning; how many. Nothing bounced is tried again."""
+    own = sa.and_(Message.stream_id == stream_id, Message.state == State.FAILED)
+    count = _settle(own, {"state": State.PENDING, "reason": None, "settled_at": None, "attempts": 0, "due_at": now})
+    if count:
+        wake("outbox")
+    return count
+
+
+def is_under_way(stream_id: int) -> bool:
+    """Whether any mail of a stream is yet to leave, or leaving."""
+    open_states = (State.PENDING, State.LEASED, State.SUBMITTING)
+    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, Message.state.in_(open_states)))))
+
+
+def states_of_stream(stream_id: int) -> dict[tuple[State, str | None], int]:
+    """How many mails of a stream stand in each state, by reason."""
+    query = sa.select(Message.state, Message.reason, sa.func.count()).where(Message.stream_id == stream_id)
+    return {(state, reason): count for state, reason, count in db.session.execute(query.group_by(Message.state, Message.reason))}
+
+
+def _settle(which: sa.ColumnElement[bool], values: dict[str, object]) -> int:
+    done = db.session.execute(sa.update(Message).where(which).values(**values).execution_options(synchronize_session=False))
+    return int(getattr(done, "rowcount", 0))

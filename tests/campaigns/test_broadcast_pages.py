@@ -1,0 +1,170 @@
+"""The pages of broadcasts without a browser: written, looked at, tried out, sent, watched, stopped; and what is refused in words."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from courseapp import clock
+from courseapp.accounts.models import User
+from courseapp.campaigns import expanding
+from courseapp.campaigns.models import Broadcast, BroadcastState
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db
+from courseapp.mailing import loops
+from courseapp.mailing.models import Message, State
+from tests.client import Client
+from tests.conftest import set_clock
+from tests.factories import NOW, make_broadcast, make_consent, make_contact, make_user
+
+WORDS = {
+    "title": "News",
+    "purpose": "marketing",
+    "segment": "",
+    "language": "en",
+    "subject": "What comes next",
+    "preheader": "Two courses",
+    "body": "There are two.",
+    "window_start": "00:00",
+    "window_end": "00:00",
+    "version": "1",
+}
+
+
+@pytest.fixture
+def marketer(client: Client) -> User:
+    """A browser in which a marketer is signed in."""
+    return client.sign_in(make_user("marketer@example.org", roles=("marketer",)))
+
+
+@pytest.fixture
+def press(client: Client, marketer: User) -> Callable[..., TestResponse]:
+    """press(endpoint, broadcast, …): send a form of its pages."""
+
+    def send(endpoint: str, broadcast: Broadcast | None = None, **data: str) -> TestResponse:
+        token = client.csrf_token("broadcasts.listed" if broadcast is None else "broadcasts.begin")
+        path = client.path(f"broadcasts.{endpoint}", **({"id": broadcast.public_id} if broadcast is not None else {}))
+        return client.post(path, data={"csrf_token": token, **data})
+
+    return send
+
+
+def the_only() -> Broadcast:
+    """The broadcast there is."""
+    db.session.expire_all()
+    return db.session.scalars(sa.select(Broadcast)).one()
+
+
+def people(count: int) -> None:
+    """So many who agreed to marketing mail."""
+    for number in range(count):
+        make_consent(make_contact(f"person{number}@example.org"), Purpose.MARKETING)
+
+
+def work() -> None:
+    """What the worker does."""
+    db.session.commit()
+    expanding.work_broadcasts(clock.now)
+    loops.drain(clock.now)
+    loops.close_door()
+    expanding.work_broadcasts(clock.now)
+
+
+def test_from_the_first_word_to_the_last_mail(client, press) -> None:
+    people(3)
+    assert "No broadcast so far" in client.visit("broadcasts.listed").text
+    assert press("make", **WORDS).status_code == 303
+    made = the_only()
+    answer = press("change", made, **WORDS | {"subject": "Other words", "then": "look"})
+    assert answer.location.endswith("/look")
+    page = client.get(answer.location).text
+    assert "As things stand it goes to 3 people." in page
+    assert "Nothing is wrong with it" in page
+    frame = client.visit("broadcasts.letter_html", id=made.public_id)
+    assert "There are two." in frame.text
+    assert "sandbox" in frame.headers["Content-Security-Policy"]
+    assert press("send", made, when="now").status_code == 303
+    assert "It begins on" in client.visit("broadcasts.broadcast", id=made.public_id).text
+    work()
+    page = client.visit("broadcasts.broadcast", id=made.public_id).text
+    assert "of 3" in page
+    assert the_only().state is BroadcastState.FINISHED
+    assert "3 people" in client.visit("broadcasts.listed").text
+
+
+def test_a_trial_goes_to_staff_alone_and_publishes_a_letter_once(client, press, marketer) -> None:
+    people(2)
+    made = make_broadcast()
+    db.session.commit()
+    assert press("try_out", made, to=marketer.public_id).status_code == 303
+    assert press("try_out", made, to="0" * 16).status_code == 422
+    letter = the_only().letter_id
+    assert press("send", made, when="now").status_code == 303
+    assert the_only().letter_id == letter
+    (trial,) = db.session.scalars(sa.select(Message)).all()
+    assert (trial.contact.address, trial.letter_id) == ("marketer@example.org", letter)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"title": ""}, "Please give it a name."),
+        ({"subject": "two\nlines"}, "Please leave out line breaks"),
+        ({"window_start": "late"}, "Please give a time of day"),
+    ],
+    ids=["title", "subject", "hours"],
+)
+def test_what_cannot_be_kept_is_said_at_its_field_and_nothing_is_lost(press, changed, words) -> None:
+    answer = press("make", **WORDS | changed)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert "There are two." in answer.text
+    assert db.session.scalars(sa.select(Broadcast)).all() == []
+
+
+def test_two_who_write_at_once_lose_nothing(press) -> None:
+    made = make_broadcast()
+    db.session.commit()
+    assert press("change", made, **WORDS | {"body": "The first."}).status_code == 303
+    answer = press("change", made, **WORDS | {"body": "The second."})
+    assert answer.status_code == 409
+    assert "The second." in answer.text
+    assert the_only().body == "The first."
+
+
+def test_a_time_that_has_passed_and_one_that_is_none_are_refused_in_words(client, press, app: Flask) -> None:
+    people(1)
+    made = make_broadcast()
+    db.session.commit()
+    for given in ({"day": "2026-11-01", "time": "09:00"}, {"day": "", "time": ""}, {"day": "2026-02-30", "time": "9"}):
+        press("send", made, when="at", **given)
+        assert the_only().state is BroadcastState.DRAFT
+    assert press("send", made, when="at", day="2026-11-03", time="08:30").status_code == 303
+    assert the_only().send_at == NOW + timedelta(hours=23, minutes=30)
+    assert press("act", made, choice="take_back").status_code == 303
+    assert the_only().state is BroadcastState.DRAFT
+
+
+def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, press, app: Flask) -> None:
+    people(4)
+    made = make_broadcast(window_start=NOW.time(), window_end=NOW.time())
+    db.session.commit()
+    press("send", made, when="now")
+    expanding.work_broadcasts(clock.now)
+    press("act", made, choice="pause")
+    assert "paused" in client.visit("broadcasts.broadcast", id=made.public_id).text
+    work()
+    assert the_only().state is BroadcastState.SENDING
+    set_clock(app, NOW + timedelta(minutes=1))
+    press("act", made, choice="resume")
+    assert press("act", made, choice="cancel").location.endswith("/cancel")
+    assert "cannot be undone" in client.visit("broadcasts.ask_to_cancel", id=made.public_id).text
+    press("act", made, choice="cancel", sure="1")
+    assert the_only().state is BroadcastState.CANCELLED
+    page = client.visit("broadcasts.broadcast", id=made.public_id).text
+    assert "you cancelled it" in page
+    assert {message.state for message in db.session.scalars(sa.select(Message))} == {State.CANCELLED}
+    assert press("act", made, choice="jump").status_code == 400
