@@ -11,8 +11,9 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from courseapp import clock
+from courseapp.config import Settings
 from courseapp.extensions import db
-from courseapp.mailing import loops, pausing, standing
+from courseapp.mailing import breaker, loops, pausing, standing
 from courseapp.mailing.models import Stream
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ def work(drain: bool) -> None:
             loops.stopping.wait(DATABASE_REST)
             continue
         sent += sums["accepted"]
-        if drain and (not sums or loops.is_resting()):
+        if drain and (loops.is_resting() or not (sums or loops.is_held_back(clock.now()))):
             break
         if not sums:
             loops.stopping.wait(1.0)
@@ -57,18 +58,25 @@ def work(drain: bool) -> None:
 def status(as_json: bool) -> None:
     """How many messages stand in each state, and how long the oldest due one has waited."""
     states, oldest, now = standing.states_of_outbox(), standing.oldest_due(clock.now()), clock.now()
+    settings: Settings = current_app.config["SETTINGS"]
+    outage = breaker.outage_of(breaker.server_of(settings))
     waits = round((now - oldest).total_seconds()) if oldest else 0
     if as_json:
         paused = {stream.key: stream.paused_why for stream in pausing.paused_streams()}
-        click.echo(json.dumps({"states": states, "oldest_due_seconds": waits, "paused": paused}))
+        server = {"since": outage.since.isoformat(), "why": outage.why} if outage is not None else None
+        click.echo(json.dumps({"states": states, "oldest_due_seconds": waits, "paused": paused, "server_in_trouble": server}))
         return
     for state, count in sorted(states.items()):
         click.echo(f"{state:12} {count:8}")
     click.echo(f"The oldest due message has waited {waits} s." if oldest else "Nothing is due.")
+    for words in filter(None, (settings.mail_rate, settings.mail_domain_rates)):
+        click.echo(f"At most {words}.")
+    if outage is not None:
+        click.echo(f"The mail server has been in trouble since {outage.since:%Y-%m-%d %H:%M} UTC: {outage.why}")
     for stream in pausing.paused_streams():
         click.echo(f"Paused: {stream.key}. {stream.paused_why or ''} To let it run: flask --app courseapp mail resume {stream.key}")
     if current_app.config["EMBEDDED"]:
-        click.echo(f"Mail is written to {current_app.config['SETTINGS'].data_dir / 'mail'}.")
+        click.echo(f"Mail is written to {settings.data_dir / 'mail'}.")
 
 
 @mail.command("resume")

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from courseapp.extensions import db
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED_FOR
+from courseapp.mailing.pacing import CROWDED, PACED
 from courseapp.mailing.streams import STANDARD, make_stream
 
 
@@ -68,9 +69,9 @@ def drop_waiting(streams: Sequence[Stream], now: datetime) -> int:
 
 
 def resume(streams: Sequence[Stream], now: datetime) -> None:
-    """Let these streams run; what waits in them is due now. The caller commits."""
+    """Let these streams run; what waits in them is due now, and what went wrong before counts no more. The caller commits."""
     for stream in streams:
-        stream.paused_at = stream.paused_why = None
+        stream.paused_at, stream.paused_why, stream.watched_from = None, None, now
     db.session.execute(
         sa.update(Message)
         .where(_waits_in(streams, now), Message.due_at > now, Message.reason == "paused")
@@ -82,5 +83,6 @@ def resume(streams: Sequence[Stream], now: datetime) -> None:
 def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool]:
     # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once.
     was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + PAUSED_FOR)
-    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, Message.reason == OVERDUE))
+    is_held = Message.reason.in_((OVERDUE, PACED, CROWDED))
+    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, is_held))
     return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)

@@ -130,6 +130,6 @@ def check_mail(settings: Settings) -> Check:
     """Whether the mail server lets itself be spoken to. Nothing is sent and nobody logs in."""
     if not settings.smtp_url:
         return Check("mail", Level.OK, "mail becomes files in DATA_DIR")
-    if words := trouble_at(settings.smtp_url):
+    if words := trouble_at(settings.smtp_url, settings.smtp_ca_file):
         return Check("mail", Level.FAIL, words, "See that SMTP_URL is right and the server lets this machine in; mail waits meanwhile.")
     return Check("mail", Level.OK, "the mail server answers")
