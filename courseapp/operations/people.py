@@ -31,6 +31,8 @@ def export(user: User | None, contact: Contact | None, mac: str | None = None) -
         held["learning"] = learning.export(user.id)
         if written := authoring.export(user.id):
             held["authoring"] = written
+        if sent := organisation.export_sent(user.id):
+            held["invitations_sent"] = sent
     if contact is not None:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)
