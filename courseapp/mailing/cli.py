@@ -2,7 +2,9 @@
 
 import json
 import signal
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 import structlog
@@ -17,6 +19,7 @@ from courseapp.mailing import breaker, loops, pausing, standing
 from courseapp.mailing.models import Stream
 
 log = structlog.get_logger()
+WATCH_EVERY = 60.0  # seconds between looks at whether a stream must pause
 DATABASE_REST = 2.0  # seconds until a database that was away is asked again
 
 mail = AppGroup("mail", help="The outbox: work through it, see how it stands.")
@@ -29,10 +32,13 @@ def work(drain: bool) -> None:
     """Send what is due, again and again, until told to stop."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loops.stopping.set())
-    sent = 0
+    sent, watched_at = 0, -WATCH_EVERY
     while not loops.stopping.is_set():
         try:
             loops.reap(clock.now())
+            if time.monotonic() - watched_at >= WATCH_EVERY:
+                loops.watch(clock.now())
+                watched_at = time.monotonic()
             sums = loops.drain(clock.now)
         except (OperationalError, InterfaceError) as error:
             if drain:
@@ -79,6 +85,22 @@ def status(as_json: bool) -> None:
         click.echo(f"Mail is written to {settings.data_dir / 'mail'}.")
 
 
+@mail.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """What mail servers elsewhere look at: SPF, DKIM, DMARC, names, one-click unsubscription. Ends with 1 where something fails."""
+    from courseapp.mailing.reputation import findings  # what speaks DNS is large, and no other command does
+
+    found = findings(current_app.config["SETTINGS"])
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found]))
+    else:
+        for finding in found:
+            click.echo(f"{finding.level:6}{finding.name:15}{finding.words}" + (f"\n{'':21}→ {finding.mend}" if finding.mend else ""))
+    if any(finding.level == "fail" for finding in found):
+        raise SystemExit(1)
+
+
 @mail.command("resume")
 @click.argument("keys", nargs=-1, metavar="[STREAM]...")
 @click.option("--send-waiting", "waiting", flag_value="send", help="What has waited leaves now.")
@@ -98,10 +120,9 @@ def resume_command(keys: tuple[str, ...], waiting: str | None) -> None:
     count = pausing.waiting_in(streams, now)
     if count and waiting is None:
         raise click.ClickException(f"{count} mails wait in {_names(streams)}. Say --send-waiting or --drop-waiting.")
-    if waiting == "drop":
-        pausing.drop_waiting(streams, now)
+    dropped = pausing.drop_waiting(streams, now) if waiting == "drop" else 0
     names = _names(streams)
-    pausing.resume(streams, now)
+    pausing.resume(streams, now, dropped=dropped)
     db.session.commit()
     click.echo(f"Running again: {names}. {count} mails {'will not be sent' if waiting == 'drop' else 'leave now'}.")
 

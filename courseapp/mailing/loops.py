@@ -17,7 +17,7 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import SuppressionReason
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import commit_each, db
-from courseapp.mailing import breaker, outbox, pacing
+from courseapp.mailing import breaker, outbox, pacing, watching
 from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.smtp import Door, NotSent, Trouble, door_for
 
@@ -184,6 +184,15 @@ def reap(now: datetime) -> tuple[int, int]:
     if any(sums):
         log.warning("outbox_reaped", returned=sums[0], uncertain=sums[1])
     return sums
+
+
+def watch(now: datetime) -> list[str]:
+    """Pause the streams in which too much goes wrong, and commit; their keys."""
+    paused = watching.watch(now)
+    db.session.commit()
+    for key in paused:
+        log.warning("stream_paused_itself", stream=key)
+    return paused
 
 
 def close_door() -> None:

@@ -27,7 +27,8 @@ from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
 from courseapp.mailing.links import mail_token
-from courseapp.mailing.models import Message
+from courseapp.mailing.models import Message, State
+from courseapp.mailing.streams import stream_of
 from courseapp.operations import questions, support
 from courseapp.operations.models import QuestionKind
 from courseapp.organisation import invitations, owner_link
@@ -40,7 +41,18 @@ from tests.authoring.test_uploads import packed
 from tests.client import Client
 from tests.code.matrix import NONE, NOTHING, PEOPLE, Answer, Row, answer_of, routes_of
 from tests.conftest import forget_kept
-from tests.factories import NOW, days_ago, make_completion, make_consent, make_enrolment, make_guest, make_outcome, make_position, make_user
+from tests.factories import (
+    NOW,
+    days_ago,
+    make_completion,
+    make_consent,
+    make_enrolment,
+    make_guest,
+    make_message,
+    make_outcome,
+    make_position,
+    make_user,
+)
 
 Thing = dict[str, Any]
 LESSON = {"title": "Other", "minutes": "5", "shows": "What it shows.", "needs_check": "none", "completes": "mark", "body": "Other words."}
@@ -73,6 +85,8 @@ FORMS: dict[str, Thing] = {
     "organisation.change_page": {"text": "# Words"},
     "organisation.change_settings": {"names-public_name": "Another name"},
     "organisation.invite": {"address": "somebody@example.org", "marketer": "y"},
+    "postroom.resume": {"waiting": "send"},
+    "postroom.settle_doubt": {"choice": "again"},
     "support.change_address": {"new_address": "new@example.org"},
     "support.erase_person": {"address": "{address}"},
     "support.find_person": {"address": "learner@example.org"},
@@ -190,7 +204,14 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
     file = db.session.scalars(sa.select(Asset).where(Asset.public_id == found["own"]["public_id"])).one()
     make_position(known["learner"], file)
     drafts.keep(known["colleague"].id, two.id, drafts.Place("", 1, 1, found["own"]["stamp"]), {**LESSON, "body": "Mine."}, NOW)
-    return {**found, **uploaded(known, folder / "changed", found), **begun(known), **of_people(known, touch), **tokens(known)}
+    return {
+        **found,
+        **uploaded(known, folder / "changed", found),
+        **begun(known),
+        **of_people(known, touch),
+        **tokens(known),
+        **of_mail(known),
+    }
 
 
 def brought_in(folder: Path, slug: str, publish: bool) -> Course:
@@ -285,6 +306,19 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
+    }
+
+
+def of_mail(known: dict[str, User]) -> dict[str, Thing]:
+    """Kinds of mail, running and paused, and a mail in doubt."""
+    doubt = make_message(known["learner"].contact, stream="course", state=State.UNCERTAIN, settled_at=NOW)
+    for key in ("marketing", "service"):
+        stream_of(key).paused_at = NOW
+    return {
+        "doubt": {"id": doubt.public_id},
+        "stream": {"key": "course"},
+        "paused-stream": {"key": "marketing"},
+        "service-stream": {"key": "service"},
     }
 
 
