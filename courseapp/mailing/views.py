@@ -3,7 +3,7 @@
 import ipaddress
 
 import sqlalchemy as sa
-from flask import Blueprint, abort, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, abort, current_app, render_template, request, url_for
 from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response
 
@@ -15,6 +15,7 @@ from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import csrf, db, limiter
 from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
 from courseapp.mailing.links import contact_of_token
+from courseapp.mailing.looks import in_frame
 from courseapp.mailing.models import Message
 from courseapp.mailing.preview import preview_of
 from courseapp.mailing.selftest import is_self_test
@@ -127,9 +128,4 @@ def outbox_message(id: str) -> str:
 def outbox_html(id: str) -> Response:
     """A mail's HTML, shown in a sandboxed frame under a policy of its own."""
     need_own_machine()
-    answer = make_response(preview_of(message_of(id), clock.now()).html)
-    answer.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox allow-popups"
-    )
-    answer.headers["X-Frame-Options"] = "SAMEORIGIN"
-    return answer
+    return in_frame(preview_of(message_of(id), clock.now()).html)

@@ -48,6 +48,7 @@ from tests.factories import (
     make_consent,
     make_enrolment,
     make_guest,
+    make_letter,
     make_message,
     make_outcome,
     make_position,
@@ -80,6 +81,7 @@ FORMS: dict[str, Thing] = {
     "learning.completion": {"done": "1"},
     "learning.keep_position": {"seconds": "7"},
     "learning.settle_join": {"choice": "join"},
+    "letters.try_out": {"to": "{to}"},
     "mailing.preferences": {"course_mail": "y"},
     "organisation.change_logo": {"remove": "1"},
     "organisation.change_page": {"text": "# Words"},
@@ -304,6 +306,7 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "person": {"id": contact_id(learner), "address": "learner@example.org"},
         "unfound": {"id": contact_id(known["other"]), "address": "other@example.org"},
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
+        "letter": {"id": make_letter().public_id, "to": known["marketer"].public_id},
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
     }

@@ -14,6 +14,7 @@ from flask import Flask
 from courseapp import clock
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, Publication, Upload, UploadPart, UploadState
+from courseapp.campaigns.models import Segment
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -60,7 +61,7 @@ WORDLESS = {  # rows of numbers, times and hashes alone: what is told of them is
 GIVEN_OUT = [
     *("canary.ada@example.org", "Canarina", "canary phone", "192.0.2.0", "bounced", "canary.two@example.org"),
     *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary part", "canary folder"),
-    *("Canary sequence", "canary reason", "canary filling", "marketer", "instructor", "test"),
+    *("Canary segment", "Canary sequence", "canary reason", "canary filling", "marketer", "instructor", "test"),
 ]
 
 
@@ -96,6 +97,7 @@ def a_whole_life() -> tuple[User, Contact]:
             UploadPart(user_id=user.id, name="canary part.zip", told="", size=1, **times),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
             draft_of(user, lesson),
+            Segment(name="Canary segment", tree={"all": []}, created_at=NOW, changed_at=NOW, by_user_id=user.id),
             Invitation(contact_id=contact.id, roles="marketer", token_hash="h" * 64, **times),
             Invitation(contact_id=make_contact().id, invited_by_id=user.id, roles="owner", token_hash="i" * 64, **times),
             Question(kind=QuestionKind.LESSON, text="Canary report", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),
