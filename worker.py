@@ -15,6 +15,8 @@ celery.conf.beat_schedule = {
     # task, seconds between ticks; wake-ups make them come sooner
     "service mail": {"task": "mailing.send_service", "schedule": 5.0, "options": {"expires": 5.0}},
     "all mail": {"task": "mailing.send_due", "schedule": 10.0, "options": {"expires": 10.0}},
+    "streams": {"task": "mailing.watch", "schedule": 60.0, "options": {"expires": 60.0}},
+    "alerts": {"task": "operations.read_news", "schedule": 60.0, "options": {"expires": 60.0}},
     "lost leases": {"task": "mailing.reap", "schedule": 30.0, "options": {"expires": 30.0}},
     "news": {"task": "campaigns.read_news", "schedule": 15.0, "options": {"expires": 15.0}},
     "sequences": {"task": "campaigns.advance_sequences", "schedule": 30.0, "options": {"expires": 30.0}},

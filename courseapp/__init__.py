@@ -38,6 +38,7 @@ ROOMS = (
 
 READERS = {
     "campaigns": frozenset({"enrolled", "account_claimed", "consent_given", "consent_withdrawn", "course_completed"}),
+    "operations": frozenset({"stream_paused_itself"}),
 }
 """Who reads which journal events; a reader claims its receipts."""
 
@@ -45,6 +46,7 @@ WAKES = {
     "outbox.service": "mailing.send_service",
     "outbox": "mailing.send_due",
     "news.campaigns": "campaigns.read_news",
+    "news.operations": "operations.read_news",
     "copies": "learning.build_copies",
     "broadcasts": "campaigns.work_broadcasts",
     "uploads": "authoring.work_uploads",

@@ -9,13 +9,14 @@ import contextlib
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 UNSAFE_SECRETS = {"", "dev", "secret", "changeme", "change-me", "test", "default"}
+UNITS = {"second": 1, "minute": 60, "hour": 3600}
 SECRET_MINIMUM = 32  # characters; token_urlsafe(32) gives 43
 
 
@@ -28,6 +29,33 @@ class S3Access:
     region: str = "us-east-1"
     endpoint: str = ""
     public_endpoint: str = ""
+
+
+def rate_of(words: str) -> float:
+    """Mails per second, of words such as `10/second`, `300/minute` or `5000/hour`. Raises ValueError."""
+    number, _slash, unit = words.strip().partition("/")
+    if unit not in UNITS or not number.isdecimal() or not int(number):
+        raise ValueError(f"{words!r} is no rate: write it as 10/second, 300/minute or 5000/hour")
+    return int(number) / UNITS[unit]
+
+
+def rates_of(words: str) -> dict[str, float]:
+    """Mails per second by domain, of words such as `gmail.com=120/minute, *=600/minute`. Raises ValueError."""
+    pairs = [part.partition("=") for part in words.split(",") if part.strip()]
+    return {domain.strip().lower(): rate_of(rate) for domain, _equals, rate in pairs}
+
+
+def checked_rate(words: str) -> str:
+    """A rate as it was typed. Raises ValueError where it is none."""
+    if words.strip():
+        rate_of(words)
+    return words.strip()
+
+
+def checked_rates(words: str) -> str:
+    """Rates by domain as they were typed. Raises ValueError where they are none."""
+    rates_of(words)
+    return words.strip()
 
 
 class Settings(BaseSettings):
@@ -61,6 +89,11 @@ class Settings(BaseSettings):
     sender_name: str = ""
     postal_address: str = ""
     bounce_domain: str = ""
+    smtp_ca_file: Path | None = None
+    mail_rate: Annotated[str, AfterValidator(checked_rate)] = ""
+    mail_domain_rates: Annotated[str, AfterValidator(checked_rates)] = ""
+    dkim_selector: str = ""
+    dns_resolver: str = ""
 
     site_name: str = "Your course"
     support_address: str = ""

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import email
 import email.policy
+import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any, Literal, cast
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 Stage = Literal["connect", "mail", "rcpt", "data", "dot"]
 HANG = "hang"
@@ -58,6 +59,12 @@ class RecordingSmtp:
     refused: list[tuple[str, str]] = field(default_factory=list)  # (stage, answer), in the order they were given
     connections: int = 0
     takes_commands_at_once: bool = False  # whether it offers PIPELINING (RFC 2920)
+    thinks: float = 0.0  # seconds it takes over each mail after the dot
+    tls: ssl.SSLContext | None = None  # what it shows who it is with: by STARTTLS, or from the start
+    is_tls_from_start: bool = False
+    login: tuple[str, str] | None = None  # whom it lets in, and nobody else; over TLS alone
+    logins: list[str] = field(default_factory=list)  # who came in
+    were_encrypted: list[bool] = field(default_factory=list)  # of each mail, whether its line was
     port: int = 0
     lines: set[asyncio.WriteTransport] = field(default_factory=set)  # the open connections
     _scripts: deque[Script] = field(default_factory=deque)
@@ -103,7 +110,8 @@ class RecordingSmtp:
 
     def _run(self, listening: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(self._loop.create_server(lambda: _Scripted(self), "127.0.0.1", 0))
+        tls = self.tls if self.is_tls_from_start else None
+        server = self._loop.run_until_complete(self._loop.create_server(lambda: _Scripted(self), "127.0.0.1", 0, ssl=tls))
         self.port = server.sockets[0].getsockname()[1]
         listening.set()
         self._loop.run_forever()
@@ -124,7 +132,23 @@ class _Scripted(SMTP):
 
     def __init__(self, book: RecordingSmtp) -> None:
         self._book = book
-        super().__init__(self, hostname="mail.test", enable_SMTPUTF8=True, data_size_limit=64 * 1024 * 1024)
+        super().__init__(
+            self,
+            hostname="mail.test",
+            enable_SMTPUTF8=True,
+            data_size_limit=64 * 1024 * 1024,
+            tls_context=None if book.is_tls_from_start else book.tls,
+            auth_required=book.login is not None,
+            authenticator=self._let_in,
+        )
+        self._auth_require_tls = not book.is_tls_from_start  # where it speaks TLS from the start, aiosmtpd does not know that it does
+
+    def _let_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, known: Any) -> AuthResult:
+        name, word = known.login.decode(), known.password.decode()
+        if (name, word) != self._book.login:
+            return AuthResult(success=False, handled=False)
+        self._book.logins.append(name)
+        return AuthResult(success=True)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody has called."""
@@ -175,6 +199,8 @@ class _Scripted(SMTP):
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # as above
         """The dot has come."""
         script = self._book.next_script("dot", envelope.rcpt_tos)
+        self._book.were_encrypted.append(self.transport.get_extra_info("sslcontext") is not None)
+        await asyncio.sleep(self._book.thinks)
         if script is None or script.takes_it:
             self._book.received.append(Received(envelope.mail_from or "", list(envelope.rcpt_tos), cast(bytes, envelope.content)))
         return TAKEN if script is None else await self._perform(script)

@@ -121,7 +121,7 @@ def walk(browser: Browser, base: str, staff_link: str, folder: Path) -> Pages:
     document = send(staff, base, ROOT / "tests" / "authoring" / "documents" / "losses.docx", into="introduction/")
     before, after, office = cookies_of(beginner), cookies_of(passed), cookies_of(owner)
     return [
-        *((name, path, office if cookies is None else cookies) for name, path, cookies in desk),
+        *((name, path, office if cookies is None else cookies) for name, path, cookies in [*desk, *walk_mail(folder)]),
         ("landing", "/", []),
         ("start", "/start", []),
         ("sign-in", "/sign-in", []),
@@ -204,6 +204,20 @@ def walk_desk(browser: Browser, staff: Page, base: str) -> list[tuple[str, str, 
     ]
 
 
+def walk_mail(folder: Path) -> list[tuple[str, str, None]]:
+    """Mail of every kind and how it may stand: the pages about it."""
+    subprocess.run([sys.executable, "-c", MAILS], cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, check=True)
+    with sqlite3.connect(folder / "courseapp.sqlite3") as database:
+        doubt = database.execute("SELECT public_id FROM messages WHERE state = 'uncertain' LIMIT 1").fetchone()[0]
+    return [
+        ("mail-outbox", "/staff/mail", None),
+        ("mail-pause", "/staff/mail/streams/course/pause", None),
+        ("mail-resume", "/staff/mail/streams/marketing/resume", None),
+        ("mail-doubts", "/staff/mail/doubts", None),
+        ("mail-doubt", f"/staff/mail/doubts/{doubt}", None),
+    ]
+
+
 def walk_empty(browser: Browser, base: str, folder: Path) -> Pages:
     """What stands there before anybody owns the site: its owner is closed, then the pages of setting up are walked."""
     with sqlite3.connect(folder / "courseapp.sqlite3") as database:
@@ -254,6 +268,34 @@ with create_app().app_context():
         for ago in range(1, 40):
             db.session.add(Arrival(source_id=source, day=(now - timedelta(days=ago)).date(), count=ago * number % 11))
     renew_figures(clock.now)
+"""
+
+
+MAILS = """
+from datetime import timedelta
+from courseapp import clock, create_app
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db
+from courseapp.mailing.models import State
+from courseapp.mailing.streams import stream_of
+from tests.factories import make_contact, make_letter, make_message
+with create_app().app_context():
+    now = clock.now()
+    letter = make_letter(subject="What comes after the introduction")
+    ends = [("accepted", 410, None), ("skipped", 12, "unsubscribed"), ("bounced", 26, "550 5.1.1 no such user"),
+            ("failed", 4, "550 5.7.1 refused"), ("failed", 2, "552 5.2.2 full"), ("pending", 64, "paused"), ("uncertain", 3, "line broke")]
+    number = 0
+    for stream in ("marketing", "course"):
+        for state, count, reason in ends:
+            for _ in range(count if stream == "marketing" else count // 8):
+                number += 1
+                domain = "mail.example" if number % 3 else "post.example"
+                make_message(make_contact(f"reader{number}@{domain}"), stream=stream, letter=letter, state=State(state), reason=reason,
+                             settled_at=None if state == "pending" else now, due_at=now + timedelta(hours=1))
+    make_message(make_contact("last@mail.example"), stream="course", letter=letter, state=State.UNCERTAIN, settled_at=now)
+    stream = stream_of("marketing")
+    stream.paused_at, stream.paused_why = now, "It paused itself: 26 of 442 mails of a day came back: the addresses take none."
+    db.session.commit()
 """
 
 

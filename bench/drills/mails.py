@@ -191,7 +191,8 @@ BEFORE = (
     ("rcpt", "hang"),
     ("data", "hang"),
 )
-NEVER = (("rcpt", "550 5.1.1 nobody here"), ("data", "554 5.7.1 no"), ("dot", "550 5.7.1 not wanted"))
+BOUNCE = ("rcpt", "550 5.1.1 nobody here")
+NEVER = (BOUNCE, ("data", "554 5.7.1 no"), ("dot", "550 5.7.1 not wanted"))
 # A mail is so small that its dot is on the way before anybody can cut the line in the middle of the text.
 AFTER = (("body", "drop"), ("dot", "drop"), ("dot", "hang"), ("taken", "drop"), ("taken", "hang"))
 EARLY = (("mail", "421 4.3.2 busy"), ("connect", "421 4.3.2 busy"), ("mail", "450 4.0.0 later"), ("mail", "drop"), ("connect", "drop"),
@@ -220,10 +221,9 @@ def smtp_trouble(ground: Ground, dice: random.Random) -> Sums:
     never = {address for address, kind in met.items() if kind in NEVER}
     rows = ground.rows("trouble", "SELECT address, state, reason FROM messages JOIN contacts ON contacts.id = contact_id")
     for address, state, reason in rows:
-        if address.startswith("s"):
-            expected = "failed" if address in never else "accepted"  # service mail in doubt is sent again
-        else:
-            expected = "uncertain" if address in doubt else "failed" if address in never else "accepted"
+        expected = "bounced" if met.get(address) == BOUNCE else "failed" if address in never else "accepted"
+        if address in doubt and not address.startswith("s"):
+            expected = "uncertain"  # service mail in doubt is sent again
         if met.get(address) == ("body", "drop") and state == "accepted":
             continue  # cut before the dot had left, and so sent once more
         sums.expect(state == expected, f"{met.get(address)} ended as {state} ({reason}), not {expected}")

@@ -15,6 +15,7 @@ from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing.letters import publish_letter
 from courseapp.mailing.text import Text
+from courseapp.site import present_site
 
 TRIGGERS = {"enrolled"}
 GOALS = {"course_completed"}
@@ -70,6 +71,8 @@ def _sequence_of(head: dict[str, Any], folder: Path, now: datetime) -> Sequence:
         key, title, purpose = str(head["key"]), str(head["title"]), Purpose(head["purpose"])
     except (KeyError, ValueError) as error:
         raise ValueError(f"{folder.name}/sequence.md: {error}") from error
+    if purpose is Purpose.MARKETING and not present_site().postal_address:
+        raise ValueError(f"{folder.name}/sequence.md: what offers something must carry a postal address, and none is set: POSTAL_ADDRESS")
     sequence = db.session.scalar(sa.select(Sequence).where(Sequence.key == key))
     if sequence is None:
         sequence = Sequence(key=key, title=title, purpose=purpose, trigger=head["trigger"], created_at=now)

@@ -2,7 +2,9 @@
 
 import json
 import signal
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 import structlog
@@ -11,11 +13,13 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from courseapp import clock
+from courseapp.config import Settings
 from courseapp.extensions import db
-from courseapp.mailing import loops, pausing, standing
+from courseapp.mailing import breaker, loops, pausing, standing
 from courseapp.mailing.models import Stream
 
 log = structlog.get_logger()
+WATCH_EVERY = 60.0  # seconds between looks at whether a stream must pause
 DATABASE_REST = 2.0  # seconds until a database that was away is asked again
 
 mail = AppGroup("mail", help="The outbox: work through it, see how it stands.")
@@ -28,10 +32,13 @@ def work(drain: bool) -> None:
     """Send what is due, again and again, until told to stop."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loops.stopping.set())
-    sent = 0
+    sent, watched_at = 0, -WATCH_EVERY
     while not loops.stopping.is_set():
         try:
             loops.reap(clock.now())
+            if time.monotonic() - watched_at >= WATCH_EVERY:
+                loops.watch(clock.now())
+                watched_at = time.monotonic()
             sums = loops.drain(clock.now)
         except (OperationalError, InterfaceError) as error:
             if drain:
@@ -41,7 +48,7 @@ def work(drain: bool) -> None:
             loops.stopping.wait(DATABASE_REST)
             continue
         sent += sums["accepted"]
-        if drain and (not sums or loops.is_resting()):
+        if drain and (loops.is_resting() or not (sums or loops.is_held_back(clock.now()))):
             break
         if not sums:
             loops.stopping.wait(1.0)
@@ -57,18 +64,41 @@ def work(drain: bool) -> None:
 def status(as_json: bool) -> None:
     """How many messages stand in each state, and how long the oldest due one has waited."""
     states, oldest, now = standing.states_of_outbox(), standing.oldest_due(clock.now()), clock.now()
+    settings: Settings = current_app.config["SETTINGS"]
+    outage = breaker.outage_of(breaker.server_of(settings))
     waits = round((now - oldest).total_seconds()) if oldest else 0
     if as_json:
         paused = {stream.key: stream.paused_why for stream in pausing.paused_streams()}
-        click.echo(json.dumps({"states": states, "oldest_due_seconds": waits, "paused": paused}))
+        server = {"since": outage.since.isoformat(), "why": outage.why} if outage is not None else None
+        click.echo(json.dumps({"states": states, "oldest_due_seconds": waits, "paused": paused, "server_in_trouble": server}))
         return
     for state, count in sorted(states.items()):
         click.echo(f"{state:12} {count:8}")
     click.echo(f"The oldest due message has waited {waits} s." if oldest else "Nothing is due.")
+    for words in filter(None, (settings.mail_rate, settings.mail_domain_rates)):
+        click.echo(f"At most {words}.")
+    if outage is not None:
+        click.echo(f"The mail server has been in trouble since {outage.since:%Y-%m-%d %H:%M} UTC: {outage.why}")
     for stream in pausing.paused_streams():
         click.echo(f"Paused: {stream.key}. {stream.paused_why or ''} To let it run: flask --app courseapp mail resume {stream.key}")
     if current_app.config["EMBEDDED"]:
-        click.echo(f"Mail is written to {current_app.config['SETTINGS'].data_dir / 'mail'}.")
+        click.echo(f"Mail is written to {settings.data_dir / 'mail'}.")
+
+
+@mail.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """What mail servers elsewhere look at: SPF, DKIM, DMARC, names, one-click unsubscription. Ends with 1 where something fails."""
+    from courseapp.mailing.reputation import findings  # what speaks DNS is large, and no other command does
+
+    found = findings(current_app.config["SETTINGS"])
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found]))
+    else:
+        for finding in found:
+            click.echo(f"{finding.level:6}{finding.name:15}{finding.words}" + (f"\n{'':21}→ {finding.mend}" if finding.mend else ""))
+    if any(finding.level == "fail" for finding in found):
+        raise SystemExit(1)
 
 
 @mail.command("resume")
@@ -90,10 +120,9 @@ def resume_command(keys: tuple[str, ...], waiting: str | None) -> None:
     count = pausing.waiting_in(streams, now)
     if count and waiting is None:
         raise click.ClickException(f"{count} mails wait in {_names(streams)}. Say --send-waiting or --drop-waiting.")
-    if waiting == "drop":
-        pausing.drop_waiting(streams, now)
+    dropped = pausing.drop_waiting(streams, now) if waiting == "drop" else 0
     names = _names(streams)
-    pausing.resume(streams, now)
+    pausing.resume(streams, now, dropped=dropped)
     db.session.commit()
     click.echo(f"Running again: {names}. {count} mails {'will not be sent' if waiting == 'drop' else 'leave now'}.")
 

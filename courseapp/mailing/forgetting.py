@@ -8,6 +8,7 @@ from flask import current_app
 
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
+from courseapp.mailing import pacing
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.smtp import file_of_mail, half_of_mail
 
@@ -54,6 +55,7 @@ def forget_old(now: datetime) -> int:
         Message.id.in_(old.where(Message.settled_at < now - SERVICE_KEPT, Message.stream_id.in_(of_service)).scalar_subquery())
     )
     wiped = sa.update(Message).where(Message.id.in_(old.where(Message.settled_at < now - FILLING_KEPT, filled).scalar_subquery()))
+    pacing.forget_spent(now)
     changed = 0
     for statement in (gone, wiped.values(fields={})):
         done = db.session.execute(statement.execution_options(synchronize_session=False))

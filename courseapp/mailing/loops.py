@@ -6,15 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from courseapp.contacts.address import address_mac
+from courseapp.contacts.models import SuppressionReason
+from courseapp.contacts.suppression import suppress
 from courseapp.extensions import commit_each, db
-from courseapp.mailing import outbox
+from courseapp.mailing import breaker, outbox, pacing, watching
 from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.smtp import Door, NotSent, Trouble, door_for
 
@@ -58,7 +61,8 @@ Found = dict[int, outbox.Sendable]
 """What their mails are made of, by id."""
 
 BATCH = 100
-SENDER_REST = 30.0  # seconds without a try after the mail server itself was in trouble
+SENDER_REST = breaker.REST.total_seconds()  # seconds without a try after the mail server itself was in trouble
+LOOK_UP = 0.5  # seconds that waiting for a token may last before it is seen that the process is to end
 _own = threading.local()  # a connection belongs to one thread of one process, opened after fork
 
 
@@ -66,14 +70,34 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
     """Send what is due for at most `seconds`; returns how many messages ended in each way."""
     sums: Counter[str] = Counter()
     ends = time.monotonic() + seconds
-    while not stopping.is_set() and time.monotonic() < ends and not is_resting():
-        claimed = outbox.claim(clock(), BATCH, service_only)
-        found = outbox.sendables([message_id for message_id, _epoch in claimed]) if claimed else {}
+    limits = pacing.limits_of(current_app.config["SETTINGS"])
+    outage = _rest_with_others(clock())
+    while not stopping.is_set() and (left := ends - time.monotonic()) > 0 and not is_resting():
+        lot = pacing.claim(clock(), BATCH, service_only, limits)
         db.session.commit()
-        if not claimed:
+        if lot.claimed:
+            sums += _send_batch(lot.claimed, lot.found, clock, ends)
+        elif lot.wait is None:
             break
-        sums += _send_batch(claimed, found, clock, ends)
+        else:
+            stopping.wait(min(lot.wait, left, LOOK_UP))
+    if outage is not None and sums["accepted"] and not is_resting():
+        breaker.close(_server())
+        db.session.commit()
     return sums
+
+
+def _rest_with_others(now: datetime) -> breaker.Outage | None:
+    """The trouble the mail server is in, as far as any process noted; while it rests, so does this one."""
+    outage = breaker.outage_of(_server())
+    if outage is not None and (left := outage.rest_left(now)):
+        _own.rests_until = max(float(getattr(_own, "rests_until", 0.0)), time.monotonic() + left.total_seconds())
+    db.session.commit()
+    return outage
+
+
+def _server() -> str:
+    return breaker.server_of(current_app.config["SETTINGS"])
 
 
 @dataclass(frozen=True)
@@ -131,21 +155,25 @@ def _send(ready: _Ready, clock: Callable[[], datetime]) -> tuple[str, outbox.Acc
     try:
         _door().send(ready.mail)
     except NotSent as error:
-        _note_failure(ready.message_id, ready.epoch, clock(), error)
+        _note_failure(ready, clock(), error)
         return error.trouble.value, None
     return "accepted", outbox.Accepted(ready.message_id, ready.epoch, clock(), ready.fields_kept)
 
 
-def _note_failure(message_id: int, epoch: int, now: datetime, error: NotSent) -> None:
-    words = str(error)
+def _note_failure(ready: _Ready, now: datetime, error: NotSent) -> None:
+    message_id, epoch, words = ready.message_id, ready.epoch, str(error)
     if error.trouble is Trouble.PERMANENT:
         outbox.note_failed(message_id, epoch, now, words)
+    elif error.trouble is Trouble.BOUNCED:
+        outbox.note_bounced(message_id, epoch, now, words)
+        suppress(address_mac(ready.mail.recipient), SuppressionReason.BOUNCED, now)
     elif error.trouble is Trouble.UNCERTAIN:
         outbox.note_uncertain(message_id, epoch, now, words)
     else:
         outbox.note_transient(message_id, epoch, now, words, spend_attempt=error.trouble is Trouble.TRANSIENT)
     if error.trouble is Trouble.SENDER:
         _own.rests_until = time.monotonic() + SENDER_REST
+        breaker.trip(_server(), words, now, timedelta(seconds=SENDER_REST))
         log.warning("mail_server_in_trouble", why=words)
 
 
@@ -156,6 +184,15 @@ def reap(now: datetime) -> tuple[int, int]:
     if any(sums):
         log.warning("outbox_reaped", returned=sums[0], uncertain=sums[1])
     return sums
+
+
+def watch(now: datetime) -> list[str]:
+    """Pause the streams in which too much goes wrong, and commit; their keys."""
+    paused = watching.watch(now)
+    db.session.commit()
+    for key in paused:
+        log.warning("stream_paused_itself", stream=key)
+    return paused
 
 
 def close_door() -> None:
@@ -174,6 +211,14 @@ def _door() -> Door:
         _own.door, _own.settings = door_for(settings), settings
     door: Door = _own.door
     return door
+
+
+def is_held_back(now: datetime) -> bool:
+    """Whether mail is due that only the sender's own limit holds back."""
+    limits = pacing.limits_of(current_app.config["SETTINGS"])
+    found = limits.sender is not None and pacing.is_due(now)
+    db.session.commit()
+    return found
 
 
 def is_resting() -> bool:

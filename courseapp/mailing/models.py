@@ -39,6 +39,29 @@ class Stream(Model):
     reaches_unconfirmed: Mapped[bool] = mapped_column(default=False)
     paused_at: Mapped[Moment | None]
     paused_why: Mapped[str | None] = mapped_column(sa.String(200))
+    watched_from: Mapped[Moment | None]  # what went wrong before it was last resumed does not count against it again
+
+
+class Bucket(Model):
+    """A token bucket of `pacing.py`, as one number: the second since 1970 at which what was taken from it is paid for."""
+
+    __tablename__ = "mail_buckets"
+
+    id: Mapped[PrimaryKey]
+    key: Mapped[str] = mapped_column(sa.String(80), unique=True)
+    paid_at: Mapped[float] = mapped_column(sa.Double)
+
+
+class Breaker(Model):
+    """That a mail server was in trouble, so that no process tries it before `rests_until`; gone once it took a mail again."""
+
+    __tablename__ = "mail_breakers"
+
+    id: Mapped[PrimaryKey]
+    key: Mapped[str] = mapped_column(sa.String(80), unique=True)
+    tripped_at: Mapped[Moment]
+    rests_until: Mapped[Moment]
+    why: Mapped[str] = mapped_column(sa.String(200))
 
 
 class Letter(Model):
@@ -80,6 +103,19 @@ class Message(Model):
             sqlite_where=sa.text("state IN ('leased', 'submitting')"),
         ),
         sa.Index("ix_messages_contact_settled", "contact_id", "settled_at"),
+        sa.Index(  # for what watches over streams; what goes well costs it nothing
+            "ix_messages_trouble",
+            "stream_id",
+            "settled_at",
+            postgresql_where=sa.text("state IN ('failed', 'bounced', 'complained')"),
+            sqlite_where=sa.text("state IN ('failed', 'bounced', 'complained')"),
+        ),
+        sa.Index(
+            "ix_messages_uncertain",
+            "id",
+            postgresql_where=sa.text("state = 'uncertain'"),
+            sqlite_where=sa.text("state = 'uncertain'"),
+        ),
         sa.CheckConstraint("(template IS NULL) <> (letter_id IS NULL)", name="one_text"),
     )
 

@@ -227,8 +227,8 @@ def enqueue(
 def claim(now: datetime, limit: int, service_only: bool = False) -> list[tuple[int, int]]:
     """Lease due messages to the caller, by priority and due time: their ids and epochs. The caller commits.
 
-    The locking CTE keeps to its LIMIT on PostgreSQL (inside IN (…) it may lock more rows); SQLite serialises writers. A message
-    whose leases are spent is marked `failed` here: it may be what kills workers.
+    The locking CTE keeps to its LIMIT on PostgreSQL (inside IN (…) it may lock more rows); SQLite serialises writers. How fast
+    mail may leave is settled around this (`pacing.py`), never in it.
     """
     facts = {"b_now": now, "b_limit": limit, "b_until": now + LEASE}
     db.session.flush()
@@ -317,6 +317,11 @@ def note_transient(message_id: int, epoch: int, now: datetime, why: str, spend_a
 def note_failed(message_id: int, epoch: int, now: datetime, why: str) -> None:
     """The server will never take it."""
     _settle(message_id, epoch, State.FAILED, now, reason=why[:200])
+
+
+def note_bounced(message_id: int, epoch: int, now: datetime, why: str) -> None:
+    """The address takes no mail; the caller suppresses it."""
+    _settle(message_id, epoch, State.BOUNCED, now, reason=why[:200])
 
 
 def note_uncertain(message_id: int, epoch: int, now: datetime, why: str) -> None:

@@ -6,8 +6,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from courseapp.extensions import db
+from courseapp.journal import events
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED_FOR
+from courseapp.mailing.pacing import CROWDED, PACED
 from courseapp.mailing.streams import STANDARD, make_stream
 
 
@@ -56,6 +58,13 @@ def waiting_in(streams: Sequence[Stream], now: datetime) -> int:
     return db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(_waits_in(streams, now))) or 0
 
 
+def pause(stream: Stream, by: int, why: str, now: datetime) -> None:
+    """Hold a stream back; who does it is written down. Where it is paused already it keeps its reason. The caller commits."""
+    if stream.paused_at is None:
+        stream.paused_at, stream.paused_why = now, why[:200]
+        events.record("stream_paused", f"stream:{stream.key}", now, by=by)
+
+
 def drop_waiting(streams: Sequence[Stream], now: datetime) -> int:
     """Skip what waits in these streams, for good; how many. What is due later stays."""
     dropped = db.session.execute(
@@ -67,10 +76,16 @@ def drop_waiting(streams: Sequence[Stream], now: datetime) -> int:
     return int(dropped.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
 
 
-def resume(streams: Sequence[Stream], now: datetime) -> None:
-    """Let these streams run; what waits in them is due now. The caller commits."""
+def resume(streams: Sequence[Stream], now: datetime, by: int | None = None, dropped: int = 0) -> None:
+    """Let these streams run; what waits in them is due now, and what went wrong before counts no more. The caller commits.
+
+    Args:
+        by: which user does it; None by the command line.
+        dropped: how many mails were dropped before, for whoever reads later what was done.
+    """
     for stream in streams:
-        stream.paused_at = stream.paused_why = None
+        stream.paused_at, stream.paused_why, stream.watched_from = None, None, now
+        events.record("stream_resumed", f"stream:{stream.key}", now, by=by, dropped=dropped)
     db.session.execute(
         sa.update(Message)
         .where(_waits_in(streams, now), Message.due_at > now, Message.reason == "paused")
@@ -82,5 +97,6 @@ def resume(streams: Sequence[Stream], now: datetime) -> None:
 def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool]:
     # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once.
     was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + PAUSED_FOR)
-    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, Message.reason == OVERDUE))
+    is_held = Message.reason.in_((OVERDUE, PACED, CROWDED))
+    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, is_held))
     return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)

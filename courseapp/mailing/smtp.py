@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from courseapp.config import Settings
+from courseapp.mailing.refusals import NO_LOGIN, is_address_at_fault
 
 if TYPE_CHECKING:  # what builds mails is large, and pages that look at sent ones need it not
     from courseapp.mailing.message import Outgoing
@@ -36,6 +37,7 @@ class Trouble(enum.StrEnum):
     SENDER = "sender"  # connection, greeting, login, 421/454: nobody's mail can leave now
     TRANSIENT = "transient"  # this recipient or message, later
     PERMANENT = "permanent"  # this recipient or message, never
+    BOUNCED = "bounced"  # this address, never: the server knows it and says no
     UNCERTAIN = "uncertain"  # the line broke after the dot
 
 
@@ -59,7 +61,7 @@ class Door(Protocol):
 
 def door_for(settings: Settings) -> Door:
     """The door these settings ask for."""
-    return SmtpDoor(settings.smtp_url) if settings.smtp_url else FileDoor(settings.data_dir / "mail")
+    return SmtpDoor(settings.smtp_url, settings.smtp_ca_file) if settings.smtp_url else FileDoor(settings.data_dir / "mail")
 
 
 def file_of_mail(settings: Settings, name: str) -> Path:
@@ -72,13 +74,13 @@ def half_of_mail(whole: Path) -> Path:
     return whole.with_name(f".{whole.stem}.part")
 
 
-def trouble_at(address: str, patience: float = PROBE_PATIENCE) -> str:
+def trouble_at(address: str, ca_file: Path | None = None, patience: float = PROBE_PATIENCE) -> str:
     """Connect and say EHLO, no more: what is wrong with the mail server of this SMTP_URL, or "" where nothing is."""
     url = urlsplit(address)
     host = url.hostname or "localhost"
     try:
         if url.scheme == "smtps":
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=patience, context=_trust())
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=patience, context=_trust(ca_file))
         else:
             connection = smtplib.SMTP(host, url.port or 25, timeout=patience)
         with contextlib.closing(connection):
@@ -116,8 +118,8 @@ class SmtpDoor:
     without. With a password TLS is required unless the server is on this machine.
     """
 
-    def __init__(self, address: str) -> None:
-        self._url = urlsplit(address)
+    def __init__(self, address: str, ca_file: Path | None = None) -> None:
+        self._url, self._ca_file = urlsplit(address), ca_file
         self._connection: smtplib.SMTP | None = None
         self._sent = 0
         self._opened = self._used = 0.0
@@ -174,7 +176,9 @@ class SmtpDoor:
     def _connect(self) -> smtplib.SMTP:
         host = self._url.hostname or "localhost"
         if self._url.scheme == "smtps":
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, self._url.port or 465, timeout=CONNECT_PATIENCE, context=_trust())
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(
+                host, self._url.port or 465, timeout=CONNECT_PATIENCE, context=_trust(self._ca_file)
+            )
         else:
             connection = smtplib.SMTP(host, self._url.port or 25, timeout=CONNECT_PATIENCE)
         try:
@@ -194,7 +198,7 @@ class SmtpDoor:
                 self._url.password and host not in {"localhost", "127.0.0.1", "::1"}
             )
             if connection.has_extn("starttls"):
-                connection.starttls(context=_trust())
+                connection.starttls(context=_trust(self._ca_file))
                 connection.ehlo()
             elif is_required:
                 raise smtplib.SMTPNotSupportedError("the server offers no TLS, and the password must not travel open")
@@ -217,7 +221,7 @@ class SmtpDoor:
         else:
             for line in lines[:2]:
                 connection.send(line)
-                self._check(*connection.getreply())
+                self._check(*connection.getreply(), is_of_recipient=line is lines[1])
             connection.send(lines[2])
             code, answer = connection.getreply()
         if code != 354:
@@ -227,12 +231,12 @@ class SmtpDoor:
     def _answer_to_data(self, connection: smtplib.SMTP) -> tuple[int, bytes]:
         """The last of three answers, once the first two are well; all are read, so that the next mail finds none left over."""
         refused = None
-        for _command in ("MAIL", "RCPT"):
+        for command in ("MAIL", "RCPT"):
             code, answer = connection.getreply()
             if code == 421:  # and the line is closed: nothing more will come
                 self._check(code, answer)
             if refused is None and not 200 <= code < 300:
-                refused = code, answer
+                refused = code, answer, command == "RCPT"
         code, answer = connection.getreply()
         if refused is not None:
             if code == 354:
@@ -251,11 +255,11 @@ class SmtpDoor:
             raise NotSent(Trouble.UNCERTAIN, _words(error)) from error
         self._check(code, answer)
 
-    def _check(self, code: int, answer: bytes) -> None:
+    def _check(self, code: int, answer: bytes, is_of_recipient: bool = False) -> None:
         if 200 <= code < 300:
             return
         words = _without_addresses(f"{code} {answer.decode('utf-8', 'replace')}")[:180]
-        if code in {421, 454}:
+        if code in {421, 454} | NO_LOGIN:
             self.close()
             raise NotSent(Trouble.SENDER, words)
         try:
@@ -263,13 +267,18 @@ class SmtpDoor:
                 self._connection.rset()
         except (smtplib.SMTPException, OSError):
             self.close()
+        if is_of_recipient and is_address_at_fault(words):
+            raise NotSent(Trouble.BOUNCED, words)
         raise NotSent(Trouble.PERMANENT if 500 <= code < 600 else Trouble.TRANSIENT, words)
 
 
 @lru_cache
-def _trust() -> ssl.SSLContext:
-    """Whom to believe: this machine's certificates, read once, for that takes 20 ms."""
-    return ssl.create_default_context()
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Whom to believe: this machine's certificates, and the owner's own authority; read once, for that takes 20 ms."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def _words(error: Exception) -> str:

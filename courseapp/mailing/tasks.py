@@ -29,3 +29,9 @@ def send_due() -> None:
 def reap() -> None:
     """Put right what killed workers left."""
     loops.reap(clock.now())
+
+
+@celery.task(name="mailing.watch")
+def watch() -> None:
+    """Pause streams in which too much goes wrong."""
+    loops.watch(clock.now())

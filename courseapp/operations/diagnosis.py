@@ -11,6 +11,8 @@ from courseapp import clock
 from courseapp.catalog.models import Course
 from courseapp.config import Settings
 from courseapp.extensions import db
+from courseapp.mailing.breaker import outage_of, server_of
+from courseapp.mailing.pausing import paused_streams
 from courseapp.mailing.smtp import trouble_at
 from courseapp.mailing.standing import oldest_due
 from courseapp.operations.health import Check, Level, check_broker, check_database, check_storage, check_worker, guarded
@@ -34,6 +36,7 @@ def diagnosis(now: datetime) -> list[Check]:
             guarded("tables", check_tables),
             guarded("clock", check_clock),
             guarded("queue", lambda: check_queue(now)),
+            guarded("sending", lambda: check_sending(settings, now)),
             guarded("course", check_course),
         ]
     return [*found, check_storage(), check_disk(settings), check_broker(), check_mail(settings)]
@@ -104,6 +107,19 @@ def check_queue(now: datetime) -> Check:
     return Check("queue", level, f"the oldest due mail has waited {round(waits.total_seconds())} s", mend)
 
 
+def check_sending(settings: Settings, now: datetime) -> Check:
+    """Whether the mail server was in trouble when a mail was last to leave (a login that fails, say), or a kind of mail is paused."""
+    outage = outage_of(server_of(settings))
+    if outage is not None:
+        level = Level.FAIL if now - outage.since >= MAIL_LATE else Level.WARN
+        words = f"the mail server has been in trouble since {outage.since:%Y-%m-%d %H:%M} UTC: {outage.why}"
+        return Check("sending", level, words, "Mend what it says; mail waits meanwhile and leaves by itself.")
+    if paused := [stream.key for stream in paused_streams()]:
+        mend = "See why, and let it run again at /staff/mail or by: flask --app courseapp mail resume"
+        return Check("sending", Level.WARN, f"paused: {', '.join(paused)}", mend)
+    return Check("sending", Level.OK, "nothing holds mail back")
+
+
 def check_course() -> Check:
     """Whether there is something to learn."""
     count = db.session.scalar(sa.select(sa.func.count()).select_from(Course).where(Course.published_at.is_not(None))) or 0
@@ -130,6 +146,6 @@ def check_mail(settings: Settings) -> Check:
     """Whether the mail server lets itself be spoken to. Nothing is sent and nobody logs in."""
     if not settings.smtp_url:
         return Check("mail", Level.OK, "mail becomes files in DATA_DIR")
-    if words := trouble_at(settings.smtp_url):
+    if words := trouble_at(settings.smtp_url, settings.smtp_ca_file):
         return Check("mail", Level.FAIL, words, "See that SMTP_URL is right and the server lets this machine in; mail waits meanwhile.")
     return Check("mail", Level.OK, "the mail server answers")

@@ -29,12 +29,13 @@ from courseapp.operations.health import readiness
 from courseapp.operations.metrics import exposition
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.people import erase, export
+from courseapp.operations.postroom.views import pages as postroom_pages
 
 machines = Blueprint("health", __name__)
 pages = Blueprint("operations", __name__)
 asking = Blueprint("asking", __name__)
 support = Blueprint("support", __name__)
-BLUEPRINTS = (machines, pages, asking, support)
+BLUEPRINTS = (machines, pages, asking, support, postroom_pages)
 limiter.exempt(machines)
 pages.before_request(need_session)
 support.before_request(need_role(Role.OWNER))

@@ -28,7 +28,8 @@ from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
 from courseapp.mailing.links import mail_token
-from courseapp.mailing.models import Message
+from courseapp.mailing.models import Message, State
+from courseapp.mailing.streams import stream_of
 from courseapp.operations import questions, support
 from courseapp.operations.models import QuestionKind
 from courseapp.organisation import invitations, owner_link
@@ -50,6 +51,7 @@ from tests.factories import (
     make_enrolment,
     make_guest,
     make_letter,
+    make_message,
     make_outcome,
     make_position,
     make_segment,
@@ -108,6 +110,8 @@ FORMS: dict[str, Thing] = {
     "segments.change": {"name": "Another", "node": "r", "r:mode": "all", "seen": "{seen}", "do": "save"},
     "segments.choose_courses": {"sensitive": "second"},
     "segments.make": {"name": "New", "node": "r", "r:mode": "all", "do": "save"},
+    "postroom.resume": {"waiting": "send"},
+    "postroom.settle_doubt": {"choice": "again"},
     "support.change_address": {"new_address": "new@example.org"},
     "support.erase_person": {"address": "{address}"},
     "support.find_person": {"address": "learner@example.org"},
@@ -225,7 +229,14 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
     file = db.session.scalars(sa.select(Asset).where(Asset.public_id == found["own"]["public_id"])).one()
     make_position(known["learner"], file)
     drafts.keep(known["colleague"].id, two.id, drafts.Place("", 1, 1, found["own"]["stamp"]), {**LESSON, "body": "Mine."}, NOW)
-    return {**found, **uploaded(known, folder / "changed", found), **begun(known), **of_people(known, touch), **tokens(known)}
+    return {
+        **found,
+        **uploaded(known, folder / "changed", found),
+        **begun(known),
+        **of_people(known, touch),
+        **tokens(known),
+        **of_mail(known),
+    }
 
 
 def brought_in(folder: Path, slug: str, publish: bool) -> Course:
@@ -331,6 +342,19 @@ def chosen_people() -> Thing:
     """A segment."""
     found = make_segment(name="Everybody")
     return {"id": found.public_id, "seen": stamp_of(found)}
+
+
+def of_mail(known: dict[str, User]) -> dict[str, Thing]:
+    """Kinds of mail, running and paused, and a mail in doubt."""
+    doubt = make_message(known["learner"].contact, stream="course", state=State.UNCERTAIN, settled_at=NOW)
+    for key in ("marketing", "service"):
+        stream_of(key).paused_at = NOW
+    return {
+        "doubt": {"id": doubt.public_id},
+        "stream": {"key": "course"},
+        "paused-stream": {"key": "marketing"},
+        "service-stream": {"key": "service"},
+    }
 
 
 def contact_id(user: User) -> str:

@@ -13,6 +13,8 @@ DOORS = {
     "smtplib": "courseapp/mailing/smtp.py",
     "aiosmtplib": "courseapp/mailing/smtp.py",
     "aiosmtpd": "courseapp/mailing/smtp.py",
+    "dns": "courseapp/mailing/names.py",
+    "http.client": "courseapp/mailing/selftest.py",  # tries our own page as a mail program does
     "redis": "courseapp/extensions.py",
     "boto3": "courseapp/bucket.py",
     "botocore": "courseapp/bucket.py",

@@ -24,8 +24,10 @@ from courseapp.extensions import db
 from courseapp.insights.loops import renew_figures
 from courseapp.learning.arrivals import make_source, source_id_of
 from courseapp.learning.models import Arrival, Outcome
+from courseapp.mailing import breaker
 from courseapp.mailing.links import mail_token
-from courseapp.mailing.models import Message
+from courseapp.mailing.models import Message, State
+from courseapp.mailing.streams import stream_of
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.questions import ask
 from courseapp.operations.support import person_of_address
@@ -35,7 +37,17 @@ from courseapp.site import change_site
 from tests.authoring.folders import lesson, small_course
 from tests.client import Client
 from tests.code.markup import faults_in
-from tests.factories import NOW, make_completion, make_course, make_enrolment, make_guest, make_outcome, make_user
+from tests.factories import (
+    NOW,
+    make_completion,
+    make_contact,
+    make_course,
+    make_enrolment,
+    make_guest,
+    make_message,
+    make_outcome,
+    make_user,
+)
 from tests.learning.checking import TO
 
 if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
@@ -136,6 +148,18 @@ def crowd_with_links(course: Course) -> None:
     source_id = source_id_of(course.id, make_source(course.id, "flyer", NOW))
     db.session.add(Arrival(source_id=source_id, day=NOW.date() - timedelta(days=2), count=7))
     renew_figures(clock.now)
+
+
+def mails_of_each_kind() -> str:
+    """Mail that waits, is paused, was refused, came back; and one in doubt, whose id is returned."""
+    for number in range(6):
+        contact = make_contact(f"somebody{number}@busy.example")
+        make_message(contact, state=State.BOUNCED, reason="550 5.1.1 no such user", settled_at=NOW)
+        make_message(contact, stream="marketing")
+    stream = stream_of("marketing")
+    stream.paused_at, stream.paused_why = NOW, "It paused itself: 12 of 130 mails of a day came back: the addresses take none."
+    breaker.trip("files", "OSError: no room left", NOW)
+    return str(make_message(state=State.UNCERTAIN, settled_at=NOW).public_id)
 
 
 def test_before_anybody_owns_the_site(page: "Page", app: Flask) -> None:
@@ -312,6 +336,7 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
     ask(QuestionKind.MAIL, "Where is my mail?", NOW, user=None, typed_address="somebody@example.org")
     crowd_with_links(db.session.query(Course).one())
     make_course(slug="first-steps", title="First steps")
+    doubt = mails_of_each_kind()
     db.session.commit()
     paths = {
         "/staff/courses": "An introduction to pelvic massage therapy",
@@ -331,6 +356,11 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
         "/staff/people": "Find a learner",
         f"/staff/people/{person}": "What they take, and roughly how far they are",
         f"/staff/people/{person}/erase": "Erase for good",
+        "/staff/mail": "Kinds of mail",
+        "/staff/mail/streams/course/pause": "will wait",
+        "/staff/mail/streams/marketing/resume": "Run again and send",
+        "/staff/mail/doubts": "Mails in doubt",
+        f"/staff/mail/doubts/{doubt}": "Send it again?",
         "/staff/questions": "Where is my mail?",
         "/staff/questions?show=answered": "Nothing answered yet",
         "/outbox": "Newest first",

@@ -12,8 +12,8 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.extensions import bell, db, wake
-from courseapp.mailing import loops
-from courseapp.mailing.models import Message
+from courseapp.mailing import loops, pausing
+from courseapp.mailing.models import Message, Stream
 from tests.factories import make_course
 from tests.mailing.conftest import make_course_mail
 from tests.recording_smtp import RecordingSmtp
@@ -161,3 +161,36 @@ def test_the_command_drains_without_celery_and_says_when_mail_stayed_behind(app:
     assert (sent.returncode, smtp.recipients()) == (0, ["ada@example.org"]), sent.stderr
     status = working.test_cli_runner().invoke(args=["mail", "status", "--json"])
     assert '"accepted": 1' in status.output
+
+
+@pytest.mark.one_database
+def test_a_pause_takes_effect_within_one_mail_of_each_worker_and_the_rest_leaves_once_when_it_runs_again(
+    app: Flask, with_smtp, smtp: RecordingSmtp
+) -> None:
+    """Two real workers and a server that takes its time over each mail."""
+    working, workers = with_smtp(), 2
+    smtp.thinks, count = 0.02, 2 * loops.BATCH
+    messages = [make_course_mail(f"person{number}@example.org") for number in range(count)]
+    stream = messages[0].stream
+    db.session.commit()
+    settings = working.config["SETTINGS"]
+    told = {name.upper(): str(getattr(settings, name)) for name in ("database_url", "secret_key", "data_dir", "clock_file", "smtp_url")}
+    command = [sys.executable, "-m", "flask", "--app", "courseapp", "mail", "work"]
+    started = [subprocess.Popen(command, cwd=ROOT, env={**os.environ, **told}, stdout=subprocess.DEVNULL) for _ in range(workers)]
+    try:
+        assert wait_for(lambda: smtp.connections >= workers and len(smtp.received) >= 20, 30)
+        pausing.pause(stream, 1, "The text is wrong.", clock.now())
+        db.session.commit()
+        at_the_pause = len(smtp.received)
+        time.sleep(1.0)
+        assert at_the_pause <= len(smtp.received) <= at_the_pause + workers
+        assert states(working) == {"accepted", "pending"}
+        pausing.resume([db.session.get_one(Stream, stream.id)], clock.now())
+        db.session.commit()
+        assert wait_for(lambda: states(working) == {"accepted"}, 30)
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(15)
+    assert sorted(smtp.recipients()) == sorted(f"person{number}@example.org" for number in range(count))

@@ -30,7 +30,7 @@ from courseapp.insights.models import CourseFigures
 from courseapp.journal.models import Event, Receipt
 from courseapp.learning.models import Arrival, Source
 from courseapp.mailing import loops
-from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.models import Breaker, Bucket, Message, State, Stream
 from courseapp.mailing.streams import STANDARD, make_stream
 from courseapp.operations import backups, erasures, table_rows
 from courseapp.operations.archive import BadBackup
@@ -105,6 +105,8 @@ def fill() -> None:
             Upload(public_id="u" * 16, by_user_id=user.id, files=["a.zip"], size=1, state=UploadState.READY, created_at=NOW),
             UploadPart(user_id=user.id, name="ü.zip", told="filename w7wuemlw", size=1, **times),
             draft_of(user, lesson),
+            Bucket(key="sender", paid_at=NOW.timestamp() + 0.25),
+            Breaker(key="mail.example.org:587", tripped_at=NOW, rests_until=NOW, why="421 4.3.2 Ü"),
             CourseFigures(course_id=course.id, figures={"enrolled": 5}, counted_at=NOW),
             Arrival(source_id=source.id, day=NOW.date(), count=5),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),

@@ -12,6 +12,8 @@ from flask import Flask
 
 from courseapp.config import Settings
 from courseapp.extensions import db
+from courseapp.mailing import breaker
+from courseapp.mailing.streams import stream_of
 from courseapp.operations.diagnosis import check_configuration, check_disk, clock_apart, diagnosis, disk_left
 from courseapp.operations.health import beat
 from tests.client import Client
@@ -29,7 +31,7 @@ PRODUCTION = {
     "database_url": "postgresql://nobody@127.0.0.1:1/none",
     "trusted_proxies": 1,
 }
-PARTS = ["configuration", "database", "worker", "tables", "clock", "queue", "course", "storage", "disk", "broker", "mail"]
+PARTS = ["configuration", "database", "worker", "tables", "clock", "queue", "sending", "course", "storage", "disk", "broker", "mail"]
 
 
 def levels(app: Flask) -> dict[str, str]:
@@ -160,3 +162,15 @@ def test_clocks_apart_are_told_with_their_direction(seconds: float, level: str) 
 def test_settings_that_do_not_go_together_are_named(changed: dict, level: str, words: str) -> None:
     found = check_configuration(Settings(**{**PRODUCTION, **changed}))
     assert (found.level, words in found.mend, bool(found.mend)) == (level, True, bool(words))
+
+
+def test_trouble_of_the_mail_server_and_paused_mail_are_told(app: Flask) -> None:
+    assert levels(app)["sending"] == "ok"
+    stream_of("marketing").paused_at = NOW
+    assert levels(app)["sending"] == "warn"
+    breaker.trip("files", "535 5.7.8 wrong password", NOW - timedelta(minutes=9))
+    assert levels(app)["sending"] == "warn"
+    breaker.close("files")
+    breaker.trip("files", "535 5.7.8 wrong password", NOW - timedelta(minutes=10))
+    found = {check.name: check for check in diagnosis(NOW)}["sending"]
+    assert (found.level.value, "535 5.7.8 wrong password" in found.words) == ("fail", True)
