@@ -16,6 +16,7 @@ celery.conf.beat_schedule = {
     "service mail": {"task": "mailing.send_service", "schedule": 5.0, "options": {"expires": 5.0}},
     "all mail": {"task": "mailing.send_due", "schedule": 10.0, "options": {"expires": 10.0}},
     "lost leases": {"task": "mailing.reap", "schedule": 30.0, "options": {"expires": 30.0}},
+    "returned mail": {"task": "mailing.read_returned", "schedule": 60.0, "options": {"expires": 60.0}},
     "news": {"task": "campaigns.read_news", "schedule": 15.0, "options": {"expires": 15.0}},
     "sequences": {"task": "campaigns.advance_sequences", "schedule": 30.0, "options": {"expires": 30.0}},
     "printed copies": {"task": "learning.build_copies", "schedule": 60.0, "options": {"expires": 60.0}},

@@ -12,7 +12,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from courseapp import clock
 from courseapp.extensions import db
-from courseapp.mailing import loops, pausing, standing
+from courseapp.mailing import bounces, loops, pausing, standing
+from courseapp.mailing.mailboxes import MailboxAway
 from courseapp.mailing.models import Stream
 
 log = structlog.get_logger()
@@ -69,6 +70,25 @@ def status(as_json: bool) -> None:
         click.echo(f"Paused: {stream.key}. {stream.paused_why or ''} To let it run: flask --app courseapp mail resume {stream.key}")
     if current_app.config["EMBEDDED"]:
         click.echo(f"Mail is written to {current_app.config['SETTINGS'].data_dir / 'mail'}.")
+
+
+@mail.command("bounces")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bounces_command(as_json: bool) -> None:
+    """Read once what came back, and say how much of each kind there is: now, and of the last 30 days."""
+    if not current_app.config["SETTINGS"].bounces_url:
+        raise click.ClickException("There is no mailbox to read. Set BOUNCES_URL; docs/operations.md, What comes back, says how.")
+    try:
+        now_read = loops.read_returned(clock.now, seconds=600.0)
+    except MailboxAway as error:
+        raise click.ClickException(f"{error}. What came before is kept; try again.") from error
+    lately = bounces.returns_by_kind(clock.now() - bounces.RETURNS_KEPT)
+    if as_json:
+        click.echo(json.dumps({"read": now_read, "last_30_days": lately}))
+        return
+    for kind, count in sorted(lately.items()):
+        click.echo(f"{kind:12} {now_read[kind]:8} now {count:8} in 30 days")
+    click.echo(f"{now_read.total()} mails read.")
 
 
 @mail.command("resume")

@@ -1,10 +1,13 @@
 """Wake-ups: each drains what is due and wakes the next where time ran out."""
 
+import contextlib
+
 from celery.signals import worker_shutting_down
 
 from courseapp import clock
 from courseapp.extensions import celery
 from courseapp.mailing import loops
+from courseapp.mailing.mailboxes import MailboxAway
 
 
 @worker_shutting_down.connect
@@ -29,3 +32,10 @@ def send_due() -> None:
 def reap() -> None:
     """Put right what killed workers left."""
     loops.reap(clock.now())
+
+
+@celery.task(name="mailing.read_returned")
+def read_returned() -> None:
+    """What came back by mail, and what waits for its message."""
+    with contextlib.suppress(MailboxAway):  # the log says so; the next tick tries again
+        loops.read_returned(clock.now)
