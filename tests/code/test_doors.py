@@ -19,6 +19,7 @@ DOORS = {
     "boto3": "courseapp/bucket.py",
     "botocore": "courseapp/bucket.py",
     "urllib.request": "courseapp/operations/embedded.py",  # asks the web server it started whether it is up
+    "http.client": "courseapp/mailing/ses.py",
     "requests": "",
     "httpx": "",
 }
