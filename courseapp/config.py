@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 UNSAFE_SECRETS = {"", "dev", "secret", "changeme", "change-me", "test", "default"}
 UNITS = {"second": 1, "minute": 60, "hour": 3600}
 SECRET_MINIMUM = 32  # characters; token_urlsafe(32) gives 43
+WEBHOOK_SECRET_MINIMUM = 16
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,9 @@ class Settings(BaseSettings):
     mail_domain_rates: Annotated[str, AfterValidator(checked_rates)] = ""
     dkim_selector: str = ""
     dns_resolver: str = ""
+    bounces_url: str = ""
+    ses_topic: str = ""
+    postmark_secret: str = ""
 
     site_name: str = "Your course"
     support_address: str = ""
@@ -198,6 +202,7 @@ class Settings(BaseSettings):
                 "or ALLOW_SQLITE=yes if one small server on SQLite is what you want.",
             ),
             *self._storage_checks(),
+            *self._return_checks(),
         )
         return [words for wrong, words in checks if wrong]
 
@@ -227,6 +232,27 @@ class Settings(BaseSettings):
                 is_bucket and self.is_https and any(part.scheme == "http" for part in seen),
                 "Pages come by https and films would come by http, which browsers refuse. Set S3_PUBLIC_ENDPOINT (or S3_ENDPOINT) "
                 "to an https address that learners' browsers reach.",
+            ),
+        )
+
+    def _return_checks(self) -> tuple[tuple[bool, str], ...]:
+        """What may be wrong about where returned mail is read, each with its words."""
+        mailbox = urlsplit(self.bounces_url)
+        is_folder = mailbox.scheme == "maildir" and not mailbox.netloc and len(mailbox.path) > 1
+        is_server = mailbox.scheme in {"imaps", "imap"} and mailbox.hostname and mailbox.username and mailbox.password
+        return (
+            (
+                bool(self.bounces_url) and not (is_folder or is_server),
+                "BOUNCES_URL is no mailbox. Set it to maildir:///full/path or imaps://user:password@mail.example.org/INBOX.",
+            ),
+            (
+                bool(self.ses_topic) and not self.ses_topic.startswith("arn:aws"),
+                "SES_TOPIC is no topic. Set it to the whole name of the SNS topic, such as arn:aws:sns:eu-central-1:123456789012:bounces",
+            ),
+            (
+                bool(self.postmark_secret) and len(self.postmark_secret) < WEBHOOK_SECRET_MINIMUM,
+                "POSTMARK_SECRET is too short. Set it to at least 16 random characters, "
+                "and to the same as the password in the webhook's address.",
             ),
         )
 

@@ -15,7 +15,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from courseapp import clock
 from courseapp.config import Settings
 from courseapp.extensions import db
-from courseapp.mailing import breaker, loops, pausing, standing
+from courseapp.mailing import bounces, breaker, loops, pausing, standing
+from courseapp.mailing.mailboxes import MailboxAway
 from courseapp.mailing.models import Stream
 
 log = structlog.get_logger()
@@ -99,6 +100,25 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{finding.level:6}{finding.name:15}{finding.words}" + (f"\n{'':21}→ {finding.mend}" if finding.mend else ""))
     if any(finding.level == "fail" for finding in found):
         raise SystemExit(1)
+
+
+@mail.command("bounces")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bounces_command(as_json: bool) -> None:
+    """Read once what came back, and say how much of each kind there is: now, and of the last 30 days."""
+    if not current_app.config["SETTINGS"].bounces_url:
+        raise click.ClickException("There is no mailbox to read. Set BOUNCES_URL; docs/operations.md, What comes back, says how.")
+    try:
+        now_read = loops.read_returned(clock.now, seconds=600.0)
+    except MailboxAway as error:
+        raise click.ClickException(f"{error}. What came before is kept; try again.") from error
+    lately = bounces.returns_by_kind(clock.now() - bounces.RETURNS_KEPT)
+    if as_json:
+        click.echo(json.dumps({"read": now_read, "last_30_days": lately}))
+        return
+    for kind, count in sorted(lately.items()):
+        click.echo(f"{kind:12} {now_read[kind]:8} now {count:8} in 30 days")
+    click.echo(f"{now_read.total()} mails read.")
 
 
 @mail.command("resume")

@@ -9,7 +9,8 @@ from flask import current_app
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import pacing
-from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.bounces import RETURNS_KEPT
+from courseapp.mailing.models import Message, Return, State, Stream
 from courseapp.mailing.smtp import file_of_mail, half_of_mail
 
 FILLING_KEPT = timedelta(days=30)  # after a mail has ended
@@ -20,6 +21,8 @@ AT_ONCE = 5000  # rows
 def wipe(theirs: sa.ColumnElement[bool], now: datetime) -> None:
     """Wipe what fills these mails in, and files they were written to; what has not left is skipped. The rows stay, for the sums."""
     _remove_files(db.session.scalars(sa.select(Message.public_id).where(theirs)))
+    came_back = Return.public_id.in_(sa.select(Message.public_id).where(theirs))
+    db.session.execute(sa.delete(Return).where(came_back).execution_options(synchronize_session=False))
     waiting = Message.state.in_((State.PENDING, State.LEASED))
     # A key may name a row that goes with the person, and the database may give its number to a new one: whose mail would
     # then count as enqueued already.
@@ -57,7 +60,9 @@ def forget_old(now: datetime) -> int:
     wiped = sa.update(Message).where(Message.id.in_(old.where(Message.settled_at < now - FILLING_KEPT, filled).scalar_subquery()))
     pacing.forget_spent(now)
     changed = 0
-    for statement in (gone, wiped.values(fields={})):
+    known_long_enough = sa.select(Return.id).where(Return.settled_at < now - RETURNS_KEPT).limit(AT_ONCE)
+    returns = sa.delete(Return).where(Return.id.in_(known_long_enough.scalar_subquery()))
+    for statement in (gone, wiped.values(fields={}), returns):
         done = db.session.execute(statement.execution_options(synchronize_session=False))
         changed += int(done.rowcount)  # type: ignore[attr-defined]  # a DELETE or UPDATE gives a CursorResult
     return changed

@@ -17,8 +17,11 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import SuppressionReason
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import commit_each, db
-from courseapp.mailing import breaker, outbox, pacing, watching
+from courseapp.mailing import bounces, breaker, outbox, pacing, watching
+from courseapp.mailing.mailboxes import MailboxAway, mailbox_of
 from courseapp.mailing.message import Outgoing, outgoing
+from courseapp.mailing.models import ReturnKind, ReturnSource
+from courseapp.mailing.reports import read_report
 from courseapp.mailing.smtp import Door, NotSent, Trouble, door_for
 
 log = structlog.get_logger()
@@ -61,6 +64,7 @@ Found = dict[int, outbox.Sendable]
 """What their mails are made of, by id."""
 
 BATCH = 100
+RETURNED_AT_ONCE = 500
 SENDER_REST = breaker.REST.total_seconds()  # seconds without a try after the mail server itself was in trouble
 LOOK_UP = 0.5  # seconds that waiting for a token may last before it is seen that the process is to end
 _own = threading.local()  # a connection belongs to one thread of one process, opened after fork
@@ -193,6 +197,37 @@ def watch(now: datetime) -> list[str]:
     for key in paused:
         log.warning("stream_paused_itself", stream=key)
     return paused
+
+
+def read_returned(clock: Callable[[], datetime], seconds: float = 20.0) -> Counter[str]:
+    """Read the mailbox in which mail comes back, a commit for each mail, and look again for what waits; how much of each kind there was.
+
+    A mail is removed after the commit. Killed in between, it is read again, and known. What is nothing we know stays, marked as seen.
+    Raises MailboxAway.
+    """
+    kinds: Counter[str] = Counter()
+    bounces.try_again(clock(), RETURNED_AT_ONCE)
+    db.session.commit()
+    mailbox, ends = mailbox_of(current_app.config["SETTINGS"]), time.monotonic() + seconds
+    if mailbox is None:
+        return kinds
+    try:
+        for mail in mailbox.unread(RETURNED_AT_ONCE):
+            report = read_report(mail.content)
+            bounces.take(report, ReturnSource.MAILBOX, bounces.key_of(ReturnSource.MAILBOX, mail.content), clock())
+            db.session.commit()
+            mailbox.finish(mail, is_done_with=report.kind is not ReturnKind.OTHER)
+            kinds[report.kind.value] += 1
+            if stopping.is_set() or time.monotonic() >= ends:
+                break
+    except MailboxAway as error:
+        log.warning("mailbox_away", why=str(error))
+        raise
+    finally:
+        mailbox.close()
+    if kinds:
+        log.info("mail_came_back", **{kind.replace("-", "_"): count for kind, count in sorted(kinds.items())})
+    return kinds
 
 
 def close_door() -> None:

@@ -13,20 +13,19 @@ from email.utils import format_datetime, formataddr
 from functools import lru_cache
 from html import escape
 from itertools import groupby
-from typing import Any
 
 import css_inline
 from flask import current_app, render_template
 from flask_babel import force_locale, get_locale
 from markupsafe import Markup
 
-from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.models import Purpose
 from courseapp.mailing.blocks import bodies_of
 from courseapp.mailing.fields import ALLOWED, MARK, OPEN, TRIAL, Field, mark
 from courseapp.mailing.letters import kept_letter
 from courseapp.mailing.links import mail_token, url_with_token
 from courseapp.mailing.outbox import Sendable
+from courseapp.mailing.returning import MARK_NAME, return_mark, return_path, stop_link
 from courseapp.mailing.text import Text
 from courseapp.site import present_site
 from courseapp.web import without_indents
@@ -196,11 +195,13 @@ def _assemble(found: Sendable, purpose: Purpose, skeleton: Skeleton, values: Map
 def _purpose_headers(found: Sendable, purpose: Purpose, values: Mapping[str, str]) -> dict[str, str]:
     domain = current_app.config["MAIL_DOMAIN"]
     headers = {"Feedback-ID": f"{found.stream}:{purpose.value}:courseapp"}
+    if current_app.config["SETTINGS"].postmark_secret:  # which puts its own return path; what stands here it gives back
+        headers[f"X-PM-Metadata-{MARK_NAME}"] = return_mark(found.public_id)
     if purpose is not Purpose.MARKETING:
         headers["Auto-Submitted"] = "auto-generated"
     if purpose is not Purpose.SERVICE:  # RFC 2369, RFC 8058, RFC 2919; the label never names a topic
         headers["List-Id"] = f"<{purpose.value}.{domain}>"
-        headers["List-Unsubscribe"] = f"<{values['unsubscribe_url']}>, <mailto:{current_app.config['SETTINGS'].sender}?subject=stop>"
+        headers["List-Unsubscribe"] = f"<{values['unsubscribe_url']}>, <{stop_link(found.contact_public_id, purpose)}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     return headers
 
@@ -219,11 +220,3 @@ def _part(boundary: str, kind: str, lines: tuple[bytes | Line, ...], values: Map
 def _encoded(text: str) -> bytes:
     plain = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8")
     return binascii.b2a_qp(plain, istext=True).replace(b"\n", b"\r\n")
-
-
-def return_path(public_id: str) -> str:
-    """The envelope's sender: one of its own for each message where a bounce domain is set (VERP), with a MAC against forgery."""
-    settings: Any = current_app.config["SETTINGS"]
-    if not settings.bounce_domain:
-        return str(settings.sender)
-    return f"b-{public_id}-{keyed_hash('bounce', public_id)[:12]}@{settings.bounce_domain}"

@@ -28,6 +28,38 @@ class State(enum.StrEnum):
     FAILED = "failed"
 
 
+class ReturnKind(enum.StrEnum):
+    """What a mail or a call that came back says of a message of ours, or asks for."""
+
+    BOUNCED = "bounced"  # it never arrives there (5.x.x)
+    SOFT = "soft"  # it did not arrive, this time (4.x.x)
+    DELAYED = "delayed"
+    PASSED_ON = "passed-on"  # to where nothing more is told (RFC 3464, 2.3.3: relayed, expanded)
+    DELIVERED = "delivered"
+    COMPLAINED = "complained"
+    STOP = "stop"  # unsubscribing by mail
+    AUTO_REPLY = "auto-reply"
+    OTHER = "other"
+
+
+class ReturnSource(enum.StrEnum):
+    """How it came."""
+
+    MAILBOX = "mailbox"
+    SES = "ses"
+    POSTMARK = "postmark"
+
+
+class ReturnOutcome(enum.StrEnum):
+    """What became of it."""
+
+    APPLIED = "applied"
+    REPEATED = "repeated"  # it says what was known
+    IGNORED = "ignored"  # nothing follows from its kind
+    UNMATCHED = "unmatched"  # no message of ours
+    FORGED = "forged"
+
+
 class Stream(Model):
     """A kind of mail that can be paused as one. Only the sign-in stream reaches addresses nobody has confirmed."""
 
@@ -146,3 +178,31 @@ class Message(Model):
     contact: Mapped[Contact] = relationship()
     stream: Mapped[Stream] = relationship()
     letter: Mapped[Letter | None] = relationship()
+
+
+class Return(Model):
+    """One thing that came back, once for each `key`. Of what it said is kept what decides, and no text: that names people."""
+
+    __tablename__ = "returns"
+    __table_args__ = (
+        sa.Index(
+            "ix_returns_due",
+            "due_at",
+            postgresql_where=sa.text("settled_at IS NULL"),
+            sqlite_where=sa.text("settled_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[PrimaryKey]
+    key: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    source: Mapped[ReturnSource] = mapped_column(enum_of(ReturnSource))
+    kind: Mapped[ReturnKind] = mapped_column(enum_of(ReturnKind))
+    status: Mapped[str] = mapped_column(sa.String(12))
+    public_id: Mapped[str | None] = mapped_column(sa.String(16), index=True)
+    header_id: Mapped[str | None] = mapped_column(sa.String(200))
+    address_mac: Mapped[str | None] = mapped_column(sa.String(64))
+    tries: Mapped[int] = mapped_column(sa.SmallInteger, default=0)
+    received_at: Mapped[Moment]
+    due_at: Mapped[Moment]
+    settled_at: Mapped[Moment | None]
+    outcome: Mapped[ReturnOutcome | None] = mapped_column(enum_of(ReturnOutcome))

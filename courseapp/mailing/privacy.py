@@ -8,12 +8,13 @@ import sqlalchemy as sa
 
 from courseapp.extensions import db
 from courseapp.mailing.forgetting import wipe
-from courseapp.mailing.models import Message, Stream
+from courseapp.mailing.models import Message, Return, Stream
 from courseapp.mailing.outbox import fields_to_keep
 
 
 def export(contact_id: int) -> list[dict[str, Any]]:
-    """Every mail to a contact: kind, when, how it ended and why, and what filled it in but for what lets somebody in."""
+    """Every mail to a contact: kind, when, how it ended and why, what filled it in but for what lets somebody in, and what came back."""
+    came_back = _came_back(contact_id)
     rows = db.session.execute(
         sa.select(Stream.key, Message)
         .join(Stream, Stream.id == Message.stream_id)
@@ -28,9 +29,20 @@ def export(contact_id: int) -> list[dict[str, Any]]:
             "ended_at": row.settled_at.isoformat() if row.settled_at else None,
             "reason": row.reason,
             "filled_in": fields_to_keep(row.fields),
+            "came_back": came_back.get(row.public_id, []),
         }
         for kind, row in rows
     ]
+
+
+def _came_back(contact_id: int) -> dict[str, list[dict[str, str]]]:
+    """What came back of a contact's mails, by message."""
+    theirs = sa.select(Message.public_id).where(Message.contact_id == contact_id)
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in db.session.scalars(sa.select(Return).where(Return.public_id.in_(theirs)).order_by(Return.id)):
+        told = {"what": row.kind.value, "status": row.status, "at": row.received_at.isoformat(), "by": row.source.value}
+        found.setdefault(str(row.public_id), []).append(told)
+    return found
 
 
 def erase(contact_id: int, now: datetime) -> None:

@@ -258,7 +258,7 @@ class SmtpDoor:
     def _check(self, code: int, answer: bytes, is_of_recipient: bool = False) -> None:
         if 200 <= code < 300:
             return
-        words = _without_addresses(f"{code} {answer.decode('utf-8', 'replace')}")[:180]
+        words = without_addresses(f"{code} {answer.decode('utf-8', 'replace')}")[:180]
         if code in {421, 454} | NO_LOGIN:
             self.close()
             raise NotSent(Trouble.SENDER, words)
@@ -282,9 +282,9 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _words(error: Exception) -> str:
-    return _without_addresses(f"{type(error).__name__}: {error}")[:180]
+    return without_addresses(f"{type(error).__name__}: {error}")[:180]
 
 
-def _without_addresses(words: str) -> str:
+def without_addresses(words: str) -> str:
     """What a server said, fit for a row and a log that must not name anybody."""
     return re.sub(r"[^\s<>\"']+@[^\s<>\"']+", "…", words)

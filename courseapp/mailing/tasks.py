@@ -1,10 +1,13 @@
 """Wake-ups: each drains what is due and wakes the next where time ran out."""
 
+import contextlib
+
 from celery.signals import worker_shutting_down
 
 from courseapp import clock
 from courseapp.extensions import celery
 from courseapp.mailing import loops
+from courseapp.mailing.mailboxes import MailboxAway
 
 
 @worker_shutting_down.connect
@@ -35,3 +38,10 @@ def reap() -> None:
 def watch() -> None:
     """Pause streams in which too much goes wrong."""
     loops.watch(clock.now())
+
+
+@celery.task(name="mailing.read_returned")
+def read_returned() -> None:
+    """What came back by mail, and what waits for its message."""
+    with contextlib.suppress(MailboxAway):  # the log says so; the next tick tries again
+        loops.read_returned(clock.now)

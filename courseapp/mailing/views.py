@@ -1,9 +1,10 @@
-"""Stopping mail, choosing mail, and the outbox page of the embedded mode."""
+"""Stopping mail, choosing mail, what providers tell of mail, and the outbox page of the embedded mode."""
 
 import ipaddress
 
 import sqlalchemy as sa
-from flask import Blueprint, abort, current_app, render_template, request, url_for
+import structlog
+from flask import Blueprint, abort, current_app, make_response, render_template, request, url_for
 from sqlalchemy.orm import joinedload
 from werkzeug.wrappers import Response
 
@@ -13,10 +14,12 @@ from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import holds_consent, set_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import csrf, db, limiter
+from courseapp.mailing import postmark, ses
+from courseapp.mailing.bounces import key_of, take
 from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
 from courseapp.mailing.links import contact_of_token
 from courseapp.mailing.looks import in_frame
-from courseapp.mailing.models import Message
+from courseapp.mailing.models import Message, ReturnSource
 from courseapp.mailing.preview import preview_of
 from courseapp.mailing.selftest import is_self_test
 from courseapp.mailing.standing import recent_messages
@@ -24,6 +27,8 @@ from courseapp.mailing.standing import recent_messages
 pages = Blueprint("mailing", __name__)
 BLUEPRINTS = (pages,)
 PAGE = 30
+CALLS = "1200 per minute"  # of a network of the provider's; it calls again
+log = structlog.get_logger()
 
 
 def contact_and_purpose(token: str) -> tuple[Contact, str]:
@@ -86,6 +91,58 @@ def preferences(token: str) -> str:
         form = PreferencesForm(formdata=None, course_mail=wanted[Purpose.COURSE], marketing=wanted[Purpose.MARKETING])
         saved = True
     return render_template("mailing/preferences.html", form=form, address_hint=address_hint(contact.address), saved=saved)
+
+
+# What providers tell of mail
+
+
+@pages.post("/webhooks/ses")
+@csrf.exempt  # type: ignore[untyped-decorator]  # Amazon posts without a session; its signature is the proof
+@limiter.limit(CALLS)
+def take_ses() -> Response:
+    """A notification of Amazon SES by SNS, or the question whether we want to be told."""
+    if not current_app.config["SETTINGS"].ses_topic:
+        abort(404)
+    try:
+        said = ses.signed(request.get_data(), clock.now())
+        if said["Type"] == "SubscriptionConfirmation":
+            ses.confirm(said)
+    except ses.Unsigned as error:
+        log.warning("webhook_refused", source="ses", why=str(error))
+        abort(400)
+    except ses.AmazonAway as error:
+        log.warning("amazon_away", why=str(error))
+        abort(503)
+    if said["Type"] == "Notification":
+        take(ses.report_of(said), ReturnSource.SES, key_of(ReturnSource.SES, said["MessageId"]), clock.now())
+        db.session.commit()
+    return _heard()
+
+
+@pages.post("/webhooks/postmark")
+@csrf.exempt  # type: ignore[untyped-decorator]  # Postmark posts without a session; the password in the address is the proof
+@limiter.limit(CALLS)
+def take_postmark() -> Response:
+    """An event of Postmark's."""
+    secret = current_app.config["SETTINGS"].postmark_secret
+    if not secret:
+        abort(404)
+    if not postmark.is_postmark(request.authorization.password if request.authorization else None, secret):
+        log.warning("webhook_refused", source="postmark", why="the password is wrong")
+        abort(403)
+    found = postmark.report_of(request.get_data())
+    if found is None:
+        abort(400)
+    key, report = found
+    take(report, ReturnSource.POSTMARK, key, clock.now())
+    db.session.commit()
+    return _heard()
+
+
+def _heard() -> Response:
+    answer = make_response("")
+    answer.mimetype = "text/plain"
+    return answer
 
 
 # The outbox page: embedded mode, from this machine alone

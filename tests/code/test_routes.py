@@ -12,7 +12,11 @@ from tests.code.source import expect
 from tests.factories import lesson_that_needs as lesson_of
 from tests.factories import make_asset, make_course, make_enrolment, make_user
 
-TOKENLESS = {"mailing.stop": "RFC 8058: the mail program posts it, without a cookie or a token"}
+TOKENLESS = {
+    "mailing.stop": "RFC 8058: the mail program posts it, without a cookie or a token",
+    "mailing.take_ses": "Amazon posts it; its signature is looked at instead",
+    "mailing.take_postmark": "Postmark posts it, with a password that only it and we know",
+}
 
 
 def unprotected_changes(app: Flask, client: FlaskClient, token: str, values: dict[str, str]) -> list[str]:

@@ -85,6 +85,7 @@ def test_service_mail_has_no_unsubscribing_and_course_mail_has_all_of_it(app: Fl
     for key, (purpose, _reaches) in STANDARD.items():
         mail = built(make_message(stream=key))
         is_service = purpose is Purpose.SERVICE
+        assert mail["X-PM-Metadata-message"] is None  # only where Postmark sends
         for name in ("List-Unsubscribe", "List-Unsubscribe-Post", "List-Id"):
             assert (mail[name] is None) is is_service, (key, name)
         assert (mail["Auto-Submitted"] == "auto-generated") is (purpose is not Purpose.MARKETING)
@@ -218,7 +219,14 @@ def test_sender_postal_address_and_envelope_are_those_of_the_settings(app: Flask
     assert "1 Road, Town" in text(mail)
     assert "1 Road, Town" in text(mail, "html")
     sender = outgoing(sendables([message.id])[message.id], NOW).sender
-    assert re.fullmatch(rf"b-{message.public_id}-[0-9a-f]{{12}}@bounce\.example\.org", sender)
+    assert re.fullmatch(rf"bounces\+b-{message.public_id}-[0-9a-f]{{20}}@bounce\.example\.org", sender)
+
+
+@pytest.mark.settings(postmark_secret="only for the tests", bounce_domain="bounce.example.org")
+def test_what_postmark_gives_back_names_the_message(app: Flask) -> None:
+    message = make_message()
+    mark = outgoing(sendables([message.id])[message.id], NOW).sender.partition("+")[2].partition("@")[0]
+    assert built(message)["X-PM-Metadata-message"] == mark
 
 
 def test_tokens_in_mails_are_signed(app: Flask) -> None:
