@@ -2,6 +2,7 @@
 
 python -m bench.inside prepare 10000        tables, course, sequences, invented learners
 python -m bench.inside tick                 milliseconds of one look for due runs, as JSON
+python -m bench.inside expand               seconds to put a broadcast into the outbox
 python -m bench.inside count TREE           seconds to count a segment, given as JSON
 python -m bench.inside profile REQUESTS     where the time goes, page by page, as JSON (REQUESTS: a file of requests)
 """
@@ -78,6 +79,31 @@ def count(tree: dict[str, Any]) -> None:
         plan = db.session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {query}".replace("%", "%%")).scalars().all()
         told = {"people": people, "first_s": times[0], "median_s": statistics.median(times[1:]), "most_s": max(times[1:]), "plan": plan}
         print(json.dumps(told))
+
+
+def expand() -> None:
+    """A broadcast to everybody who agreed to course mail: seconds until whom it is for is fixed, and until all their mails are in the outbox."""
+    from datetime import time as time_of_day
+
+    from courseapp.campaigns import broadcasts, expanding
+    from courseapp.campaigns.windows import Window
+    from courseapp.contacts.models import Purpose
+
+    with create_app().app_context():
+        now = clock.now()
+        words = {"title": "News", "language": "en", "subject": "News of the course", "preheader": "In short", "body": "There is news."}
+        draft = broadcasts.Draft(purpose=Purpose.COURSE, segment=None, window=Window(time_of_day(9), time_of_day(11)), **words)
+        broadcast = broadcasts.new_broadcast(draft, None, now)
+        broadcasts.schedule(broadcast, now, None, now)
+        db.session.commit()
+        began = time.perf_counter()
+        broadcasts.freeze(broadcast, now)
+        db.session.commit()
+        frozen = time.perf_counter() - began
+        count = expanding.work_broadcasts(clock.now, seconds=300)
+        took = time.perf_counter() - began
+        assert count == broadcast.candidates
+        print(json.dumps({"people": count, "freeze_s": frozen, "expand_s": took - frozen, "per_s": count / took}))
 
 
 def environ_of(request: str) -> dict[str, Any]:
@@ -161,9 +187,9 @@ def parts(stats: pstats.Stats, count: int) -> dict[str, list[list[Any]]]:
 
 
 def main() -> None:
-    """One of the four."""
+    """One of the five."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("prepare", "tick", "count", "profile"))
+    parser.add_argument("what", choices=("prepare", "tick", "count", "expand", "profile"))
     parser.add_argument("argument", nargs="?", default="")
     parser.add_argument("--only-learners", action="store_true")
     asked = parser.parse_args()
@@ -173,6 +199,8 @@ def main() -> None:
         tick()
     elif asked.what == "count":
         count(json.loads(asked.argument))
+    elif asked.what == "expand":
+        expand()
     else:
         profile(Path(asked.argument))
 

@@ -25,7 +25,7 @@ from bench.media import media_first_byte
 from bench.pages import Pages
 from bench.processes import ROOT
 from bench.result import Plan, Row
-from bench.segments import segment_count
+from bench.segments import expansion, segment_count
 from bench.ticks import idle_tick
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -44,6 +44,7 @@ NAMES = (
     "idle_tick_ms",
     "idle_tick_growth",
     "segment_count_s",
+    "expansion_per_s",
     "import_ratio",
     "import_rss_mb",
 )
@@ -106,6 +107,8 @@ def works(ground: Ground, plan: Plan, wanted: set[str]) -> list[Callable[[], lis
         found.append(lambda: Mails(ground, plan).rows())
     if wanted & {"idle_tick_ms", "idle_tick_growth"}:
         found.append(lambda: idle_tick(ground, plan))
+    if "expansion_per_s" in wanted:
+        found.append(lambda: expansion(ground, plan))
     if "segment_count_s" in wanted:
         found.append(lambda: segment_count(ground, plan))
     if wanted & {"import_ratio", "import_rss_mb"}:

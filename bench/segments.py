@@ -1,4 +1,4 @@
-"""Row of segments: how long it takes to count a segment over 1,000,000 contacts."""
+"""Rows of segments and broadcasts: counting a segment over 1,000,000 contacts, and putting a broadcast into the outbox."""
 
 import json
 from typing import Any
@@ -29,6 +29,15 @@ def segment_count(ground: Ground, plan: Plan) -> list[Row]:
         detail["short_of_goal"] = f"{plan.contacts} contacts: --quick or --contacts"
     value = round(found["median_s"], 3)
     return [Row("segment_count_s", value, "s", "<= 1 with 1,000,000 contacts", value <= 1 and plan.contacts >= 1_000_000, detail)]
+
+
+def expansion(ground: Ground, plan: Plan) -> list[Row]:
+    """Recipients of a broadcast a second, from choosing them to the last mail in the outbox."""
+    ground.database("expansion", "small")
+    fill(ground, "expansion", 20_000 if plan.quick else 200_000)
+    found: dict[str, Any] = json.loads(ground.run([PYTHON, "-m", "bench.inside", "expand"], ground.environment("expansion")))
+    value = round(found["per_s"])
+    return [Row("expansion_per_s", value, "recipients/s", ">= 20000", value >= 20_000, found)]
 
 
 def fill(ground: Ground, database: str, count: int) -> None:

@@ -45,7 +45,7 @@ class Draft:
     window: Window
 
 
-def new_broadcast(draft: Draft, by_user_id: int, now: datetime) -> Broadcast:
+def new_broadcast(draft: Draft, by_user_id: int | None, now: datetime) -> Broadcast:
     """Begin one; the caller commits."""
     broadcast = Broadcast(tree=EVERYBODY, state=BroadcastState.DRAFT, created_at=now, changed_at=now, by_user_id=by_user_id)
     _put(broadcast, draft)
@@ -118,7 +118,7 @@ def letter_for(broadcast: Broadcast, now: datetime) -> Letter:
     return db.session.get_one(Letter, broadcast.letter_id)
 
 
-def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int, now: datetime) -> None:
+def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, now: datetime) -> None:
     """Publish its letter and have it sent from a moment on. Raises Refusal in words."""
     _lock(broadcast)
     if broadcast.state is not BroadcastState.DRAFT:
@@ -195,7 +195,7 @@ def _lock(broadcast: Broadcast) -> None:
     db.session.refresh(broadcast, with_for_update={"key_share": True})
 
 
-def _note(broadcast: Broadcast, what: str, by_user_id: int, now: datetime) -> None:
+def _note(broadcast: Broadcast, what: str, by_user_id: int | None, now: datetime) -> None:
     events.record(what, f"broadcast:{broadcast.id}", now, by_user_id=by_user_id)
 
 
