@@ -82,7 +82,7 @@ def count(tree: dict[str, Any]) -> None:
 
 
 def expand() -> None:
-    """A broadcast to everybody who agreed to course mail: seconds until whom it is for is fixed, and until all their mails are in the outbox."""
+    """A broadcast to all who agreed to course mail: seconds until whom it is for is fixed, and until their mails are in the outbox."""
     from datetime import time as time_of_day
 
     from courseapp.campaigns import broadcasts, expanding

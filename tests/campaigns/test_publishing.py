@@ -11,6 +11,7 @@ from courseapp.campaigns.publishing import publish_sequence
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing.models import Letter
+from courseapp.site import change_site
 from tests.factories import NOW
 
 FIRST_WEEK = Path(__file__).parent.parent.parent / "content" / "sequences" / "first-week"
@@ -113,3 +114,12 @@ def test_the_command_says_what_it_did_and_fails_in_words(app: Flask, tmp_path: P
     assert failed.exit_code == 1
     assert "trigger must be one of" in failed.output
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Sequence)) == 1
+
+
+def test_what_offers_something_is_not_published_without_a_postal_address(app: Flask, tmp_path: Path) -> None:
+    place = folder(tmp_path, HEAD.replace("purpose: course", "purpose: marketing"))
+    with pytest.raises(ValueError, match="postal address"):
+        publish_sequence(place, NOW)
+    db.session.rollback()
+    change_site({"postal_address": "1 Road, Town"}, NOW)
+    assert publish_sequence(place, NOW)[1]

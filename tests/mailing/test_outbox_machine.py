@@ -15,7 +15,7 @@ from courseapp.contacts.consent import set_consent
 from courseapp.contacts.models import Consent, Contact, Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event, Receipt
-from courseapp.mailing import outbox, standing
+from courseapp.mailing import doubts, outbox, standing
 from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import stream_of
 from tests.conftest import NOW
@@ -25,8 +25,10 @@ P, L, S, A, U, F = State.PENDING, State.LEASED, State.SUBMITTING, State.ACCEPTED
 ARROWS = {
     P: {L},
     L: {P, S, F, State.SKIPPED, State.EXPIRED},
-    S: {A, P, F, U},
-    U: set(),  # but service mail, which is sent again: see below
+    S: {A, P, F, U, State.BOUNCED},
+    U: set(),  # but service mail, which is sent again, and what a person decides: see below
+    State.BOUNCED: set(),
+    State.ABANDONED: set(),
     A: set(),
     F: set(),
     State.SKIPPED: set(),
@@ -52,6 +54,7 @@ class Outbox(RuleBasedStateMachine):
         self.handed: Counter[int] = Counter()
         self.accepted: Counter[int] = Counter()
         self.before: dict[int, State] = {}
+        self.decided: set[int] = set()
 
     @rule(key=st.sampled_from("abcdef"), stream=st.sampled_from(["course", "sign-in"]), lasts=st.sampled_from([None, 5, 60]))
     def enqueue(self, key: str, stream: str, lasts: int | None) -> None:
@@ -83,7 +86,7 @@ class Outbox(RuleBasedStateMachine):
             self.handed[claim[0]] += 1
 
     @precondition(lambda self: self.begun)
-    @rule(data=st.data(), how=st.sampled_from(["accepted", "transient", "sender", "failed", "uncertain"]))
+    @rule(data=st.data(), how=st.sampled_from(["accepted", "transient", "sender", "failed", "bounced", "uncertain"]))
     def note(self, data: Any, how: str) -> None:
         message_id, epoch = data.draw(st.sampled_from(self.begun))
         row = db.session.get_one(Message, message_id, populate_existing=True)
@@ -95,6 +98,7 @@ class Outbox(RuleBasedStateMachine):
             "transient": lambda: outbox.note_transient(message_id, epoch, self.now, "450"),
             "sender": lambda: outbox.note_transient(message_id, epoch, self.now, "421", spend_attempt=False),
             "failed": lambda: outbox.note_failed(message_id, epoch, self.now, "550"),
+            "bounced": lambda: outbox.note_bounced(message_id, epoch, self.now, "550 5.1.1"),
             "uncertain": lambda: outbox.note_uncertain(message_id, epoch, self.now, "broke"),
         }[how]()
         self.accepted[message_id] += counts
@@ -107,6 +111,12 @@ class Outbox(RuleBasedStateMachine):
     @rule()
     def reap(self) -> None:
         outbox.reap(self.now)
+
+    @rule(again=st.booleans())
+    def somebody_decides_about_a_doubt(self, again: bool) -> None:
+        for row in doubts.doubts_before(None, 1):
+            assert (doubts.send_again if again else doubts.leave)(row, 1, self.now)
+            self.decided.add(row.id)
 
     @rule(minutes=st.sampled_from([1, 3, 10]))
     def time_passes(self, minutes: int) -> None:
@@ -131,15 +141,20 @@ class Outbox(RuleBasedStateMachine):
             was = self.before.get(row.id, P)
             is_service = row.stream_id == self.streams["sign-in"]
             again = is_service and row.state is P and was in (U, S)
+            if row.id in self.decided:
+                assert was is U
+                assert row.state in (P, State.ABANDONED)
+                again = True
             assert row.state is was or row.state in ARROWS[was] or again, f"{was} → {row.state}"
             assert self.accepted[row.id] <= 1
             assert (row.state is A) is (self.accepted[row.id] == 1)
             assert 0 <= row.attempts <= outbox.MOST_ATTEMPTS
             assert (row.settled_at is None) is (row.state in (P, L, S))
             assert row.state in (P, L, S, A) or row.reason
-            if not is_service and was is U:
+            if not is_service and was is U and row.id not in self.decided:
                 assert row.state is U
             self.before[row.id] = row.state
+        self.decided.clear()
 
     def teardown(self) -> None:
         db.session.rollback()

@@ -147,11 +147,10 @@ def test_the_command_drains_without_celery_and_says_when_mail_stayed_behind(app:
     settings = working.config["SETTINGS"]
     told = {name.upper(): str(getattr(settings, name)) for name in ("database_url", "secret_key", "data_dir", "clock_file")}
 
-    def run(address: str, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(address: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "flask", "--app", "courseapp", "mail", *words]
-        return subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **told, "SMTP_URL": address}, capture_output=True, text=True, timeout=60, check=False
-        )
+        environment = {**os.environ, **told, "SMTP_URL": address, **more}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     away = run("smtp://127.0.0.1:1", "work", "--drain")
     assert (away.returncode, smtp.received) == (1, [])
@@ -161,6 +160,11 @@ def test_the_command_drains_without_celery_and_says_when_mail_stayed_behind(app:
     assert (sent.returncode, smtp.recipients()) == (0, ["ada@example.org"]), sent.stderr
     status = working.test_cli_runner().invoke(args=["mail", "status", "--json"])
     assert '"accepted": 1' in status.output
+    for number in range(7):
+        make_course_mail(f"person{number}@example.org")
+    db.session.commit()
+    paced = run(smtp.url, "work", "--drain", MAIL_RATE="4/second")
+    assert (paced.returncode, len(smtp.received)) == (0, 8), "what a limit holds back is waited for"
 
 
 @pytest.mark.one_database
