@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from flask_babel import gettext as _
@@ -22,8 +22,10 @@ from courseapp.mailing import bulk, pausing
 from courseapp.mailing.fields import ADDRESSES
 from courseapp.mailing.letters import kept_letter, publish_letter
 from courseapp.mailing.models import Letter, State
-from courseapp.mailing.problems import Problem, hindering, problems_of_letter
 from courseapp.mailing.text import Text
+
+if TYPE_CHECKING:  # what reads letters is large, and a web process reads none until somebody looks at one
+    from courseapp.mailing.problems import Problem
 
 EVERYBODY: dict[str, Any] = {"all": []}
 OPEN = (BroadcastState.SCHEDULED, BroadcastState.EXPANDING, BroadcastState.SENDING)
@@ -103,14 +105,16 @@ def text_of(broadcast: Broadcast) -> Text:
     return Text(*words, broadcast.purpose, targets_of(broadcast.body))
 
 
-def problems(broadcast: Broadcast) -> list[Problem]:
+def problems(broadcast: Broadcast) -> "list[Problem]":
     """What is wrong with its letter; a broadcast fills in nothing but who somebody is."""
+    from courseapp.mailing.problems import problems_of_letter  # as above
+
     return problems_of_letter(text_of(broadcast), FILLED)
 
 
 def letter_for(broadcast: Broadcast, now: datetime) -> Letter:
     """Its letter as it is now, published where it was not yet. Raises Refusal in words."""
-    if found := hindering(problems(broadcast)):
+    if found := [problem for problem in problems(broadcast) if not problem.is_warning]:
         raise Refusal(_("It cannot be sent yet. %(words)s", words=" ".join(str(problem) for problem in found)))
     text = text_of(broadcast)
     if broadcast.letter_id is None or kept_letter(broadcast.letter_id) != text:

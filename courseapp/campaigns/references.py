@@ -10,8 +10,7 @@ from flask_babel import lazy_gettext as _l
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.catalog.outline import is_released
 from courseapp.extensions import db
-from courseapp.mailing.blocks import Target
-from courseapp.mailing.problems import references_in
+from courseapp.mailing.text import Target
 from courseapp.site import present_site
 
 PAGES = {
@@ -29,6 +28,8 @@ LEGAL = {"privacy", "terms", "imprint"}  # there only where the owner has writte
 
 def targets_of(body: str) -> tuple[tuple[str, Target], ...]:
     """What the references of a letter's text lead to; those that lead nowhere are left out."""
+    from courseapp.mailing.problems import references_in  # what reads letters is large, and few processes do
+
     found = {reference: _target(*reference.split(":", 1)) for reference in sorted(references_in(body))}
     return tuple((reference, target) for reference, target in found.items() if target is not None)
 

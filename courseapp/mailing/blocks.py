@@ -19,20 +19,13 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.container import container_plugin
 
+from courseapp.mailing.text import Target
+
 BOXES = ("note", "offer")
 REFERENCES = ("lesson", "course", "page", "tier")
 CARDS = ("lesson", "course")
 TABLE = 'role="presentation" cellpadding="0" cellspacing="0" border="0"'
 END = "</td></tr></table></td></tr></table>\n"
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a reference of a letter leads to: what it is called, one line about it, and its path on this site."""
-
-    title: str
-    words: str
-    path: str
 
 
 @dataclass(frozen=True)

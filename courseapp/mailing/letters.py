@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from flask import current_app
 
 from courseapp.extensions import db
-from courseapp.mailing.blocks import Target
 from courseapp.mailing.models import Letter
-from courseapp.mailing.problems import Problem, hindering, problems_of_letter
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Target, Text
+
+if TYPE_CHECKING:  # what reads letters is large, and a web process reads none until somebody looks at one
+    from courseapp.mailing.problems import Problem
 
 LETTERS_KEPT = 200
 _text_of = sa.select(Letter.language, Letter.subject, Letter.preheader, Letter.body, Letter.purpose, Letter.targets)
@@ -20,13 +22,15 @@ _text_of = sa.select(Letter.language, Letter.subject, Letter.preheader, Letter.b
 class Unfit(ValueError):
     """A letter that cannot be published; `problems` says why."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: "list[Problem]") -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
 
 
 def publish_letter(text: Text, now: datetime) -> Letter:
     """Keep an immutable text; raises Unfit, a ValueError that says what is wrong and how to mend it."""
+    from courseapp.mailing.problems import hindering, problems_of_letter  # as above
+
     if problems := hindering(problems_of_letter(text)):
         raise Unfit(problems)
     letter = Letter(

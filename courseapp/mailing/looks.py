@@ -6,6 +6,7 @@ A page shows it by the macro of `mailing/_previews.html`, and answers the addres
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flask import Response, current_app, make_response
 from flask_babel import lazy_gettext as _l
@@ -13,8 +14,10 @@ from flask_babel.speaklater import LazyString
 
 from courseapp.mailing.fields import filled_in
 from courseapp.mailing.links import url_with_token
-from courseapp.mailing.problems import Problem
 from courseapp.mailing.text import Text
+
+if TYPE_CHECKING:  # what reads letters is large
+    from courseapp.mailing.problems import Problem
 
 FRAME_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
 SCHEME = "(prefers-color-scheme: dark)"
@@ -61,7 +64,7 @@ class Seen:
     preheader: str
     text: str
     weight: int
-    problems: list[Problem]
+    problems: "list[Problem]"
     choices: list[Choice]
     frames: dict[str, str]
 
@@ -72,7 +75,7 @@ def reader_named(key: str) -> Reader:
 
 
 def seen_by(
-    text: Text, reader: Reader, problems: list[Problem], page_url: Callable[[str], str], frame_url: Callable[[str, str], str]
+    text: Text, reader: Reader, problems: "list[Problem]", page_url: Callable[[str], str], frame_url: Callable[[str, str], str]
 ) -> Seen:
     """What a reader would get of a letter.
 

@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 
 from courseapp.contacts.models import Purpose
-from courseapp.mailing.blocks import Target
 
 LONGEST = 200  # letters of a subject or preheader
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a reference of a letter leads to: what it is called, one line about it, and its path on this site."""
+
+    title: str
+    words: str
+    path: str
 
 
 @dataclass(frozen=True)

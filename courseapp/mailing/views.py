@@ -14,8 +14,6 @@ from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import holds_consent, set_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import csrf, db, limiter
-from courseapp.mailing import postmark, ses
-from courseapp.mailing.bounces import key_of, take
 from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
 from courseapp.mailing.links import contact_of_token
 from courseapp.mailing.looks import in_frame
@@ -101,6 +99,9 @@ def preferences(token: str) -> str:
 @limiter.limit(CALLS)
 def take_ses() -> Response:
     """A notification of Amazon SES by SNS, or the question whether we want to be told."""
+    from courseapp.mailing import ses  # large, and most installations send by no provider
+    from courseapp.mailing.bounces import key_of, take
+
     if not current_app.config["SETTINGS"].ses_topic:
         abort(404)
     try:
@@ -124,6 +125,9 @@ def take_ses() -> Response:
 @limiter.limit(CALLS)
 def take_postmark() -> Response:
     """An event of Postmark's."""
+    from courseapp.mailing import postmark  # as above
+    from courseapp.mailing.bounces import take
+
     secret = current_app.config["SETTINGS"].postmark_secret
     if not secret:
         abort(404)

@@ -16,13 +16,12 @@ from courseapp.catalog.models import Lesson, Need
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event
-from courseapp.mailing.blocks import Target
 from courseapp.mailing.letters import publish_letter
 from courseapp.mailing.looks import READERS
 from courseapp.mailing.loops import drain
 from courseapp.mailing.models import Letter, Message
 from courseapp.mailing.smtp import file_of_mail
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Target, Text
 from tests.client import Client
 from tests.factories import NOW, lessons_of, make_contact, make_course, make_letter, make_user
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from courseapp.contacts.models import Purpose
-from courseapp.mailing.blocks import Target
 from courseapp.mailing.message import Built, _template, built
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Target, Text
 
 SEQUENCE = Path(__file__).parent.parent.parent / "content" / "sequences" / "first-week"
 TEMPLATES = {

@@ -10,9 +10,9 @@ from flask import Flask
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import message as message_module
-from courseapp.mailing.blocks import Target, bodies_of
+from courseapp.mailing.blocks import bodies_of
 from courseapp.mailing.message import built
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Target, Text
 from courseapp.organisation.contrast import DARK, LEAST, LIGHT, contrast, why_unreadable
 from courseapp.site import change_site, forget_site
 from tests.code.markup import faults_in

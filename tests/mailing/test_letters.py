@@ -7,12 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from courseapp.contacts.models import Purpose
-from courseapp.mailing.blocks import Target
 from courseapp.mailing.fields import ADDRESSES, ALLOWED, FIELD
 from courseapp.mailing.letters import Unfit, kept_letter, publish_letter
 from courseapp.mailing.message import weight_of
 from courseapp.mailing.problems import HEAVIEST, Kind, Place, Problem, hindering, problems_of_letter, references_in
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Target, Text
 from tests.conftest import NOW
 
 pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("app")]

@@ -25,7 +25,6 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by
 from courseapp.mailing.models import State
-from courseapp.mailing.problems import hindering
 from courseapp.site import present_site
 
 pages = Blueprint("broadcasts", __name__)
@@ -139,7 +138,7 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
         form=form,
         count=broadcasts.count_of_audience(found, now),
         hours=hours_of(found),
-        is_ready=not hindering(broadcasts.problems(found)),
+        is_ready=all(problem.is_warning for problem in broadcasts.problems(found)),
         zone=present_site().default_zone,
         today=now.astimezone(zone_of(present_site().default_zone)).date().isoformat(),
     )
