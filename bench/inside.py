@@ -85,7 +85,7 @@ def expand() -> None:
     """A broadcast to all who agreed to course mail: seconds until whom it is for is fixed, and until their mails are in the outbox."""
     from datetime import time as time_of_day
 
-    from courseapp.campaigns import broadcasts, expanding
+    from courseapp.campaigns import broadcasts, loops
     from courseapp.campaigns.windows import Window
     from courseapp.contacts.models import Purpose
 
@@ -100,7 +100,7 @@ def expand() -> None:
         broadcasts.freeze(broadcast, now)
         db.session.commit()
         frozen = time.perf_counter() - began
-        count = expanding.work_broadcasts(clock.now, seconds=300)
+        count = loops.work_broadcasts(clock.now, seconds=300)
         took = time.perf_counter() - began
         assert count == broadcast.candidates
         print(json.dumps({"people": count, "freeze_s": frozen, "expand_s": took - frozen, "per_s": count / took}))

@@ -1,13 +1,11 @@
 """Expanding: broadcasts whose time has come are put into the outbox page by page, the cursor in the same transaction."""
 
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
-from courseapp.campaigns.broadcasts import CANCELLED_WHY, freeze, window_of
+from courseapp.campaigns.broadcasts import CANCELLED_WHY, window_of
 from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState
 from courseapp.campaigns.windows import next_in
 from courseapp.contacts.models import Contact
@@ -19,22 +17,7 @@ PAGE = 2_000
 GIVEN_BACK_WITHIN = timedelta(days=1)  # until when a worker gives back what it held of a cancelled one; a lease ends within minutes
 
 
-def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
-    """Begin, expand, finish and clear up what can be, a commit for each page; how many mails were put into the outbox."""
-    ends, count = time.monotonic() + seconds, 0
-    while time.monotonic() < ends and (broadcast := _next_to_expand(clock())) is not None:
-        if broadcast.state is BroadcastState.SCHEDULED:
-            freeze(broadcast, clock())
-        else:
-            count += _expand(broadcast, clock())
-        db.session.commit()
-    db.session.rollback()
-    _finish(clock())
-    db.session.commit()
-    return count
-
-
-def _next_to_expand(now: datetime) -> Broadcast | None:
+def next_to_expand(now: datetime) -> Broadcast | None:
     """The next one that is due, locked until the commit; what another worker is at is passed over."""
     is_due = sa.and_(Broadcast.state == BroadcastState.SCHEDULED, Broadcast.send_at <= now)
     query = (
@@ -48,7 +31,7 @@ def _next_to_expand(now: datetime) -> Broadcast | None:
     return db.session.scalar(query.execution_options(populate_existing=True))
 
 
-def _expand(broadcast: Broadcast, now: datetime) -> int:
+def expand_page(broadcast: Broadcast, now: datetime) -> int:
     """Put the next page into the outbox; a person's zone says when theirs is due."""
     page = (
         sa.select(BroadcastRecipient.contact_id)
@@ -72,7 +55,7 @@ def _expand(broadcast: Broadcast, now: datetime) -> int:
     return len(rows)
 
 
-def _finish(now: datetime) -> None:
+def close_ended(now: datetime) -> None:
     """Close those of which nothing is under way any more; cancel what workers gave back of cancelled ones."""
     query = sa.select(Broadcast).options(joinedload(Broadcast.stream)).where(Broadcast.state == BroadcastState.SENDING)
     for broadcast in db.session.scalars(query.with_for_update(skip_locked=True, of=Broadcast)):

@@ -1,10 +1,12 @@
-"""Reading the news and advancing runs, a commit for each piece."""
+"""Reading the news, advancing runs, expanding broadcasts, a commit for each piece."""
 
 import time
 from collections.abc import Callable
 from datetime import datetime
 
-from courseapp.campaigns import runs
+from courseapp.campaigns import expanding, runs
+from courseapp.campaigns.broadcasts import freeze
+from courseapp.campaigns.models import BroadcastState
 from courseapp.extensions import db
 from courseapp.journal.events import unread
 
@@ -41,4 +43,19 @@ def advance_runs(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
         count += len(batch)
         if len(batch) < BATCH:
             break
+    return count
+
+
+def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
+    """Begin, expand, finish and clear up what can be, a commit for each page; how many mails were put into the outbox."""
+    ends, count = time.monotonic() + seconds, 0
+    while time.monotonic() < ends and (broadcast := expanding.next_to_expand(clock())) is not None:
+        if broadcast.state is BroadcastState.SCHEDULED:
+            freeze(broadcast, clock())
+        else:
+            count += expanding.expand_page(broadcast, clock())
+        db.session.commit()
+    db.session.rollback()
+    expanding.close_ended(clock())
+    db.session.commit()
     return count

@@ -1,7 +1,7 @@
 """Wake-ups for sequences."""
 
 from courseapp import clock
-from courseapp.campaigns import expanding, loops
+from courseapp.campaigns import loops
 from courseapp.extensions import celery
 
 
@@ -20,4 +20,4 @@ def advance_sequences() -> None:
 @celery.task(name="campaigns.work_broadcasts")
 def work_broadcasts() -> None:
     """Begin, expand and finish broadcasts."""
-    expanding.work_broadcasts(clock.now)
+    loops.work_broadcasts(clock.now)

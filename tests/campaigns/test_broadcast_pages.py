@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from courseapp import clock
 from courseapp.accounts.models import User
-from courseapp.campaigns import expanding
+from courseapp.campaigns import loops as broadcast_loops
 from courseapp.campaigns.models import Broadcast, BroadcastState
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
@@ -67,10 +67,10 @@ def people(count: int) -> None:
 def work() -> None:
     """What the worker does."""
     db.session.commit()
-    expanding.work_broadcasts(clock.now)
+    broadcast_loops.work_broadcasts(clock.now)
     loops.drain(clock.now)
     loops.close_door()
-    expanding.work_broadcasts(clock.now)
+    broadcast_loops.work_broadcasts(clock.now)
 
 
 def test_from_the_first_word_to_the_last_mail(client, press) -> None:
@@ -153,7 +153,7 @@ def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, pre
     made = make_broadcast(window_start=NOW.time(), window_end=NOW.time())
     db.session.commit()
     press("send", made, when="now")
-    expanding.work_broadcasts(clock.now)
+    broadcast_loops.work_broadcasts(clock.now)
     press("act", made, choice="pause")
     assert "paused" in client.visit("broadcasts.broadcast", id=made.public_id).text
     work()

@@ -10,6 +10,7 @@ from flask import Flask
 
 from courseapp.accounts.models import User
 from courseapp.campaigns import broadcasts, expanding
+from courseapp.campaigns import loops as broadcast_loops
 from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState
 from courseapp.campaigns.windows import Window
 from courseapp.contacts.models import Contact, Purpose
@@ -62,7 +63,7 @@ def draft(**more: object) -> broadcasts.Draft:
 
 def tick(now: datetime = NOW) -> int:
     """What the worker does for broadcasts."""
-    return expanding.work_broadcasts(lambda: now)
+    return broadcast_loops.work_broadcasts(lambda: now)
 
 
 def send(now: datetime = NOW) -> None:
@@ -151,7 +152,7 @@ def test_it_is_expanded_page_by_page_and_may_be_paused_and_killed_between_any_tw
     db.session.rollback()
     assert adds_up(broadcast).waiting == 10  # the page and its cursor went together
     monkeypatch.setattr(expanding.bulk, "enqueue_many", real)
-    assert expanding._expand(broadcast, NOW) == 3
+    assert expanding.expand_page(broadcast, NOW) == 3
     db.session.commit()
     assert adds_up(broadcast).waiting == 7
     broadcasts.pause(broadcast, marketer.id, NOW)
@@ -216,7 +217,7 @@ def test_two_schedulers_make_each_mail_once(begin, app, monkeypatch) -> None:
 
     def work() -> None:
         with app.app_context():
-            made.append(expanding.work_broadcasts(lambda: NOW))
+            made.append(broadcast_loops.work_broadcasts(lambda: NOW))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:

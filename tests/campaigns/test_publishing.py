@@ -11,7 +11,7 @@ from courseapp.campaigns.publishing import publish_sequence
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing.models import Letter
-from courseapp.site import change_site
+from courseapp.site import change_site, forget_site
 from tests.factories import NOW
 
 FIRST_WEEK = Path(__file__).parent.parent.parent / "content" / "sequences" / "first-week"
@@ -122,4 +122,6 @@ def test_what_offers_something_is_not_published_without_a_postal_address(app: Fl
         publish_sequence(place, NOW)
     db.session.rollback()
     change_site({"postal_address": "1 Road, Town"}, NOW)
+    db.session.commit()
+    forget_site()
     assert publish_sequence(place, NOW)[1]

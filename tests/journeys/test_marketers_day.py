@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from courseapp import clock
 from courseapp.accounts.models import User
-from courseapp.campaigns.expanding import work_broadcasts
+from courseapp.campaigns.loops import work_broadcasts
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db
 from courseapp.mailing.loops import close_door, drain
