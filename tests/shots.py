@@ -108,6 +108,7 @@ def walk(browser: Browser, base: str, staff_link: str, folder: Path) -> Pages:
     staff.click("main form button[type=submit]")
     staff.wait_for_url("**/staff/courses")
     mail = newest_mail(staff, base)
+    letter = published_letter(staff, base)
     broken, small = upload(staff, base, mistakes=True), upload(staff, base)
     bring_in(staff, f"{base}{small}", "draft")
     ready = upload(staff, base, changed=True)
@@ -156,6 +157,8 @@ def walk(browser: Browser, base: str, staff_link: str, folder: Path) -> Pages:
         ("reviews", "/staff/reviews", office),
         ("insights", "/staff/courses/introduction/insights", office),
         ("insights-empty", "/staff/courses/small/insights", office),
+        ("letters", "/staff/mail/letters", office),
+        ("letter", letter, office),
         ("review", "/staff/courses/introduction/lessons/self-massage/review", office),
         ("outbox", "/outbox", []),
         ("mail", mail, []),
@@ -424,6 +427,12 @@ def newest_mail(page: Page, base: str) -> str:
             return str(links[0])
         time.sleep(0.2)
     return "/outbox"
+
+
+def published_letter(page: Page, base: str) -> str:
+    """A letter of the sequence that comes with the course."""
+    page.goto(f"{base}/staff/mail/letters")
+    return str(page.eval_on_selector_all("main a[href^='/staff/mail/letters/']", HREFS)[-1])
 
 
 def cookies_of(context: BrowserContext) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from courseapp.campaigns.models import LatePolicy, Sequence, SequenceStep, Seque
 from courseapp.campaigns.references import targets_of
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
-from courseapp.mailing.letters import publish_letter
+from courseapp.mailing.letters import Unfit, publish_letter
 from courseapp.mailing.text import Text
 from courseapp.site import present_site
 
@@ -47,15 +48,32 @@ def publish_sequence(folder: Path, now: datetime, language: str = "en") -> tuple
     db.session.flush()
     for position, (path, front, body) in enumerate(steps):
         try:
-            words = str(front["subject"]), str(front.get("preheader", "")), body
-            letter = publish_letter(Text(language, *words, sequence.purpose, targets_of(body)), now)
-            days = int(front["delay_days"])
-            if days < 0:
-                raise ValueError("delay_days counts from the beginning, and cannot be below 0")
-            db.session.add(SequenceStep(version_id=version.id, position=position, delay_days=days, letter_id=letter.id))
+            _add_step(version, position, front, Text(language, *_words(front), body, sequence.purpose, targets_of(body)), now)
+        except Unfit as error:
+            before = _lines_before(path, body)
+            said = [str(replace(problem, line=problem.line + before)) for problem in error.problems]
+            raise ValueError(f"{path.name}: {'; '.join(said)}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path.name}: {error}") from error
     return sequence, True
+
+
+def _add_step(version: SequenceVersion, position: int, front: dict[str, Any], text: Text, now: datetime) -> None:
+    days = int(front["delay_days"])
+    if days < 0:
+        raise ValueError("delay_days counts from the beginning, and cannot be below 0")
+    letter = publish_letter(text, now)
+    db.session.add(SequenceStep(version_id=version.id, position=position, delay_days=days, letter_id=letter.id))
+
+
+def _words(front: dict[str, Any]) -> tuple[str, str]:
+    return str(front["subject"]), str(front.get("preheader", ""))
+
+
+def _lines_before(path: Path, body: str) -> int:
+    """How many lines of a file stand before its text, so that problems name the line that an editor shows."""
+    whole = path.read_text(encoding="utf-8")
+    return whole.count("\n", 0, max(0, whole.find(body)))
 
 
 def latest_version(sequence: Sequence) -> SequenceVersion | None:

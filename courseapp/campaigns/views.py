@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+from babel import Locale
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
@@ -55,7 +57,8 @@ def letter_page(found: Letter, form: TrialForm) -> str:
         lambda reader: url_for("letters.letter", id=found.public_id, reader=reader, _anchor="looks"),
         lambda reader, look: url_for("letters.letter_html", id=found.public_id, reader=reader, look=look),
     )
-    return render_template("campaigns/letter.html", letter=found, seen=seen, form=form)
+    language = Locale.parse(text.language, sep="-").get_display_name(get_locale())
+    return render_template("campaigns/letter.html", letter=found, seen=seen, form=form, language=language)
 
 
 @letters.get("/staff/mail/letters/<id>/html")

@@ -168,9 +168,9 @@ def _fill(pieces: Line, values: Mapping[str, str], quote: bool = False) -> str:
 
 
 def _assemble(found: Sendable, purpose: Purpose, skeleton: Skeleton, values: Mapping[str, str], now: datetime) -> bytes:
-    settings = current_app.config["SETTINGS"]
+    settings, sender_name = current_app.config["SETTINGS"], present_site().sender_name
     headers = {
-        "From": formataddr((present_site().sender_name, settings.sender)),
+        "From": formataddr((sender_name, settings.sender)),
         "To": found.address,
         "Subject": values.get(TRIAL, "") + _fill(skeleton.subject, values),
         "Date": format_datetime(now),
@@ -178,12 +178,12 @@ def _assemble(found: Sendable, purpose: Purpose, skeleton: Skeleton, values: Map
         **_purpose_headers(found, purpose, values),
         "MIME-Version": "1.0",
     }
-    for name, value in headers.items():
+    for name, value in (*headers.items(), ("From", sender_name)):  # of a name beyond ASCII formataddr hides it
         if "\r" in value or "\n" in value:
             raise ValueError(f"a line break in the header {name}")
     headers["Subject"] = _header_text(headers["Subject"], "Subject")
-    if not present_site().sender_name.isascii():  # formataddr makes one word of it, however long
-        headers["From"] = f"{_header_text(present_site().sender_name, 'From')} <{settings.sender}>"
+    if not sender_name.isascii():  # formataddr makes one word of it, however long
+        headers["From"] = f"{_header_text(sender_name, 'From')} <{settings.sender}>"
     boundary = f"=_{found.public_id}"
     lines = [f"{name}: {value}" for name, value in headers.items()]
     lines += [f'Content-Type: multipart/alternative; boundary="{boundary}"', "", ""]

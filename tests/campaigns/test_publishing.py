@@ -93,6 +93,14 @@ def test_what_is_wrong_is_refused_in_words_that_name_the_file(app: Flask, tmp_pa
         publish_sequence(folder(tmp_path, head, *steps), NOW)
 
 
+def test_a_mistake_in_a_letter_is_named_with_its_line_in_the_file(app: Flask, tmp_path: Path) -> None:
+    folder(tmp_path)
+    (tmp_path / "2.md").write_text(f"---\n{STEP.format(2)}---\n\nHello.\n\n{{{{ config }}}}\n\n[Buy](tier:gold)\n")
+    with pytest.raises(ValueError, match=r"2\.md: line 9: There is no merge field “config”\..*; line 11: .*costs money") as refused:
+        publish_sequence(tmp_path, NOW)
+    assert "line 11: “tier:gold” is nothing" in str(refused.value)
+
+
 def test_a_sequence_without_a_step_and_a_file_of_another_name_are_refused(app: Flask, tmp_path: Path) -> None:
     folder(tmp_path)
     (tmp_path / "1.md").rename(tmp_path / "1-first.md")

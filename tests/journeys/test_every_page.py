@@ -26,7 +26,7 @@ from courseapp.learning.arrivals import make_source, source_id_of
 from courseapp.learning.models import Arrival, Outcome
 from courseapp.mailing import breaker
 from courseapp.mailing.links import mail_token
-from courseapp.mailing.models import Message, State
+from courseapp.mailing.models import Letter, Message, State
 from courseapp.mailing.streams import stream_of
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.questions import ask
@@ -330,6 +330,7 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
     page.wait_for_url("**/sign-in/code")
     work()
     mail = db.session.scalars(sa.select(Message.public_id)).one()
+    letter = db.session.scalars(sa.select(Letter.public_id).order_by(Letter.id)).first()
     learner_found = learner(done=1)
     person = learner_found.contact.public_id
     person_of_address(learner_found.contact.address, owner, clock.now())
@@ -363,6 +364,8 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
         f"/staff/mail/doubts/{doubt}": "Send it again?",
         "/staff/questions": "Where is my mail?",
         "/staff/questions?show=answered": "Nothing answered yet",
+        "/staff/mail/letters": "Newest first",
+        f"/staff/mail/letters/{letter}": "How it looks",
         "/outbox": "Newest first",
         f"/outbox/{mail}": "As a letter",
         "/learn": "No course yet",
