@@ -7,14 +7,19 @@ import random
 import resource
 import shutil
 import struct
+import subprocess
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bench.harness import Ground, middle
-from bench.processes import PYTHON
+from bench.harness import Ground, Window, middle
+from bench.pages import Pages
+from bench.processes import PYTHON, ROOT, end, start
 from bench.result import Plan, Row
 
 LESSON = """---
@@ -69,10 +74,53 @@ def imports(ground: Ground, plan: Plan) -> list[Row]:
     ]
 
 
-def course_archive(path: Path, megabytes: int, lessons: int = 200) -> Path:
+def page_meanwhile(pages: Pages) -> list[Row]:
+    """How long the slowest hundredth of lesson pages takes while a worker brings in one version of the course after the other.
+
+    Web server, PostgreSQL, worker and whoever asks share the machine, as they do on one small server.
+    """
+    ground, plan = pages.ground, pages.plan
+    archives = [course_archive(ground.folder / f"version-{seed}.zip", plan.media_mb, seed=seed) for seed in (1, 2)]
+    detail: dict[str, Any] = {"media_mb": plan.media_mb}
+    for connections in (1, 8):
+        found: dict[str, list[Window]] = {"idle": [], "meanwhile": []}
+        for number in range(2 * (2 if plan.quick else 4)):
+            name = list(found)[number % 2]
+            with working(pages, archives) if name == "meanwhile" else nullcontext():
+                found[name].append(ground.load(pages.app, pages.lesson_requests(), connections, 2 if plan.quick else 6, "200"))
+        ratios = [busy.p99_ms / idle.p99_ms for idle, busy in zip(found["idle"], found["meanwhile"], strict=True)]
+        detail[f"{connections}_at_once"] = {
+            "ratio": middle(ratios),
+            "ratio_of_rounds": [round(each, 2) for each in ratios],
+            **{f"{name}_p99_ms": middle([window.p99_ms for window in windows], 1) for name, windows in found.items()},
+            **{f"{name}_p50_ms": middle([window.p50_ms for window in windows], 1) for name, windows in found.items()},
+        }
+    value = max(detail[f"{connections}_at_once"]["ratio"] for connections in (1, 8))
+    return [Row("import_page_p99", value, "× p99 when idle", "<= 2", value <= 2 and plan.media_mb >= 300, detail)]
+
+
+@contextmanager
+def working(pages: Pages, archives: list[Path]) -> Iterator[None]:
+    """A worker that brings in these archives in turn, from when its first one is on its way."""
+    ground = pages.ground
+    environment = ground.environment("bench") | {"DATA_DIR": str(ground.folder / "data-working")}
+    command = [PYTHON, "-m", "bench.imports", "repeat", *archives]
+    process = start(command, ground.folder / "working.log", cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise RuntimeError((ground.folder / "working.log").read_text(errors="replace")[-2000:])
+        yield
+        if process.poll() is not None:
+            raise RuntimeError((ground.folder / "working.log").read_text(errors="replace")[-2000:])
+    finally:
+        end(process)
+
+
+def course_archive(path: Path, megabytes: int, lessons: int = 200, seed: int = 1) -> Path:
     """A course of so many lessons, each with a drawing and a recording of noise, which does not pack."""
-    noise = random.Random(1)
-    words = "Lie down, let the belly rise, and let the breath go by itself. " * 30
+    noise = random.Random(seed)
+    words = f"Lie down for the {seed}. time, let the belly rise, and let the breath go by itself. " * 30
     size = megabytes * 1_000_000 // lessons
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(
@@ -105,40 +153,61 @@ def unpack(archive: Path) -> dict[str, float]:
 
 def bring_in(archive: Path) -> dict[str, float]:
     """The archive as an upload, looked through, brought in, and the same once more."""
-    from courseapp import clock, create_app
+    from courseapp import create_app
+
+    with create_app().app_context():
+        # the first as a worker at work has loaded everything and built its statements
+        small = course_archive(archive.with_name("small.zip"), 0, lessons=1)
+        _small, (look, bring), (_look, again) = [send_and_work(sent) for sent in (small, archive, archive)]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"look_s": look[0], "bring_in_s": bring[0], "again_s": again[0], "cpu_s": max(look[1], bring[1]), "rss_mb": memory}
+
+
+Took = tuple[float, float]
+"""Seconds by the clock, and of the processor."""
+
+
+def send_and_work(archive: Path) -> tuple[Took, Took]:
+    """Have an archive looked through and brought in; what each took."""
+    from courseapp import clock
     from courseapp.accounts.models import User
     from courseapp.authoring import loops, uploads
     from courseapp.authoring.models import UploadState
     from courseapp.extensions import db
 
-    def worked() -> tuple[float, float]:
+    def worked(state: UploadState) -> Took:
+        db.session.commit()
         began, cpu = time.perf_counter(), time.process_time()
         loops.work_uploads(clock.now)
-        return time.perf_counter() - began, time.process_time() - cpu
+        took = time.perf_counter() - began, time.process_time() - cpu
+        db.session.refresh(upload)
+        assert upload.state is state, upload.report
+        return took
+
+    user = db.session.query(User).first()
+    assert user is not None
+    with archive.open("rb") as file:
+        upload = uploads.receive(user, [("course.zip", file)], clock.now())
+    looked = worked(UploadState.READY)
+    uploads.accept(upload, publish=False)
+    return looked, worked(UploadState.COMMITTED)
+
+
+def repeat(archives: list[Path]) -> None:
+    """Bring these in in turn, until somebody ends it; a line when the first is in."""
+    from courseapp import create_app
 
     with create_app().app_context():
-        user = db.session.query(User).first()
-        assert user is not None
-        found = []
-        small = course_archive(archive.with_name("small.zip"), 0, lessons=1)
-        for sent in (small, archive, archive):  # the first as a worker at work has loaded everything and built its statements
-            with sent.open("rb") as file:
-                upload = uploads.receive(user, [("course.zip", file)], clock.now())
-            db.session.commit()
-            looked = worked()
-            db.session.refresh(upload)
-            assert upload.state is UploadState.READY, upload.report
-            uploads.accept(upload, publish=False)
-            db.session.commit()
-            found.append((looked, worked()))
-            db.session.refresh(upload)
-            assert upload.state is UploadState.COMMITTED, upload.report
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    _small, (look, bring), (_look, again) = found
-    return {"look_s": look[0], "bring_in_s": bring[0], "again_s": again[0], "cpu_s": max(look[1], bring[1]), "rss_mb": memory}
+        for number in count():
+            send_and_work(archives[number % len(archives)])
+            print(number, flush=True)
 
 
 if __name__ == "__main__":
     import sys
 
-    print(json.dumps({"unpack": unpack, "import": bring_in}[sys.argv[1]](Path(sys.argv[2]))))
+    what, *paths = sys.argv[1:]
+    if what == "repeat":
+        repeat([Path(path) for path in paths])
+    else:
+        print(json.dumps({"unpack": unpack, "import": bring_in}[what](Path(paths[0]))))

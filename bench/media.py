@@ -62,8 +62,8 @@ def lay_out(ground: Ground) -> Path:
             file.write(piece)
     with ground.connection("bench") as connection:
         connection.execute(
-            "INSERT INTO assets (public_id, course_id, path, digest, source_digest, media_type, size, need, is_public) "
-            "SELECT %s, id, 'film.mp4', %s, %s, 'video/mp4', %s, 'none', false FROM courses WHERE slug = 'introduction'",
+            "INSERT INTO assets (public_id, course_id, path, digest, source_digest, media_type, size, need, is_public, is_shown) "
+            "SELECT %s, id, 'film.mp4', %s, %s, 'video/mp4', %s, 'none', false, true FROM courses WHERE slug = 'introduction'",
             [PUBLIC_ID, DIGEST, DIGEST, SIZE],
         )
     return film

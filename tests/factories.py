@@ -191,14 +191,15 @@ def make_outcome(user: User, outcome: Outcome | str = Outcome.AHEAD, **kw: Any) 
 
 def make_letter(**kw: Any) -> Letter:
     """A published mail text."""
-    return _add(Letter(**{"language": "en", "subject": "A subject", "preheader": "A preheader", "body": "Hello.", "created_at": NOW, **kw}))
+    words = {"language": "en", "subject": "A subject", "preheader": "A preheader", "body": "Hello."}
+    return _add(Letter(**{**words, "purpose": Purpose.COURSE, "targets": {}, "created_at": NOW, **kw}))
 
 
 def make_message(contact: Contact | None = None, *, stream: str = "course", letter: Letter | None = None, **kw: Any) -> Message:
     """A row of the outbox, due now; without `template` it carries a letter."""
     contact, row, number = contact or make_contact(), stream_of(stream), next(_numbers)
     if "template" not in kw:
-        kw["letter_id"] = (letter or make_letter()).id
+        kw["letter_id"] = (letter or make_letter(purpose=row.purpose)).id
     values = {
         "dedupe_key": f"test:{number}",
         "stream_id": row.id,

@@ -24,12 +24,15 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from courseapp import create_app
 from tests.authoring.folders import lesson, small_course, write
 from tests.browser import ARGUMENTS, NAMES
+from tests.mailing.standard import standard_mails
 
 ROOT = Path(__file__).parent.parent
 WAYS = [(width, scheme) for width in (320, 768, 1280) for scheme in ("light", "dark")]
 ENDS = [(320, "dark"), (1280, "light")]
+OF_MAILS = [(320, "light"), (640, "light"), (640, "dark")]  # as a telephone and as two mail programs show them
 IN_EVERY_WAY = {"landing", "start", "safety-check", "outcome", "lesson", "practice", "locked", "course", "progress"}
 COMMONEST, OTHERS = 12, 20  # colours of a picture
 HREFS = "links => links.map(link => link.getAttribute('href'))"
@@ -53,6 +56,7 @@ def main() -> None:
         take_all(browser, base, walk_empty(browser, base, Path(folder)), wanted)
         if wanted.only in "paper":
             picture_of_paper(base, wanted.into)
+        take_mails(browser, Path(folder), wanted)
         browser.close()
 
 
@@ -62,6 +66,17 @@ def take_all(browser: Browser, base: str, pages: Pages, wanted: argparse.Namespa
         if any(part in name for part in wanted.only.split(",")):
             for width, scheme in WAYS if name in IN_EVERY_WAY else ENDS:
                 take(browser, f"{base}{path}", cookies, width, scheme, wanted.into / f"{name}-{width}-{scheme}.png")
+
+
+def take_mails(browser: Browser, folder: Path, wanted: argparse.Namespace) -> None:
+    """The HTML of every standard mail, as files that a browser opens."""
+    with create_app(data_dir=folder, base_url="https://learn.example").app_context():
+        for name, mail in standard_mails():
+            if any(part in f"mail-{name}" for part in wanted.only.split(",")):
+                page = folder / "mail.html"
+                page.write_text(mail.html, encoding="utf-8")
+                for width, scheme in OF_MAILS:
+                    take(browser, page.as_uri(), [], width, scheme, wanted.into / f"mail-{name}-{width}-{scheme}.png", least=200)
 
 
 @contextmanager
@@ -374,9 +389,9 @@ def cookies_of(context: BrowserContext) -> list[dict[str, object]]:
     return [dict(cookie) for cookie in context.cookies()]
 
 
-def take(browser: Browser, url: str, cookies: list[dict[str, object]], width: int, scheme: str, file: Path) -> None:
-    """One picture."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]  # light or dark
+def take(browser: Browser, url: str, cookies: list[dict[str, object]], width: int, scheme: str, file: Path, least: int = 900) -> None:
+    """One picture, at least so many pixels high."""
+    context = browser.new_context(viewport={"width": width, "height": least}, color_scheme=scheme)  # type: ignore[arg-type]  # light or dark
     context.add_cookies(cookies)  # type: ignore[arg-type]  # as the browser gave them, a TypedDict
     page = context.new_page()
     page.goto(url)

@@ -151,6 +151,9 @@ class Ground:
         with psycopg.connect(self._url("postgres"), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        files = self.folder / f"data-{template}" / "files"
+        if files.is_dir():  # those that its rows name
+            shutil.copytree(files, self.folder / f"data-{name}" / "files", dirs_exist_ok=True)
         return self._url(name)
 
     def empty_database(self, name: str) -> str:

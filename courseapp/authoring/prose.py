@@ -108,12 +108,17 @@ def joined(parts: Iterable[str]) -> str:
 def table(rows: list[list[str]]) -> str:
     """A table; its first row is its head, for Markdown knows no other. Raises Unfit where it would have too many cells."""
     width = max(len(row) for row in rows)
-    if width * len(rows) > MOST_CELLS:
-        words = f"A table has {len(rows):,} rows and {width:,} columns; {MOST_CELLS:,} cells are the most."
-        raise Unfit("document_table", words, "Divide it, or leave out what nobody reads.")
+    refuse_vast_table(len(rows), width)
     full = [row + [""] * (width - len(row)) for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in full]
     return "\n".join([lines[0], f"|{' --- |' * width}", *lines[1:]])
+
+
+def refuse_vast_table(rows: int, width: int) -> None:
+    """Raises Unfit where a table has too many cells."""
+    if width * rows > MOST_CELLS:
+        words = f"A table has {rows:,} rows and {width:,} columns; {MOST_CELLS:,} cells are the most."
+        raise Unfit("document_table", words, "Divide it, or leave out what nobody reads.")
 
 
 def items(lines: list[tuple[int, bool, str]]) -> str:

@@ -23,7 +23,7 @@ from courseapp.authoring import watched
 from courseapp.authoring.pieces import Digests, digest_of
 from courseapp.authoring.receiving import MOST_FILES, is_too_large
 from courseapp.authoring.report import Report
-from courseapp.authoring.watched import Member, Swollen, TooMuch, opened_tar, opened_zip
+from courseapp.authoring.watched import Member, Swollen, TooMuch, is_packed, opened_tar, opened_zip
 
 LARGEST_WHOLE = 2_000_000_000  # bytes, unpacked
 LARGE = 1_000_000  # bytes; more than any text has
@@ -85,6 +85,7 @@ def unpack(
                 _refuse_unsound(archive, location.stat().st_size, name, report)
                 _write(_of_zip(archive, report), len(archive.infolist()), out, report, progress)
         else:
+            _refuse_many(location, name, report)
             with opened_tar(location) as archive_file:
                 _write(_of_tar(archive_file, name, report), 0, out, report, progress)
     except Swollen as error:
@@ -126,7 +127,15 @@ def _of_zip(archive: zipfile.ZipFile, report: Report) -> Iterator[Entry]:
         yield Entry(path, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
 
-def _of_tar(archive: tarfile.TarFile, name: str, report: Report) -> Iterator[Entry]:
+def _refuse_many(location: Path, name: str, report: Report) -> None:
+    """Count the members of a tar before any is unpacked; of one that is packed only unpacking it could tell."""
+    if not is_packed(location):
+        with opened_tar(location) as archive:
+            for _member in _members(archive, name, report):
+                pass
+
+
+def _members(archive: tarfile.TarFile, name: str, report: Report) -> Iterator[tarfile.TarInfo]:
     count = 0
     while (member := archive.next()) is not None:
         archive.members.clear()  # type: ignore[attr-defined]  # else it keeps each for good
@@ -134,6 +143,11 @@ def _of_tar(archive: tarfile.TarFile, name: str, report: Report) -> Iterator[Ent
         count += 1
         if count > MOST_FILES:
             raise _too_many(name, report)
+        yield member
+
+
+def _of_tar(archive: tarfile.TarFile, name: str, report: Report) -> Iterator[Entry]:
+    for member in _members(archive, name, report):
         if member.isdir():
             continue
         file = archive.extractfile(member) if isinstance(member, Member) and member.is_plain else None
@@ -220,7 +234,8 @@ class _Copying:
             self._pool.shutdown(cancel_futures=True)
 
     def copy(self, entry: Entry, target: Path) -> None:
-        """Copy an entry; or begin to, and wait only where many are on their way."""
+        """Copy an entry; or begin to, and wait only where many are on their way. Its name is taken at once."""
+        target.touch()
         if not self._count:
             self._copy(entry, target)
             self._tell()
@@ -253,6 +268,7 @@ class _Copying:
         try:
             if kept.stat().st_size != entry.size or digest_of(kept) != digest:
                 return None
+            target.unlink()
             target.hardlink_to(kept)
         except OSError:
             return None

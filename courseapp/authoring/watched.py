@@ -93,6 +93,12 @@ def opened_zip(location: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
+def is_packed(location: Path) -> bool:
+    """Whether a tar is packed by gzip."""
+    with location.open("rb") as file:
+        return file.read(2) == GZIP
+
+
 @contextmanager
 def opened_tar(location: Path) -> Iterator[tarfile.TarFile]:
     """A tar, packed by gzip or not, open for reading forwards, and read to its last byte in the end, where its sum stands.
@@ -101,9 +107,7 @@ def opened_tar(location: Path) -> Iterator[tarfile.TarFile]:
     EOFError, Swollen, TooMuch.
     """
     with location.open("rb") as file:
-        is_packed = file.read(2) == GZIP
-        file.seek(0)
-        if not is_packed:
+        if not is_packed(location):
             with tarfile.TarFile(fileobj=Watched(file), tarinfo=Member) as archive:  # type: ignore[arg-type]  # as above
                 yield archive
             return

@@ -68,6 +68,7 @@ def convert(document: Document, report: Report) -> list[Path]:
     """Write a DOCX as Markdown pages and pictures beside it; their paths."""
     import mammoth  # heavy, and needed by the worker alone
 
+    _refuse_vast_tables(document.opened / "word" / "document.xml")
     pictures = _Pictures(document)
     styles = STYLES + _headings(document.opened)
     keep = mammoth.images.img_element(pictures.keep)
@@ -84,6 +85,27 @@ def convert(document: Document, report: Report) -> list[Path]:
         page.write_text(with_front({"shows": shows}, words) if shows else words, encoding="utf-8", newline="\n")
         pages.append(page)
     return [*pages, *pictures.written]
+
+
+def _refuse_vast_tables(document: Path) -> None:
+    """Raises Unfit for a table with too many cells, which mammoth would put together first."""
+    sizes: list[list[int]] = []  # of the tables one is in: rows, cells of the widest, cells of the present one
+    if not document.exists():
+        return
+    for event, element in ElementTree.iterparse(document, ("start", "end")):  # noqa: S314  # known to be without a document type
+        if event == "start":
+            if element.tag == f"{W}tbl":
+                sizes.append([0, 0, 0])
+            elif sizes and element.tag == f"{W}tr":
+                sizes[-1][0], sizes[-1][2] = sizes[-1][0] + 1, 0
+            elif sizes and element.tag == f"{W}tc":
+                sizes[-1][2] += 1
+                sizes[-1][1] = max(sizes[-1][1], sizes[-1][2])
+        else:
+            if element.tag == f"{W}tbl":
+                rows, width, _present = sizes.pop()
+                prose.refuse_vast_table(rows, width)
+            element.clear()
 
 
 def attributes_of(part: Path, element: str, attribute: str) -> list[str]:

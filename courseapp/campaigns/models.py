@@ -1,4 +1,4 @@
-"""Sequences, versions, steps, runs."""
+"""Sequences, versions, steps, runs; segments."""
 
 import enum
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from courseapp.catalog.models import Course
-from courseapp.columns import BigId, Moment, PrimaryKey, enum_of
+from courseapp.columns import BigId, Json, Moment, PrimaryKey, PublicId, enum_of
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import Model
 from courseapp.mailing.models import Letter
@@ -105,3 +105,18 @@ class SequenceRun(Model):
     version: Mapped[SequenceVersion] = relationship()
     contact: Mapped[Contact] = relationship()
     course: Mapped[Course] = relationship()
+
+
+class Segment(Model):
+    """People chosen by what is true of them, always as of now. What a `tree` is stands in `segments.py`."""
+
+    __tablename__ = "segments"
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    name: Mapped[str] = mapped_column(sa.String(120))
+    tree: Mapped[Json]
+    created_at: Mapped[Moment]
+    changed_at: Mapped[Moment]
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"))
+    archived_at: Mapped[Moment | None]

@@ -10,9 +10,11 @@ import sqlalchemy as sa
 import yaml
 
 from courseapp.campaigns.models import LatePolicy, Sequence, SequenceStep, SequenceVersion
+from courseapp.campaigns.references import targets_of
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing.letters import publish_letter
+from courseapp.mailing.text import Text
 
 TRIGGERS = {"enrolled"}
 GOALS = {"course_completed"}
@@ -44,7 +46,8 @@ def publish_sequence(folder: Path, now: datetime, language: str = "en") -> tuple
     db.session.flush()
     for position, (path, front, body) in enumerate(steps):
         try:
-            letter = publish_letter(language, str(front["subject"]), str(front.get("preheader", "")), body, now)
+            words = str(front["subject"]), str(front.get("preheader", "")), body
+            letter = publish_letter(Text(language, *words, sequence.purpose, targets_of(body)), now)
             days = int(front["delay_days"])
             if days < 0:
                 raise ValueError("delay_days counts from the beginning, and cannot be below 0")

@@ -60,6 +60,7 @@ class Course(Model):
     changed_at: Mapped[Moment]
     published_at: Mapped[Moment | None]
     reordered_at: Mapped[Moment | None]  # since the last import, in the page
+    sensitive_at: Mapped[Moment | None]  # the owner wants nobody chosen by it: see sensitivity.py
 
     @property
     def is_published(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
+from sqlalchemy.orm import aliased
 
 from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose
 from courseapp.extensions import db, insert_later
@@ -60,6 +61,25 @@ def is_consented(contact_id: sa.SQLColumnExpression[int], purpose: sa.SQLColumnE
         .scalar_subquery()
     )
     return sa.func.coalesce(sa.cast(last, sa.String) == ConsentAction.GIVEN.value, sa.false())
+
+
+def has_last_said(
+    contact_id: sa.SQLColumnExpression[int], purpose: Purpose, action: ConsentAction, *also: sa.ColumnElement[bool]
+) -> sa.Exists:
+    """SQL for looking through many contacts: the last word on the purpose is `action`, and `also` holds of that `Consent`.
+
+    Says the same as `is_consented`, as a join that a database can begin at either end.
+    """
+    later = aliased(Consent)
+    is_later = (
+        later.contact_id == Consent.contact_id,
+        later.purpose == purpose,
+        later.action != ConsentAction.ASKED,
+        later.id > Consent.id,
+    )
+    has_later = sa.select(later.id).where(*is_later).correlate(Consent).exists()
+    said = (Consent.contact_id == contact_id, Consent.purpose == purpose, Consent.action == action)
+    return sa.select(Consent.id).where(*said, ~has_later, *also).correlate_except(Consent).exists()
 
 
 def consent_history(contact: Contact) -> list[Consent]:

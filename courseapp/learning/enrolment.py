@@ -71,13 +71,7 @@ def enrolments_of(user: User) -> Sequence[tuple[Enrolment, Course]]:
 
 def coarse_enrolments_of(user: User) -> list[CoarseEnrolment]:
     """What a person takes and how far they are, for staff, the latest first. Lessons that need the safety check leave no trace in it."""
-    done = (
-        sa.select(Completion.id)
-        .join(Lesson, Lesson.id == Completion.lesson_id)
-        .where(Completion.user_id == user.id, Lesson.course_id == Enrolment.course_id, Lesson.needs_check == Need.NONE)
-        .exists()
-    )
-    standing = sa.case((Enrolment.finished_at.is_not(None), Standing.FINISHED), (done, Standing.BEGUN), else_=Standing.NOT_BEGUN)
+    standing = sa.case((is_standing(Standing.FINISHED), Standing.FINISHED), (has_begun(), Standing.BEGUN), else_=Standing.NOT_BEGUN)
     rows = db.session.execute(
         sa.select(Course.title, Enrolment.started_at, standing)
         .join(Course, Course.id == Enrolment.course_id)
@@ -85,3 +79,20 @@ def coarse_enrolments_of(user: User) -> list[CoarseEnrolment]:
         .order_by(Enrolment.started_at.desc(), Enrolment.id.desc())
     )
     return [CoarseEnrolment(title, started_at, Standing(standing)) for title, started_at, standing in rows]
+
+
+def is_standing(standing: Standing) -> sa.ColumnElement[bool]:
+    """SQL, about an `Enrolment` of the statement around it: this is how far the person is, as coarsely as others may know it."""
+    if standing is Standing.FINISHED:
+        return Enrolment.finished_at.is_not(None)
+    return sa.and_(Enrolment.finished_at.is_(None), has_begun() if standing is Standing.BEGUN else ~has_begun())
+
+
+def has_begun() -> sa.Exists:
+    """SQL, about an `Enrolment` of the statement around it: a lesson is done, whichever; those that need the safety check do not count."""
+    done = (
+        sa.select(Completion.id)
+        .join(Lesson, Lesson.id == Completion.lesson_id)
+        .where(Completion.user_id == Enrolment.user_id, Lesson.course_id == Enrolment.course_id, Lesson.needs_check == Need.NONE)
+    )
+    return done.correlate(Enrolment).exists()

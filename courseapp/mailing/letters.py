@@ -1,32 +1,46 @@
-"""Letters: published Markdown with allow-listed merge fields, never a template language.
+"""Letters: published texts. A letter never changes once it is published; what its references lead to is kept with it."""
 
-`{{ first_name | default("there") }}` is all there is: a name, and what stands in its place where it is empty.
-"""
-
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 import sqlalchemy as sa
 from flask import current_app
 
 from courseapp.extensions import db
+from courseapp.mailing.blocks import Target
 from courseapp.mailing.models import Letter
+from courseapp.mailing.problems import Problem, hindering, problems_of_letter
+from courseapp.mailing.text import Text
 
-FIELD = re.compile(r"\{\{\s*([a-z_]+)\s*(?:\|\s*default\(\s*\"([^\"{}]*)\"\s*\)\s*)?\}\}")
 LETTERS_KEPT = 200
-ALLOWED = frozenset({"first_name", "continue_url", "progress_words", "preferences_url", "unsubscribe_url"})
+_text_of = sa.select(Letter.language, Letter.subject, Letter.preheader, Letter.body, Letter.purpose, Letter.targets)
 
 
-@dataclass(frozen=True)
-class Text:
-    """What a letter says."""
+class Unfit(ValueError):
+    """A letter that cannot be published; `problems` says why."""
 
-    language: str
-    subject: str
-    preheader: str
-    body: str
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def publish_letter(text: Text, now: datetime) -> Letter:
+    """Keep an immutable text; raises Unfit, a ValueError that says what is wrong and how to mend it."""
+    if problems := hindering(problems_of_letter(text)):
+        raise Unfit(problems)
+    letter = Letter(
+        language=text.language,
+        subject=text.subject,
+        preheader=text.preheader,
+        body=text.body,
+        purpose=text.purpose,
+        targets={reference: asdict(target) for reference, target in text.targets},
+        created_at=now,
+    )
+    db.session.add(letter)
+    db.session.flush()
+    return letter
 
 
 def kept_letter(letter_id: int) -> Text:
@@ -35,43 +49,21 @@ def kept_letter(letter_id: int) -> Text:
     if letter_id not in memory:
         if len(memory) >= LETTERS_KEPT:
             memory.clear()
-        row = db.session.execute(sa.select(Letter.language, Letter.subject, Letter.preheader, Letter.body).where(Letter.id == letter_id))
-        memory[letter_id] = Text(*row.one())
+        row = db.session.execute(_text_of.where(Letter.id == letter_id)).one()
+        memory[letter_id] = Text(**{**row._mapping, "targets": _kept(row.targets)})
     return memory[letter_id]
 
 
-@dataclass(frozen=True)
-class Field:
-    """A merge field in a text: its name, and the words for when it is empty."""
-
-    name: str
-    default: str
+def letter_of(public_id: str) -> Letter | None:
+    """A published letter by its id in addresses, or None."""
+    return db.session.scalar(sa.select(Letter).where(Letter.public_id == public_id))
 
 
-def publish_letter(language: str, subject: str, preheader: str, body: str, now: datetime) -> Letter:
-    """Keep an immutable text; raises ValueError naming what cannot be published."""
-    if problems := problems_of(subject, preheader, body):
-        raise ValueError("; ".join(problems))
-    letter = Letter(language=language, subject=subject, preheader=preheader, body=body, created_at=now)
-    db.session.add(letter)
-    db.session.flush()
-    return letter
+def letters_published(before_id: int | None, limit: int) -> Sequence[Letter]:
+    """The newest letters older than `before_id`."""
+    query = sa.select(Letter).order_by(Letter.id.desc()).limit(limit)
+    return db.session.scalars(query if before_id is None else query.where(Letter.id < before_id)).all()
 
 
-def problems_of(subject: str, preheader: str, body: str) -> list[str]:
-    """What keeps a text from being published, in words."""
-    found = [f"the {place} is empty" for place, text in (("subject", subject), ("text", body)) if not text.strip()]
-    if any(character in subject + preheader for character in "\r\n"):
-        found.append("subject and preheader must stand on one line each")
-    if any("\ue000" <= character <= "\uf8ff" for character in subject + preheader + body):
-        found.append("private-use characters cannot be sent: mail programs show them as empty boxes")
-    for text in (subject, preheader, body):
-        found += [f"unknown field “{name}”; known are {', '.join(sorted(ALLOWED))}" for name in unknown_fields(text)]
-        if "{{" in FIELD.sub("", text) or "{%" in text:
-            found.append("a “{{” opens no field: write it as {{ name }}")
-    return found
-
-
-def unknown_fields(text: str) -> Iterable[str]:
-    """Names of fields that are not allowed."""
-    return [match.group(1) for match in FIELD.finditer(text) if match.group(1) not in ALLOWED]
+def _kept(targets: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, Target], ...]:
+    return tuple((reference, Target(**facts)) for reference, facts in sorted(targets.items()))

@@ -5,7 +5,6 @@ purpose; a message only fills it in. Building each with `EmailMessage` costs twe
 """
 
 import binascii
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,19 +16,20 @@ from itertools import groupby
 
 import css_inline
 from flask import current_app, render_template
-from flask_babel import force_locale
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from flask_babel import force_locale, get_locale
 from markupsafe import Markup
 
 from courseapp.contacts.models import Purpose
-from courseapp.mailing.letters import FIELD, Field, kept_letter
+from courseapp.mailing.blocks import bodies_of
+from courseapp.mailing.fields import ALLOWED, MARK, OPEN, TRIAL, Field, mark
+from courseapp.mailing.letters import kept_letter
 from courseapp.mailing.links import mail_token, url_with_token
 from courseapp.mailing.outbox import Sendable
 from courseapp.mailing.returning import MARK_NAME, return_mark, return_path, stop_link
+from courseapp.mailing.text import Text
 from courseapp.site import present_site
+from courseapp.web import without_indents
 
-OPEN, CLOSE = "\ue000", "\ue001"  # private-use characters around a field's number while Markdown is rendered
 Piece = str | Field
 Line = tuple[Piece, ...]
 """Static strings and fields in turn."""
@@ -45,6 +45,15 @@ class Skeleton:
 
 
 @dataclass(frozen=True)
+class Built:
+    """A mail's words, filled in."""
+
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True)
 class Outgoing:
     """What the door is handed."""
 
@@ -56,36 +65,55 @@ class Outgoing:
 
 def outgoing(found: Sendable, now: datetime) -> Outgoing:
     """The mail of a message that may go. Raises ValueError where a header value would break its line."""
-    token = mail_token(found.contact_public_id, found.purpose.value)
+    text, because = text_of(found)
+    token = mail_token(found.contact_public_id, text.purpose.value)
     values = {
         "first_name": found.first_name or "",
         "unsubscribe_url": url_with_token("mailing.unsubscribe", token),
         "preferences_url": url_with_token("mailing.preferences", token),
         **{name.removeprefix("secret_"): str(value) for name, value in found.fields.items()},
     }
-    content = _assemble(found, skeleton_of(found), values, now)
+    skeleton = _skeleton(present_site().version, text, because)
+    content = _assemble(found, text.purpose, skeleton, values, now)
     return Outgoing(found.public_id, return_path(found.public_id), found.address, content)
 
 
-def skeleton_of(found: Sendable) -> Skeleton:
-    """The skeleton of a message's text, from memory where it was built before."""
-    site = present_site().version
+def text_of(found: Sendable) -> tuple[Text, str]:
+    """What a message says, from memory where it was read before; and why one gets it, where it says so itself.
+
+    A letter keeps to its own purpose: staff who try one out see it as others will, on a stream that needs no consent.
+    """
     if found.letter_id is not None:
-        letter = kept_letter(found.letter_id)
-        return _skeleton(site, found.purpose, letter.language, letter.subject, letter.preheader, letter.body)
+        return kept_letter(found.letter_id), ""
     assert found.template is not None
-    return _skeleton(site, found.purpose, found.language, *_template(found.template, found.language))
+    return _template(found.template, found.language, found.purpose)
+
+
+def built(text: Text, values: Mapping[str, str], because: str = "") -> Built:
+    """A text as somebody would get it, filled in with `values`: for previews and scales; mails go by `outgoing`."""
+    skeleton = _skeleton(present_site().version, text, because)
+    return Built(_fill(skeleton.subject, values), _shown(skeleton.text, values), _shown(skeleton.html, values, quote=True))
+
+
+def _shown(lines: tuple[bytes | Line, ...], values: Mapping[str, str], quote: bool = False) -> str:
+    filled = (binascii.a2b_qp(line).decode() if isinstance(line, bytes) else _fill(line, values, quote) for line in lines)
+    return "\n".join(filled).replace("\r\n", "\n")
+
+
+def weight_of(text: Text) -> int:
+    """Bytes of a text's HTML for somebody with a long name."""
+    return len(built(text, dict.fromkeys(ALLOWED, 80 * "x")).html.encode())
 
 
 @lru_cache(maxsize=64)
-def _template(name: str, language: str) -> tuple[str, str, str, str]:
-    """One of our own mail bodies in a language: subject, preheader, Markdown with merge fields, and why one gets it where it says so."""
+def _template(name: str, language: str, purpose: Purpose) -> tuple[Text, str]:
+    """One of our own mail bodies in a language, and why one gets it where it says so."""
     room, _slash, file = name.partition("/")
     with force_locale(language):
         whole = str(render_template(f"{room}/mail/{file}.md", field=merge_field))
     head, body = whole.split("\n---\n", 1)
     facts = dict(line.split(": ", 1) for line in head.splitlines() if line)
-    return facts["subject"], facts["preheader"], body.strip(), facts.get("because", "")
+    return Text(language, facts["subject"], facts["preheader"], body.strip(), purpose), facts.get("because", "")
 
 
 def merge_field(name: str, default: str = "") -> Markup:
@@ -94,42 +122,24 @@ def merge_field(name: str, default: str = "") -> Markup:
 
 
 @lru_cache(maxsize=256)
-def _skeleton(_site: str, purpose: Purpose, language: str, subject: str, preheader: str, body: str, because: str = "") -> Skeleton:
+def _skeleton(_site: str, text: Text, because: str) -> Skeleton:
     fields: list[Field] = []
-    marked = _mark(body, fields)
-    tokens = _reader().parse(marked)
-    with force_locale(language):
-        html = render_template(
-            "mailing/mail/letter.html",
-            body=_html_of(tokens),
-            preheader=_mark(preheader, fields),
-            purpose=purpose.value,
-            because=because,
-            language=language,
-            unsubscribe_url=_mark("{{ unsubscribe_url }}", fields),
-            preferences_url=_mark("{{ preferences_url }}", fields),
-            subject=_mark(subject, fields),
-        )
-        text = render_template(
-            "mailing/mail/letter.txt",
-            body=text_of(tokens),
-            purpose=purpose.value,
-            because=because,
-            unsubscribe_url=_mark("{{ unsubscribe_url }}", fields),
-            preferences_url=_mark("{{ preferences_url }}", fields),
-        )
-    inlined = css_inline.inline(html, load_remote_stylesheets=False)
-    return Skeleton(_split(_mark(subject, fields), fields), _lines(text, fields), _lines(inlined, fields))
-
-
-def _mark(text: str, fields: list[Field]) -> str:
-    """Put a numbered mark in place of each merge field."""
-
-    def note(match: re.Match[str]) -> str:
-        fields.append(Field(match.group(1), match.group(2) or ""))
-        return f"{OPEN}{len(fields) - 1}{CLOSE}"
-
-    return FIELD.sub(note, text)
+    bodies = bodies_of(mark(text.body, fields), dict(text.targets), current_app.config["PUBLIC_URL"])
+    facts = {
+        "preheader": mark(text.preheader, fields),
+        "subject": mark(text.subject, fields),
+        "purpose": text.purpose.value,
+        "because": because,
+        "language": text.language,
+        "unsubscribe_url": mark("{{ unsubscribe_url }}", fields),
+        "preferences_url": mark("{{ preferences_url }}", fields),
+    }
+    with force_locale(text.language):
+        direction = get_locale().text_direction
+        html = render_template("mailing/mail/letter.html", body=bodies.html, direction=direction, **facts)
+        plain = render_template("mailing/mail/letter.txt", body=bodies.text, **facts)
+    inlined = css_inline.inline(html, load_remote_stylesheets=False, keep_at_rules=True)
+    return Skeleton(_split(facts["subject"], fields), _lines(plain, fields), _lines(without_indents(inlined), fields))
 
 
 def _lines(text: str, fields: Sequence[Field]) -> tuple[bytes | Line, ...]:
@@ -142,7 +152,7 @@ def _lines(text: str, fields: Sequence[Field]) -> tuple[bytes | Line, ...]:
 
 
 def _split(text: str, fields: Sequence[Field]) -> Line:
-    parts = re.split(f"{OPEN}([0-9]+){CLOSE}", text)
+    parts = MARK.split(text)
     return tuple(fields[int(part)] if index % 2 else part for index, part in enumerate(parts))
 
 
@@ -157,63 +167,15 @@ def _fill(pieces: Line, values: Mapping[str, str], quote: bool = False) -> str:
     return "".join(filled)
 
 
-def _reader() -> MarkdownIt:
-    reader = MarkdownIt("commonmark", {"html": False})
-    reader.normalizeLink = lambda url: url  # type: ignore[method-assign]  # our marks stand in links and must stay as they are
-    return reader
-
-
-def _html_of(tokens: list[Token]) -> str:
-    """The body's HTML; a link alone in its paragraph is the letter's button."""
-    for index, token in enumerate(tokens):
-        if token.type == "paragraph_open" and _is_button(tokens[index + 1]):
-            token.attrSet("class", "button")
-    return str(MarkdownIt("commonmark", {"html": False}).renderer.render(tokens, _reader().options, {}))
-
-
-def _is_button(inline: Token) -> bool:
-    children = inline.children or []
-    return bool(children) and children[0].type == "link_open" and children[-1].type == "link_close"
-
-
-def text_of(tokens: list[Token]) -> str:
-    """The body as plain text: paragraphs apart, list items with a dash, each address after its words."""
-    lines: list[str] = []
-    prefix = ""
-    for token in tokens:
-        if token.type == "list_item_open":
-            prefix = "- "
-        elif token.type == "inline":
-            lines.append(prefix + _inline_text(token))
-            prefix = ""
-        elif token.type in {"paragraph_close", "heading_close", "bullet_list_close", "ordered_list_close"} and not token.hidden:
-            lines.append("")
-    return "\n".join(lines).strip() + "\n"
-
-
-def _inline_text(token: Token) -> str:
-    parts, target = [], ""
-    for child in token.children or []:
-        if child.type in {"text", "code_inline"}:
-            parts.append(child.content)
-        elif child.type in {"softbreak", "hardbreak"}:
-            parts.append("\n")
-        elif child.type == "link_open":
-            target = str(child.attrGet("href") or "")
-        elif child.type == "link_close":
-            parts.append(f":\n{target}" if _is_button(token) else f" ({target})")
-    return "".join(parts)
-
-
-def _assemble(found: Sendable, skeleton: Skeleton, values: Mapping[str, str], now: datetime) -> bytes:
+def _assemble(found: Sendable, purpose: Purpose, skeleton: Skeleton, values: Mapping[str, str], now: datetime) -> bytes:
     settings = current_app.config["SETTINGS"]
     headers = {
         "From": formataddr((present_site().sender_name, settings.sender)),
         "To": found.address,
-        "Subject": _fill(skeleton.subject, values),
+        "Subject": values.get(TRIAL, "") + _fill(skeleton.subject, values),
         "Date": format_datetime(now),
         "Message-ID": found.message_id,
-        **_purpose_headers(found, values),
+        **_purpose_headers(found, purpose, values),
         "MIME-Version": "1.0",
     }
     for name, value in headers.items():
@@ -230,8 +192,8 @@ def _assemble(found: Sendable, skeleton: Skeleton, values: Mapping[str, str], no
     return head + parts + f"--{boundary}--\r\n".encode()
 
 
-def _purpose_headers(found: Sendable, values: Mapping[str, str]) -> dict[str, str]:
-    domain, purpose = current_app.config["MAIL_DOMAIN"], found.purpose
+def _purpose_headers(found: Sendable, purpose: Purpose, values: Mapping[str, str]) -> dict[str, str]:
+    domain = current_app.config["MAIL_DOMAIN"]
     headers = {"Feedback-ID": f"{found.stream}:{purpose.value}:courseapp"}
     if current_app.config["SETTINGS"].postmark_secret:  # which puts its own return path; what stands here it gives back
         headers[f"X-PM-Metadata-{MARK_NAME}"] = return_mark(found.public_id)

@@ -74,15 +74,21 @@ class Stream(Model):
 
 
 class Letter(Model):
-    """An immutable published text: Markdown with allow-listed merge fields. A correction is a new letter."""
+    """An immutable published text: Markdown with allow-listed merge fields. A correction is a new letter.
+
+    `targets` is what its references led to when it was published: title, words and path by reference.
+    """
 
     __tablename__ = "letters"
 
     id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
     language: Mapped[str] = mapped_column(sa.String(16))
+    purpose: Mapped[Purpose] = mapped_column(enum_of(Purpose))
     subject: Mapped[str] = mapped_column(sa.String(200))
     preheader: Mapped[str] = mapped_column(sa.String(200))
     body: Mapped[str] = mapped_column(sa.Text)
+    targets: Mapped[Json]
     created_at: Mapped[Moment]
 
 

@@ -18,6 +18,7 @@ from courseapp.mailing import postmark, ses
 from courseapp.mailing.bounces import key_of, take
 from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
 from courseapp.mailing.links import contact_of_token
+from courseapp.mailing.looks import in_frame
 from courseapp.mailing.models import Message, ReturnSource
 from courseapp.mailing.preview import preview_of
 from courseapp.mailing.standing import recent_messages
@@ -181,9 +182,4 @@ def outbox_message(id: str) -> str:
 def outbox_html(id: str) -> Response:
     """A mail's HTML, shown in a sandboxed frame under a policy of its own."""
     need_own_machine()
-    answer = make_response(preview_of(message_of(id), clock.now()).html)
-    answer.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox allow-popups"
-    )
-    answer.headers["X-Frame-Options"] = "SAMEORIGIN"
-    return answer
+    return in_frame(preview_of(message_of(id), clock.now()).html)

@@ -165,11 +165,14 @@ def backup_verify(file: Path, key: Path | None) -> None:
 
 @backup.command("restore")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--erasures", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The old installation's files/erasures.")
+@click.option("--erasures", type=click.Path(path_type=Path), help="The old installation's files/erasures.")
 @click.option("--other-secret", is_flag=True, help="The old SECRET_KEY is lost. Whether the file was changed cannot be told then.")
 @KEY
 def backup_restore(file: Path, erasures: Path | None, other_secret: bool, key: Path | None) -> None:
     """Bring FILE back into an empty installation, all of it or nothing. Web, worker and beat must not run."""
+    if erasures is not None and not erasures.is_dir():
+        words = f"There is no folder “{erasures}”. Where nobody was ever erased there is none: then leave --erasures out."
+        raise click.BadParameter(words, param_hint="--erasures")
     with _in_words() as tell:
         now = clock.now()
         contents, erased = backups.restore(file, erasures, now, tell, other_secret, key)

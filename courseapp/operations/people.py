@@ -31,6 +31,10 @@ def export(user: User | None, contact: Contact | None, mac: str | None = None) -
         held["learning"] = learning.export(user.id)
         if written := authoring.export(user.id):
             held["authoring"] = written
+        if sent := organisation.export_sent(user.id):
+            held["invitations_sent"] = sent
+        if made := campaigns.export_made(user.id):
+            held["campaigns"] = made
     if contact is not None:
         held["contact"] = contacts.export(contact)
         held["mails"] = mailing.export(contact.id)
@@ -81,6 +85,7 @@ def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
     if user is not None:
         learning.erase(user.id)
         authoring.erase(user.id)
+        campaigns.erase_made(user.id)
     accounts.erase(user, contact.id if contact is not None else None)
     if contact is not None:
         contacts.erase(contact, now)

@@ -40,7 +40,18 @@ from tests.authoring.test_uploads import packed
 from tests.client import Client
 from tests.code.matrix import NONE, NOTHING, PEOPLE, Answer, Row, answer_of, routes_of
 from tests.conftest import forget_kept
-from tests.factories import NOW, days_ago, make_completion, make_consent, make_enrolment, make_guest, make_outcome, make_position, make_user
+from tests.factories import (
+    NOW,
+    days_ago,
+    make_completion,
+    make_consent,
+    make_enrolment,
+    make_guest,
+    make_letter,
+    make_outcome,
+    make_position,
+    make_user,
+)
 
 Thing = dict[str, Any]
 LESSON = {"title": "Other", "minutes": "5", "shows": "What it shows.", "needs_check": "none", "completes": "mark", "body": "Other words."}
@@ -68,6 +79,7 @@ FORMS: dict[str, Thing] = {
     "learning.completion": {"done": "1"},
     "learning.keep_position": {"seconds": "7"},
     "learning.settle_join": {"choice": "join"},
+    "letters.try_out": {"to": "{to}"},
     "mailing.preferences": {"course_mail": "y"},
     "organisation.change_logo": {"remove": "1"},
     "organisation.change_page": {"text": "# Words"},
@@ -283,6 +295,7 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "person": {"id": contact_id(learner), "address": "learner@example.org"},
         "unfound": {"id": contact_id(known["other"]), "address": "other@example.org"},
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
+        "letter": {"id": make_letter().public_id, "to": known["marketer"].public_id},
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
     }

@@ -23,31 +23,9 @@ from courseapp.mailing.outbox import enqueue, sendables
 from courseapp.mailing.streams import STANDARD
 from tests.conftest import NOW
 from tests.factories import make_contact, make_letter, make_message
+from tests.mailing.standard import TEMPLATES
 
 GOLDEN = Path(__file__).parent / "golden"
-TEMPLATES = {
-    "accounts/sign_in": {"secret_url": "https://learn.example/sign-in/link/TOKEN", "secret_code": "012345"},
-    "accounts/welcome": {"continue_url": "https://learn.example/learn", "account_url": "https://learn.example/account"},
-    "accounts/address_new": {"secret_url": "https://learn.example/account/address/TOKEN"},
-    "accounts/address_old": {"secret_url": "https://learn.example/account/address/TOKEN"},
-    "organisation/invitation": {"secret_url": "https://learn.example/invitation/TOKEN"},
-    "operations/sign_in_link": {
-        "secret_url": "https://learn.example/sign-in/link/TOKEN",
-        "sign_in_url": "https://learn.example/sign-in",
-    },
-    "operations/address_told": {"secret_url": "https://learn.example/account/address/TOKEN"},
-    "operations/question": {
-        "secret_kind": "Mails",
-        "secret_text": "The first line.",
-        "secret_answer_to": "ada@example.org",
-        "list_url": "https://learn.example/staff/questions",
-    },
-    "operations/report": {
-        "secret_about": "Lesson number 1",
-        "secret_text": "A word is missing.",
-        "list_url": "https://learn.example/staff/questions",
-    },
-}
 
 
 @pytest.fixture(autouse=True)

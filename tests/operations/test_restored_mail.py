@@ -53,7 +53,7 @@ def work(app: Flask) -> list[str]:
     loops.drain(clock.now)
     loops.close_door()
     db.session.rollback()
-    sent = sa.select(Message).where(Message.state == State.ACCEPTED, Message.accepted_at.is_not(None)).order_by(Message.accepted_at)
+    sent = sa.select(Message).where(Message.state == State.ACCEPTED).order_by(Message.settled_at, Message.id)
     return [str(message.letter.subject) for message in db.session.scalars(sent)]
 
 

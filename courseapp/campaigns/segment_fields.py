@@ -1,0 +1,229 @@
+"""The fields by which people may be chosen, and what each is in SQL. What is not in this table cannot be asked for.
+
+The wall: quiz answers, notes, searches, the safety check and what follows from it, single lessons, guests' trails, and courses that
+the owner marks sensitive have no field. A test compiles every field and holds the columns it touches against a list, so a field
+more is a decision there. Each expression is true or false, never NULL: a condition and its opposite share everybody out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from courseapp.accounts.models import User
+from courseapp.campaigns.segment_values import (
+    ANY,
+    ANY_PURPOSE,
+    COURSE,
+    DAY,
+    DAYS,
+    FROM,
+    LANGUAGE,
+    PURPOSE,
+    SOURCE,
+    STANDING,
+    TO,
+    ZONE,
+    Present,
+    Value,
+)
+from courseapp.contacts.consent import has_last_said
+from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose, Suppression, SuppressionReason
+from courseapp.learning.enrolment import Standing, is_standing
+from courseapp.learning.models import Enrolment
+from courseapp.mailing.models import Message, State, Stream
+
+Given = Mapping[str, Any]
+Expression = Callable[[str, Given, Present], sa.ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One way to compare a field, and the values it takes."""
+
+    key: str
+    label: LazyString
+    values: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One thing that can be known of a contact. `about` are values that every operator takes, before its own."""
+
+    key: str
+    group: LazyString
+    label: LazyString
+    operators: tuple[Operator, ...]
+    expression: Expression
+    about: tuple[Value, ...] = ()
+
+    def operator(self, key: object) -> Operator | None:
+        """The operator of a key."""
+        return next((each for each in self.operators if each.key == key), None)
+
+    def values_of(self, operator: Operator) -> tuple[Value, ...]:
+        """Every value a condition with this operator holds."""
+        return (*self.about, *operator.values)
+
+
+MOMENTS = (
+    Operator("within_days", _l("less than so many days ago"), (DAYS,)),
+    Operator("before_days", _l("longer ago than so many days"), (DAYS,)),
+    Operator("between_days", _l("between so many days ago"), (FROM, TO)),
+    Operator("since_day", _l("on this day or later"), (DAY,)),
+    Operator("before_day", _l("before this day"), (DAY,)),
+)
+
+
+def _at(moment: sa.SQLColumnExpression[Any], operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    """A moment that is never NULL, compared by one of `MOMENTS`."""
+    if operator == "within_days":
+        return moment > present.days_ago(given["days"])
+    if operator == "before_days":
+        return moment <= present.days_ago(given["days"])
+    if operator == "between_days":
+        return sa.and_(moment > present.days_ago(given["to"]), moment <= present.days_ago(given["from"]))
+    day = present.beginning_of(given["day"])
+    return moment >= day if operator == "since_day" else moment < day
+
+
+def _is(column: sa.SQLColumnExpression[Any], name: str) -> Expression:
+    return lambda operator, given, _present: column == given[name] if operator == "is" else column != given[name]
+
+
+def _has_name(operator: str, _given: Given, _present: Present) -> sa.ColumnElement[bool]:
+    return Contact.first_name.is_not(None) if operator == "known" else Contact.first_name.is_(None)
+
+
+def _is_here_since(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    return _at(Contact.created_at, operator, given, present)
+
+
+def _consent(operator: str, given: Given, _present: Present) -> sa.ColumnElement[bool]:
+    purpose = Purpose(given["purpose"])
+    has_given, has_withdrawn = (has_last_said(Contact.id, purpose, action) for action in (ConsentAction.GIVEN, ConsentAction.WITHDRAWN))
+    return {"given": has_given, "withdrawn": has_withdrawn, "neither": sa.and_(~has_given, ~has_withdrawn)}[operator]
+
+
+def _said_at(action: ConsentAction) -> Expression:
+    return lambda operator, given, present: has_last_said(
+        Contact.id, Purpose(given["purpose"]), action, _at(Consent.at, operator, given, present)
+    )
+
+
+def _source(operator: str, given: Given, _present: Present) -> sa.ColumnElement[bool]:
+    has_come = _of_contact(Consent, Consent.contact_id, Consent.source == given["source"], Consent.action != ConsentAction.WITHDRAWN)
+    return has_come if operator == "is" else ~has_come
+
+
+def _enrolled(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    takes = _of_learner(given, present)
+    return takes if operator == "yes" else ~takes
+
+
+def _enrolled_at(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    return _of_learner(given, present, _at(Enrolment.started_at, operator, given, present))
+
+
+def _progress(_operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    return _of_learner(given, present, is_standing(Standing(given["standing"])))
+
+
+def _finished_at(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    return _of_learner(given, present, Enrolment.finished_at.is_not(None), _at(Enrolment.finished_at, operator, given, present))
+
+
+HAD = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED, State.UNCERTAIN)
+"""States of a mail that has left, as far as we know: what is in doubt counts, so that nobody hears from us too often."""
+
+
+def _mailed(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    purposes = [Purpose.COURSE, Purpose.MARKETING] if given["purpose"] == ANY else [Purpose(given["purpose"])]
+    streams = sa.select(Stream.id).where(Stream.purpose.in_(purposes))
+    has_left = (Message.state.in_(HAD), Message.settled_at > present.days_ago(given["days"]))
+    had = _of_contact(Message, Message.contact_id, Message.stream_id.in_(streams), *has_left)
+    return had if operator == "within_days" else ~had
+
+
+def _reach(operator: str, _given: Given, _present: Present) -> sa.ColumnElement[bool]:
+    which = {"bounced": SuppressionReason.BOUNCED, "complained": SuppressionReason.COMPLAINED}.get(operator)
+    row = sa.select(Suppression.id).where(Suppression.address_mac == Contact.address_mac)
+    is_suppressed = (row if which is None else row.where(Suppression.reason == which)).correlate_except(Suppression).exists()
+    return ~is_suppressed if operator == "reachable" else is_suppressed
+
+
+def _of_contact(model: Any, contact_id: sa.SQLColumnExpression[int], *conditions: sa.ColumnElement[bool]) -> sa.Exists:
+    return sa.select(model.id).where(contact_id == Contact.id, *conditions).correlate(Contact).exists()
+
+
+def _of_learner(given: Given, present: Present, *conditions: sa.ColumnElement[bool]) -> sa.Exists:
+    """Whoever has this address takes one of the courses that a condition names, and the conditions hold of that."""
+    takes = sa.select(Enrolment.id).join(User, User.id == Enrolment.user_id)
+    own = (User.contact_id == Contact.id, Enrolment.course_id.in_(present.course_ids(given["course"])))
+    return takes.where(*own, *conditions).correlate(Contact).exists()
+
+
+CONTACT, CONSENT, COURSES, MAIL = _l("The person"), _l("What they agreed to"), _l("Courses"), _l("Mail")
+IS = (Operator("is", _l("is")), Operator("is_not", _l("is not")))
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("language", CONTACT, _l("Language"), IS, _is(Contact.language, "language"), (LANGUAGE,)),
+    Field("zone", CONTACT, _l("Time zone"), IS, _is(Contact.zone, "zone"), (ZONE,)),
+    Field("name", CONTACT, _l("First name"), (Operator("known", _l("is known")), Operator("unknown", _l("is not known"))), _has_name),
+    Field("since", CONTACT, _l("Known to us since"), MOMENTS, _is_here_since),
+    Field("source", CONTACT, _l("Came by"), IS, _source, (SOURCE,)),
+    Field(
+        "consent",
+        CONSENT,
+        _l("Agreement"),
+        (
+            Operator("given", _l("is given")),
+            Operator("withdrawn", _l("was withdrawn")),
+            Operator("neither", _l("was neither given nor withdrawn")),
+        ),
+        _consent,
+        (PURPOSE,),
+    ),
+    Field("consent_given", CONSENT, _l("Agreement given"), MOMENTS, _said_at(ConsentAction.GIVEN), (PURPOSE,)),
+    Field("consent_withdrawn", CONSENT, _l("Agreement withdrawn"), MOMENTS, _said_at(ConsentAction.WITHDRAWN), (PURPOSE,)),
+    Field(
+        "enrolled",
+        COURSES,
+        _l("Enrolled"),
+        (Operator("yes", _l("in this course")), Operator("no", _l("not in this course"))),
+        _enrolled,
+        (COURSE,),
+    ),
+    Field("enrolled_at", COURSES, _l("Day of enrolment"), MOMENTS, _enrolled_at, (COURSE,)),
+    Field("progress", COURSES, _l("How far they are"), (Operator("is", _l("is"), (STANDING,)),), _progress, (COURSE,)),
+    Field("finished_at", COURSES, _l("Day of finishing"), MOMENTS, _finished_at, (COURSE,)),
+    Field(
+        "mailed",
+        MAIL,
+        _l("Mail from us"),
+        (
+            Operator("within_days", _l("came in the last so many days"), (DAYS,)),
+            Operator("not_within_days", _l("did not come in the last so many days"), (DAYS,)),
+        ),
+        _mailed,
+        (ANY_PURPOSE,),
+    ),
+    Field(
+        "reach",
+        MAIL,
+        _l("Their address"),
+        (
+            Operator("reachable", _l("gets mail from us")),
+            Operator("suppressed", _l("gets no mail, for whatever reason")),
+            Operator("bounced", _l("gets none because mail came back")),
+            Operator("complained", _l("gets none because of a complaint")),
+        ),
+        _reach,
+    ),
+)
+
+BY_KEY = {field.key: field for field in FIELDS}

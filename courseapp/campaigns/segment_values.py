@@ -1,0 +1,132 @@
+"""What the conditions of a segment are compared with: each value has a type, and says in words what is wrong with what was given."""
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from babel import Locale
+from flask import current_app
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from courseapp.catalog.models import Course
+from courseapp.catalog.sensitivity import courses_to_choose_by
+from courseapp.contacts.models import Purpose
+from courseapp.learning.enrolment import Standing
+
+ANY = "any"
+MOST_DAYS = 3650
+EARLIEST, LATEST = date(2000, 1, 1), date(2099, 12, 31)
+
+
+class Kind(enum.StrEnum):
+    """What a value is, and how a page asks for it."""
+
+    CHOICE = "choice"
+    DAYS = "days"
+    DATE = "date"
+
+
+Courses = Mapping[str, Course]
+"""By slug, those by which people may be chosen."""
+
+
+def known_courses() -> Courses:
+    """The courses by which people may be chosen; one query."""
+    return {course.slug: course for course in courses_to_choose_by()}
+
+
+@dataclass(frozen=True)
+class Present:
+    """What conditions are held against: the moment, the zone in which a day begins, and the courses by which people may be chosen."""
+
+    now: datetime
+    zone: str
+    courses: Courses
+
+    def days_ago(self, days: int) -> datetime:
+        """So many times 24 hours before now."""
+        return self.now - timedelta(days=days)
+
+    def beginning_of(self, day: str) -> datetime:
+        """When a day began, in the site's zone."""
+        return datetime.combine(date.fromisoformat(day), time(), ZoneInfo(self.zone)).astimezone(UTC)
+
+    def course_ids(self, slug: str) -> list[int]:
+        """The courses that a value names; those marked sensitive are never among them."""
+        return [course.id for key, course in self.courses.items() if slug in {ANY, key}]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of a condition, by its name in the tree."""
+
+    name: str
+    label: LazyString
+    kind: Kind
+    choices: Callable[[Courses], Mapping[str, Any]] | None = None
+    """Of a choice: what may be chosen → its words."""
+
+    def problem_with(self, given: object, courses: Courses) -> str | None:
+        """What is wrong with a value, in words; None where it will do."""
+        if self.kind is Kind.DAYS:
+            if type(given) is not int or not 0 <= given <= MOST_DAYS:
+                return str(_("Please give a whole number of days, %(most)s at the most.", most=MOST_DAYS))
+        elif self.kind is Kind.DATE:
+            if not _is_day(given):
+                return str(_("Please give a day as year, month, day, such as 2026-11-02."))
+        elif self.choices is not None and (not isinstance(given, str) or given not in self.choices(courses)):
+            return str(_("“%(given)s” cannot be chosen here.", given=str(given)[:80]))
+        return None
+
+
+def _is_day(given: object) -> bool:
+    try:
+        return isinstance(given, str) and len(given) == 10 and EARLIEST <= date.fromisoformat(given) <= LATEST
+    except ValueError:
+        return False
+
+
+PURPOSES = {Purpose.COURSE.value: _l("mail about their course"), Purpose.MARKETING.value: _l("mail about what we offer")}
+SOURCES = {
+    "start": _l("starting a course here"),
+    "preferences": _l("their own mail settings"),
+    "form": _l("a form on another site"),
+    "import": _l("a list that was brought in"),
+}
+STANDINGS = {
+    Standing.NOT_BEGUN.value: _l("enrolled, no lesson done"),
+    Standing.BEGUN.value: _l("begun, not finished"),
+    Standing.FINISHED.value: _l("finished"),
+}
+
+
+def _courses(courses: Courses) -> dict[str, Any]:
+    return {ANY: _l("any course"), **{slug: course.title for slug, course in courses.items()}}
+
+
+def _languages(_courses: Courses) -> dict[str, Any]:
+    return {tag: Locale.parse(tag.replace("-", "_")).display_name or tag for tag in current_app.config["SETTINGS"].language_list}
+
+
+@cache
+def _zones() -> dict[str, str]:
+    return {name: name for name in sorted(available_timezones()) if "/" in name or name == "UTC"}
+
+
+LANGUAGE = Value("language", _l("Language"), Kind.CHOICE, _languages)
+ZONE = Value("zone", _l("Time zone"), Kind.CHOICE, lambda _courses: _zones())
+COURSE = Value("course", _l("Course"), Kind.CHOICE, _courses)
+PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, lambda _courses: PURPOSES)
+ANY_PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, lambda _courses: {ANY: _l("any of them"), **PURPOSES})
+SOURCE = Value("source", _l("How"), Kind.CHOICE, lambda _courses: SOURCES)
+STANDING = Value("standing", _l("How far"), Kind.CHOICE, lambda _courses: STANDINGS)
+DAYS = Value("days", _l("Days"), Kind.DAYS)
+FROM = Value("from", _l("From, in days"), Kind.DAYS)
+TO = Value("to", _l("To, in days"), Kind.DAYS)
+DAY = Value("day", _l("Day"), Kind.DATE)

@@ -1,0 +1,81 @@
+"""Published letters, for marketers and owners: how they look, what they weigh, and a copy to oneself."""
+
+from dataclasses import replace
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from courseapp import clock
+from courseapp.accounts.access import need_role
+from courseapp.accounts.models import Role
+from courseapp.campaigns.forms import TrialForm
+from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.trials import send_trial, staff_who_read_mail
+from courseapp.columns import row_number
+from courseapp.errors import Refusal
+from courseapp.extensions import db, limiter
+from courseapp.mailing.letters import kept_letter, letter_of, letters_published
+from courseapp.mailing.looks import Look, html_in, in_frame, reader_named, seen_by
+from courseapp.mailing.models import Letter
+from courseapp.mailing.problems import problems_of_letter
+
+letters = Blueprint("letters", __name__)
+BLUEPRINTS = (letters,)
+letters.before_request(need_role(Role.MARKETER, Role.OWNER))
+PAGE = 30
+
+
+@letters.get("/staff/mail/letters")
+def published() -> str:
+    """The newest letters."""
+    rows = letters_published(request.args.get("before", type=row_number), PAGE + 1)
+    older = url_for("letters.published", before=rows[PAGE - 1].id) if len(rows) > PAGE else None
+    return render_template("campaigns/letters.html", letters=rows[:PAGE], older_url=older)
+
+
+@letters.get("/staff/mail/letters/<id>")
+def letter(id: str) -> str:
+    """One letter as its readers see it."""
+    return letter_page(letter_of(id) or abort(404), TrialForm(to=current_user.public_id))
+
+
+def letter_page(found: Letter, form: TrialForm) -> str:
+    """The page, with what was wrong in the form for trying it out."""
+    form.to.choices = staff_who_read_mail()
+    text = kept_letter(found.id)
+    seen = seen_by(
+        text,
+        reader_named(request.args.get("reader", "")),
+        problems_of_letter(replace(text, targets=targets_of(text.body))),  # what it led to when it was published may be gone
+        lambda reader: url_for("letters.letter", id=found.public_id, reader=reader, _anchor="looks"),
+        lambda reader, look: url_for("letters.letter_html", id=found.public_id, reader=reader, look=look),
+    )
+    return render_template("campaigns/letter.html", letter=found, seen=seen, form=form)
+
+
+@letters.get("/staff/mail/letters/<id>/html")
+def letter_html(id: str) -> Response:
+    """The letter itself, for a frame: as `reader` would get it, in a `look`."""
+    found = letter_of(id) or abort(404)
+    look = request.args.get("look", Look.LIGHT.value)
+    if look not in list(Look):
+        abort(404)
+    return in_frame(html_in(kept_letter(found.id), reader_named(request.args.get("reader", "")), Look(look)))
+
+
+@letters.post("/staff/mail/letters/<id>/trial")
+@limiter.limit("60 per hour")
+def try_out(id: str) -> Response | tuple[str, int]:
+    """Send the letter to one person of staff (`to`)."""
+    found = letter_of(id) or abort(404)
+    form = TrialForm()
+    try:
+        address = send_trial(found, form.to.data or "", current_user._get_current_object(), clock.now())
+    except Refusal as refusal:
+        form.to.errors = [refusal.words]
+        return letter_page(found, form), 422
+    db.session.commit()
+    flash(_("The letter is on its way to %(address)s.", address=address), "success")
+    return redirect(url_for("letters.letter", id=id), 303)

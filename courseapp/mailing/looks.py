@@ -1,0 +1,123 @@
+"""A letter as those who get it would see it, before anybody does: as one reader or another, in the light and in the dark.
+
+A page shows it by the macro of `mailing/_previews.html`, and answers the addresses of its frames with `in_frame(html_in(…))`.
+"""
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flask import Response, current_app, make_response
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from courseapp.mailing.fields import filled_in
+from courseapp.mailing.links import url_with_token
+from courseapp.mailing.problems import Problem
+from courseapp.mailing.text import Text
+
+FRAME_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+SCHEME = "(prefers-color-scheme: dark)"
+
+
+class Look(enum.StrEnum):
+    """What a mail program may make of a letter."""
+
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who could get a letter; `key` stands in addresses."""
+
+    key: str
+    words: LazyString | str
+    first_name: str
+
+
+READERS = (
+    Reader("named", _l("has told us a name"), "Ada"),
+    Reader("nameless", _l("has told us no name"), ""),
+    Reader("long", _l("has a very long name"), "Maximiliane-Philippa Friederike Charlotte von und zu Hohenstein-Schwarzenfels"),
+    Reader("script", _l("writes in other letters"), "Александра"),
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A reader to look as, and the address of the page that does."""
+
+    words: LazyString | str
+    url: str
+    is_here: bool
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that a page shows of a letter: `frames` has the address of each look, `weight` is in bytes."""
+
+    subject: str
+    preheader: str
+    text: str
+    weight: int
+    problems: list[Problem]
+    choices: list[Choice]
+    frames: dict[str, str]
+
+
+def reader_named(key: str) -> Reader:
+    """The example reader of a key in an address; the first where there is none."""
+    return next((reader for reader in READERS if reader.key == key), READERS[0])
+
+
+def seen_by(
+    text: Text, reader: Reader, problems: list[Problem], page_url: Callable[[str], str], frame_url: Callable[[str, str], str]
+) -> Seen:
+    """What a reader would get of a letter.
+
+    Args:
+        problems: of the letter as things stand now (`problems_of_letter`).
+        page_url: gives the address of the page that looks as another reader, by key; `frame_url` that of a frame, by key and look.
+    """
+    from courseapp.mailing.message import built, weight_of  # what builds mails is large, and most web processes show none
+
+    values = values_of(reader)
+    found = built(text, values)
+    return Seen(
+        subject=found.subject,
+        preheader=filled_in(text.preheader, values),
+        text=found.text,
+        weight=weight_of(text),
+        problems=problems,
+        choices=[Choice(other.words, page_url(other.key), other.key == reader.key) for other in READERS],
+        frames={look.value: frame_url(reader.key, look.value) for look in Look},
+    )
+
+
+def html_in(text: Text, reader: Reader, look: Look) -> str:
+    """A letter's HTML held to one look, whatever the browser that shows it prefers."""
+    from courseapp.mailing.message import built  # as above
+
+    html = built(text, values_of(reader)).html
+    html = html.replace(SCHEME, "all" if look is Look.DARK else "not all")
+    return html.replace('content="light dark"', f'content="{look.value}"')
+
+
+def values_of(reader: Reader) -> Mapping[str, str]:
+    """What fills a letter in for a look; its links change nobody's mails."""
+    return {
+        "first_name": reader.first_name,
+        "continue_url": current_app.config["PUBLIC_URL"] + "/",
+        "progress_words": "2 of 12 lessons",
+        "unsubscribe_url": url_with_token("mailing.unsubscribe", "example"),
+        "preferences_url": url_with_token("mailing.preferences", "example"),
+    }
+
+
+def in_frame(html: str) -> Response:
+    """A mail's HTML as the answer to a frame: its own styles are allowed there, and nothing else."""
+    answer = make_response(html)
+    answer.headers["Content-Security-Policy"] = FRAME_POLICY
+    answer.headers["X-Frame-Options"] = "SAMEORIGIN"
+    return answer

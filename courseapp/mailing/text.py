@@ -1,0 +1,20 @@
+"""What a letter says, apart from where it is kept: a draft's and a published one's alike."""
+
+from dataclasses import dataclass
+
+from courseapp.contacts.models import Purpose
+from courseapp.mailing.blocks import Target
+
+LONGEST = 200  # letters of a subject or preheader
+
+
+@dataclass(frozen=True)
+class Text:
+    """A letter's words, for what purpose it is sent, and what its references lead to."""
+
+    language: str
+    subject: str
+    preheader: str
+    body: str
+    purpose: Purpose
+    targets: tuple[tuple[str, Target], ...] = ()
