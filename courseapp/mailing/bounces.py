@@ -25,7 +25,7 @@ FIRST_REST = timedelta(seconds=20)
 LONGEST_REST = timedelta(hours=1)
 PATIENCE = timedelta(days=1)
 RETURNS_KEPT = timedelta(days=30)  # so long a repetition is known as one
-OUR_MESSAGE_ID = re.compile(r"<([2-9a-z]{16})\.[0-9a-f]{8}@[^<>\s@]{1,160}>")
+OUR_MESSAGE_ID = re.compile(r"<([2-9a-z]{16})\.[0-9a-f]{8}@[0-9A-Za-z.-]{1,160}>")
 ON_ITS_WAY = {State.PENDING, State.LEASED, State.SUBMITTING}
 CHANGES: dict[ReturnKind, tuple[State, tuple[State, ...]]] = {
     ReturnKind.BOUNCED: (State.BOUNCED, (State.ACCEPTED, State.DELIVERED, State.UNCERTAIN)),
@@ -60,7 +60,7 @@ def key_of(source: ReturnSource, *facts: str | bytes) -> str:
     """What makes two reports the same: the provider's own id of an event, or every byte of a mail."""
     digest = hashlib.sha256(source.value.encode())
     for fact in facts:
-        digest.update(b"\0" + (fact if isinstance(fact, bytes) else fact.encode()))
+        digest.update(b"\0" + (fact if isinstance(fact, bytes) else fact.encode("utf-8", "backslashreplace")))
     return digest.hexdigest()
 
 
@@ -71,7 +71,7 @@ def take(report: Report, source: ReturnSource, key: str, now: datetime) -> Retur
         "source": source,
         "kind": report.kind,
         "status": report.status,
-        "address_mac": address_mac(report.recipient) if report.recipient else None,
+        "address_mac": address_mac(report.recipient) if report.recipient and report.recipient.isprintable() else None,
         "tries": 0,
         "received_at": now,
         "due_at": now,

@@ -1,5 +1,6 @@
 """Working through the outbox: claim → check at the last moment → send → note, a commit each, no transaction open while sending."""
 
+import contextlib
 import mmap
 import threading
 import time
@@ -205,13 +206,24 @@ def read_returned(clock: Callable[[], datetime], seconds: float = 20.0) -> Count
     A mail is removed after the commit. Killed in between, it is read again, and known. What is nothing we know stays, marked as seen.
     Raises MailboxAway.
     """
-    kinds: Counter[str] = Counter()
     bounces.try_again(clock(), RETURNED_AT_ONCE)
     db.session.commit()
-    mailbox, ends = mailbox_of(current_app.config["SETTINGS"]), time.monotonic() + seconds
+    try:
+        kinds = _read_mailbox(clock, time.monotonic() + seconds)
+    except MailboxAway as error:
+        log.warning("mailbox_away", why=str(error))
+        raise
+    if kinds:
+        log.info("mail_came_back", **{kind.replace("-", "_"): count for kind, count in sorted(kinds.items())})
+    return kinds
+
+
+def _read_mailbox(clock: Callable[[], datetime], ends: float) -> Counter[str]:
+    kinds: Counter[str] = Counter()
+    mailbox = mailbox_of(current_app.config["SETTINGS"])
     if mailbox is None:
         return kinds
-    try:
+    with contextlib.closing(mailbox):
         for mail in mailbox.unread(RETURNED_AT_ONCE):
             report = read_report(mail.content)
             bounces.take(report, ReturnSource.MAILBOX, bounces.key_of(ReturnSource.MAILBOX, mail.content), clock())
@@ -220,13 +232,6 @@ def read_returned(clock: Callable[[], datetime], seconds: float = 20.0) -> Count
             kinds[report.kind.value] += 1
             if stopping.is_set() or time.monotonic() >= ends:
                 break
-    except MailboxAway as error:
-        log.warning("mailbox_away", why=str(error))
-        raise
-    finally:
-        mailbox.close()
-    if kinds:
-        log.info("mail_came_back", **{kind.replace("-", "_"): count for kind, count in sorted(kinds.items())})
     return kinds
 
 

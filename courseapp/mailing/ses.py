@@ -64,8 +64,8 @@ def signed(content: bytes, now: datetime) -> dict[str, str]:
         raise Unsigned("no moment or no signature") from error
     if not -AHEAD <= age <= TOO_OLD:
         raise Unsigned("too old")
-    text = "".join(f"{name}\n{said[name]}\n" for name in SIGNED[said["Type"]] if name in said)
-    _check_signature(_certificate(said["SigningCertURL"]), said["SignatureVersion"], signature, text.encode(), now)
+    text = "".join(f"{name}\n{said[name]}\n" for name in SIGNED[said["Type"]] if name in said).encode("utf-8", "replace")
+    _check_signature(_certificate(said["SigningCertURL"]), said["SignatureVersion"], signature, text, now)
     return said
 
 

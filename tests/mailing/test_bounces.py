@@ -171,6 +171,17 @@ def test_a_guessed_message_id_is_refused(app: Flask) -> None:
     assert (message.state, suppressed()) == (State.ACCEPTED, {})
 
 
+@pytest.mark.parametrize("word", [b"\0", b"\xff", b"\xed\xa0\x80", b"=?utf-8?q?=00?="])
+def test_signs_that_no_database_takes_do_no_harm(app: Flask, word: bytes) -> None:
+    message = sent()
+    named = f"<{message.public_id}.0a0a0a0a@".encode() + word + b">"
+    mail = sample("postfix-failed", "us@example.org", "NAMED", "RECIPIENT").replace(b"NAMED", named)
+    comes("", message, content=mail.replace(b"RECIPIENT", b"a" + word + b"@example.org"))
+    assert message.state is State.ACCEPTED
+    mail = sample("postfix-failed", return_path(message.public_id), "NAMED", "RECIPIENT").replace(b"NAMED", named)
+    assert comes("", message, content=mail.replace(b"RECIPIENT", b"a" + word + b"@example.org")) is ReturnOutcome.APPLIED
+
+
 def test_a_report_about_somebody_elses_mail_is_no_concern_of_ours(app: Flask) -> None:
     message = sent()
     mail = sample("postfix-failed", "list@elsewhere.example", "<abc@elsewhere.example>")

@@ -216,10 +216,11 @@ def test_a_mailbox_that_is_away_is_said_so_without_naming_anybody(
 
 
 @pytest.mark.parametrize("address", ["maildir:///nowhere/at/all", "imap://a:b@127.0.0.1:1/INBOX"])
-def test_a_mailbox_that_is_not_there_is_said_so(reading: Callable[[str], Flask], address: str) -> None:
+def test_a_mailbox_that_is_not_there_is_said_so(reading: Callable[[str], Flask], address: str, capsys: pytest.CaptureFixture[str]) -> None:
     reading(address)
     with pytest.raises(MailboxAway):
         loops.read_returned(clock.now)
+    assert "mailbox_away" in capsys.readouterr().err
 
 
 def test_a_folder_with_spaces_and_quotes_is_found(reading: Callable[[str], Flask], imap: ImapServer) -> None:

@@ -361,6 +361,20 @@ def test_an_event_without_our_mark_is_about_no_message_of_ours(client: Client, m
 # Both
 
 
+@pytest.mark.usefixtures("amazon")
+@pytest.mark.parametrize("word", ["\0", "\ud800", "\u0000@\udfff"])
+def test_signs_that_no_database_takes_do_no_harm(client: Client, word: str) -> None:
+    message = sent()
+    recipients = [{"emailAddress": f"a{word}@example.org", "status": f"5.1.1{word}"}]
+    event = told_of(message, return_path(message.public_id), bouncedRecipients=recipients)
+    event["mail"]["headers"][1]["value"] = f"<{message.public_id}.0a0a0a0a@{word}>"
+    assert from_amazon(client, posted(event)) == 200
+    assert from_amazon(client, posted(event, forged={"MessageId": word})) == 400
+    assert from_postmark(client, event_of(message, Email=f"a{word}@example.org", Details=word, MessageID=word)) == 200
+    db.session.refresh(message)
+    assert message.state is State.BOUNCED
+
+
 @pytest.mark.one_database
 @pytest.mark.settings(ses_topic=TOPIC, postmark_secret=SECRET, rate_limits=True)
 def test_calls_are_bounded(client: Client, app: Flask) -> None:
