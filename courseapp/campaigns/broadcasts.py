@@ -95,7 +95,7 @@ def audience(broadcast: Broadcast, now: datetime) -> sa.Select[int]:
 
 
 def count_of_audience(broadcast: Broadcast, now: datetime) -> int:
-    """How many people it would go to now."""
+    """How many people it would go to now. Raises Refusal in words where its segment cannot be used any more."""
     return int(db.session.scalar(sa.select(sa.func.count()).select_from(audience(broadcast, now).subquery())) or 0)
 
 
@@ -128,6 +128,9 @@ def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, no
     if broadcast.state is not BroadcastState.DRAFT:
         raise Refusal(_("This broadcast is scheduled or sent already."))
     letter = letter_for(broadcast, now)
+    if broadcast.segment_id is not None:
+        broadcast.tree = db.session.get_one(Segment, broadcast.segment_id).tree  # as it is now; from here on it is fixed
+    count_of_audience(broadcast, now)  # refuses what cannot be used any more
     if broadcast.stream_id is None:
         broadcast.stream_id = bulk.new_stream(f"broadcast-{broadcast.id}", broadcast.purpose).id
     broadcast.letter_id, broadcast.send_at, broadcast.state = letter.id, max(send_at, now), BroadcastState.SCHEDULED
@@ -142,6 +145,12 @@ def take_back(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
         raise Refusal(_("It has begun already. You can pause it, or cancel what has not left."))
     broadcast.state, broadcast.send_at = BroadcastState.DRAFT, None
     _note(broadcast, "broadcast_taken_back", by_user_id, now)
+
+
+def give_back(broadcast: Broadcast, why: str, now: datetime) -> None:
+    """Make one a draft again that could not begin; its page says why. The caller holds it."""
+    broadcast.state, broadcast.send_at = BroadcastState.DRAFT, None
+    events.record("broadcast_given_back", f"broadcast:{broadcast.id}", now, by_user_id=None, why=why)
 
 
 def pause(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:

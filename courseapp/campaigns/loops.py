@@ -4,13 +4,17 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
+
 from courseapp.campaigns import expanding, runs
-from courseapp.campaigns.broadcasts import freeze
-from courseapp.campaigns.models import BroadcastState
+from courseapp.campaigns.broadcasts import freeze, give_back
+from courseapp.campaigns.models import Broadcast, BroadcastState
+from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal.events import unread
 
 BATCH = 100
+log = structlog.get_logger()
 
 
 def read_news(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
@@ -51,7 +55,7 @@ def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int
     ends, count = time.monotonic() + seconds, 0
     while time.monotonic() < ends and (broadcast := expanding.next_to_expand(clock())) is not None:
         if broadcast.state is BroadcastState.SCHEDULED:
-            freeze(broadcast, clock())
+            _begin(broadcast, clock())
         else:
             count += expanding.expand_page(broadcast, clock())
         db.session.commit()
@@ -59,3 +63,12 @@ def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int
     expanding.close_ended(clock())
     db.session.commit()
     return count
+
+
+def _begin(broadcast: Broadcast, now: datetime) -> None:
+    """Fix whom it is for; where its segment cannot be used any more it is a draft again, and keeps none of the others."""
+    try:
+        freeze(broadcast, now)
+    except Refusal as refusal:
+        log.warning("broadcast_given_back", broadcast=broadcast.id)
+        give_back(broadcast, refusal.words, now)

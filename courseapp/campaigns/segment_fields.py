@@ -70,9 +70,9 @@ class Field:
 
 
 MOMENTS = (
-    Operator("within_days", _l("less than so many days ago"), (DAYS,)),
-    Operator("before_days", _l("longer ago than so many days"), (DAYS,)),
-    Operator("between_days", _l("between so many days ago"), (FROM, TO)),
+    Operator("within_days", _l("in the last … days"), (DAYS,)),
+    Operator("before_days", _l("more than … days ago"), (DAYS,)),
+    Operator("between_days", _l("between … and … days ago"), (FROM, TO)),
     Operator("since_day", _l("on this day or later"), (DAY,)),
     Operator("before_day", _l("before this day"), (DAY,)),
 )
@@ -206,8 +206,8 @@ FIELDS: tuple[Field, ...] = (
         MAIL,
         _l("Mail from us"),
         (
-            Operator("within_days", _l("came in the last so many days"), (DAYS,)),
-            Operator("not_within_days", _l("did not come in the last so many days"), (DAYS,)),
+            Operator("within_days", _l("came in the last … days"), (DAYS,)),
+            Operator("not_within_days", _l("none in the last … days"), (DAYS,)),
         ),
         _mailed,
         (ANY_PURPOSE,),

@@ -224,10 +224,21 @@ def _describe(contents: Contents) -> None:
 @click.argument("count", type=click.IntRange(1, 5_000_000))
 def synth_learners(count: int) -> None:
     """Make COUNT invented learners with progress. Embedded mode and test databases only."""
+    _invent(count, "Inventing learners", with_contacts=False)
+
+
+@synth.command("contacts")
+@click.argument("count", type=click.IntRange(1, 5_000_000))
+def synth_contacts(count: int) -> None:
+    """Make COUNT invented learners with confirmed addresses and consents. Embedded mode and test databases only."""
+    _invent(count, "Inventing contacts", with_contacts=True)
+
+
+def _invent(count: int, label: str, *, with_contacts: bool) -> None:
     if not current_app.config["EMBEDDED"]:
         raise click.ClickException("Invented people do not belong into a production database.")
-    with click.progressbar(length=count, label="Inventing learners") as bar:
-        for made in synthetic.make_learners(count, clock.now()):
+    with click.progressbar(length=count, label=label) as bar:
+        for made in synthetic.make_learners(count, clock.now(), with_contacts=with_contacts):
             db.session.commit()
             bar.update(made)
 

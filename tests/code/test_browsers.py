@@ -54,8 +54,9 @@ INSTEAD = {
     ("editor.js", "keepalive"): "Firefox may not send what was typed last; it waits on the device, and is taken up on return",
     ("editor.js", ".submitter"): "the button that was pressed last is remembered",
     ("editor.js", "navigator.locks"): "asked for before; a text may then be taken up by two tabs, and becomes two drafts",
-    ("segments.js", ".submitter"): "the form goes to the server, which answers the page with what the button does",
     ("order.js", ".submitter"): "the buttons ask the server for the page with one thing moved",
+    ("segments.js", ".inert"): "what is typed into a row in the moment in which rows are made anew is lost, and can be seen to be",
+    ("segments.js", ".submitter"): "the buttons ask the server for the page as it is then",
     ("player.js", "keepalive"): "Firefox may forget the last ten seconds",
     ("lists.html", "<dialog"): "hidden by dialog:not([open]); the link leads to the page that asks the same",
 }

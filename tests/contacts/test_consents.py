@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from courseapp.contacts.consent import WORDING, consent_history, holds_consent, log_consent, set_consent
+from courseapp.contacts.consent import WORDING, consent_history, has_last_said, holds_consent, log_consent, set_consent
 from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -114,6 +115,21 @@ def test_a_word_on_one_purpose_says_nothing_on_another_or_for_another(app: Flask
     one, other = make_contact(), make_contact()
     set_consent(one, Purpose.COURSE, True, NOW, "preferences")
     assert [holds_consent(one, Purpose.MARKETING), holds_consent(other, Purpose.COURSE)] == [False, False]
+
+
+def test_looking_through_many_says_of_each_what_asking_for_one_says(app: Flask) -> None:
+    logs = {make_contact(): words for length in range(4) for words in product(ConsentAction, repeat=length)}
+    for contact, words in logs.items():
+        for word in words:
+            log_consent(contact.id, Purpose.COURSE, word, NOW, "start")
+    chosen = {
+        action: set(db.session.scalars(sa.select(Contact.id).where(has_last_said(Contact.id, Purpose.COURSE, action))))
+        for action in (ConsentAction.GIVEN, ConsentAction.WITHDRAWN)
+    }
+    for contact, words in logs.items():
+        last = [word for word in words if word is not ConsentAction.ASKED][-1:]
+        assert [action for action, ids in chosen.items() if contact.id in ids] == last
+        assert holds_consent(contact, Purpose.COURSE) == (contact.id in chosen[ConsentAction.GIVEN])
 
 
 def test_no_code_changes_or_deletes_a_consent_but_erasure() -> None:

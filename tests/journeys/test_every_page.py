@@ -35,6 +35,7 @@ from courseapp.organisation.invitations import invite
 from courseapp.organisation.owner_link import new_owner_link
 from courseapp.site import change_site
 from tests.authoring.folders import lesson, small_course
+from tests.campaigns.crowd import is_
 from tests.client import Client
 from tests.code.markup import faults_in
 from tests.factories import (
@@ -46,6 +47,7 @@ from tests.factories import (
     make_guest,
     make_message,
     make_outcome,
+    make_segment,
     make_user,
 )
 from tests.learning.checking import TO
@@ -372,6 +374,23 @@ def test_what_staff_see(page: "Page", enter: Callable[[User], User], work: Calla
         "/pieces": "",
     }
     assert faults_at(page, paths) == []
+
+
+def test_what_marketers_see(page: "Page", enter: Callable[[User], User]) -> None:
+    enter(make_user(roles=["owner"]))
+    empty = faults_at(page, {"/staff/mail/segments": "No segment so far", "/staff/mail/segments?show=archived": "Nothing was put away"})
+    between = {"course": "introduction", "from": 30, "to": 60}
+    inner = {"any": [is_("consent", "given", purpose="course"), {"not": is_("zone", zone="UTC")}]}
+    kept = make_segment({"all": [is_("enrolled_at", "between_days", **between), inner]}, name="Begun a month ago")
+    broken = make_segment({"all": [is_("enrolled", "yes", course="gone"), is_("since", "within_days", days="soon")]}, archived_at=NOW)
+    db.session.commit()
+    paths = {
+        "/staff/mail/segments": "Courses by which nobody is chosen",
+        "/staff/mail/segments/new": "everybody is chosen",
+        f"/staff/mail/segments/{kept.public_id}": "Put this segment away",
+        f"/staff/mail/segments/{broken.public_id}": "Nobody can be counted yet.",
+    }
+    assert empty + faults_at(page, paths) == []
 
 
 def test_what_instructors_see_of_an_upload(page: "Page", enter: Callable[[User], User], tmp_path: Path) -> None:

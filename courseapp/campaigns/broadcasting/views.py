@@ -131,12 +131,14 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
     """The page, with what was wrong in the form for trying it out."""
     form.to.choices = staff_who_read_mail()
     now = clock.now()
+    count, trouble = counted(found, now)
     return render_template(
         "campaigns/broadcast_look.html",
         broadcast=found,
         seen=seen_as(found, request.args.get("reader", "")),
         form=form,
-        count=broadcasts.count_of_audience(found, now),
+        count=count,
+        trouble=trouble,
         hours=hours_of(found),
         is_ready=all(problem.is_warning for problem in broadcasts.problems(found)),
         zone=present_site().default_zone,
@@ -262,8 +264,16 @@ def watching(found: Broadcast) -> str:
         is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
         hours=hours_of(found),
         begins=words_of_moment(found.send_at) if found.send_at is not None else "",
-        count=broadcasts.count_of_audience(found, clock.now()) if found.state is BroadcastState.SCHEDULED else 0,
+        count=counted(found, clock.now())[0] if found.state is BroadcastState.SCHEDULED else 0,
     )
+
+
+def counted(found: Broadcast, now: datetime) -> tuple[int, str]:
+    """How many it would go to now; or none, and why its segment cannot be used."""
+    try:
+        return broadcasts.count_of_audience(found, now), ""
+    except Refusal as refusal:
+        return 0, refusal.words
 
 
 def editor(found: Broadcast | None, form: BroadcastForm) -> str:

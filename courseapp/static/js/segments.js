@@ -3,23 +3,25 @@
 
 const form = document.querySelector("form[data-segment]");
 const parts = { rows: form.querySelector("[data-builder]"), look: form.querySelector("[data-look]"), count: form.querySelector("[data-count]"), changed: form.querySelector("[data-changed]") };
-let asked = null; // the request under way: a newer one takes its place
+let line = Promise.resolve(); // one request after the other, each with what stands in the form when its turn comes
+let isCountComing = false;
 let waiting = 0;
 
-/** The page as the server answers a button, with what stands in the form now; null where it does not come or something newer was asked. */
+/** The page as the server answers a button, with what stands in the form now; null where it does not come. */
 async function pageAfter(doing) {
-  if (asked) asked.abort();
-  const mine = new AbortController();
-  asked = mine;
   const data = new FormData(form);
   data.set("do", doing);
   try {
-    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(data), credentials: "same-origin", signal: mine.signal });
-    const text = await answer.text();
-    return answer.ok && !answer.redirected && asked === mine ? new DOMParser().parseFromString(text, "text/html") : null;
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(data), credentials: "same-origin" });
+    return answer.ok && !answer.redirected ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
   } catch {
     return null;
   }
+}
+
+function inTurn(work) {
+  line = line.then(work);
+  return line;
 }
 
 function put(page, selector, part) {
@@ -36,25 +38,35 @@ function putCount(page) {
 }
 
 /** Counts; while somebody types the rows stay as they are. */
-async function count() {
-  const page = await pageAfter("look");
-  if (page) putCount(page);
+function count() {
+  if (isCountComing) return;
+  isCountComing = true;
+  inTurn(async () => {
+    isCountComing = false;
+    const page = await pageAfter("look");
+    if (page) putCount(page);
+  });
 }
 
-/** Lets a button, or a choice that other fields depend on, do its work, and puts the reader back where they were. */
-async function rebuild(doing, focused) {
+/** Lets a button, or a choice that other fields depend on, do its work, and puts the reader back where they were; false where it cannot. */
+function rebuild(doing, focused) {
   clearTimeout(waiting);
-  const page = await pageAfter(doing);
-  if (!page) return false;
-  const before = new Set([...parts.rows.querySelectorAll("[name]")].map((one) => one.name));
-  put(page, "[data-builder]", parts.rows);
-  putCount(page);
-  const added = [...parts.rows.querySelectorAll("select")].find((one) => !before.has(one.name));
-  const again = focused && document.getElementById(focused);
-  if (doing !== "look" && added) added.focus();
-  else if (again) again.focus();
-  else if (doing !== "look") parts.rows.querySelector("select").focus();
-  return true;
+  return inTurn(async () => {
+    const before = new Set([...parts.rows.querySelectorAll("[name]")].map((one) => one.name));
+    const asking = pageAfter(doing);
+    parts.rows.inert = true; // what is typed now would be lost
+    const page = await asking;
+    parts.rows.inert = false;
+    if (!page) return false;
+    put(page, "[data-builder]", parts.rows);
+    putCount(page);
+    const added = [...parts.rows.querySelectorAll("select")].find((one) => !before.has(one.name));
+    const again = focused && document.getElementById(focused);
+    if (doing !== "look" && added) added.focus();
+    else if (again) again.focus();
+    else if (doing !== "look") parts.rows.querySelector("select").focus();
+    return true;
+  });
 }
 
 form.addEventListener("change", (event) => {
