@@ -20,7 +20,7 @@ from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.learning.joining import join_guest
 from courseapp.mailing import loops
-from courseapp.mailing.models import Message, State
+from courseapp.mailing.models import Message, Return, ReturnKind, ReturnSource, State
 from courseapp.mailing.smtp import file_of_mail, half_of_mail
 from courseapp.operations.models import Question, QuestionKind
 from courseapp.operations.people import erase, export
@@ -61,7 +61,7 @@ WORDLESS = {  # rows of numbers, times and hashes alone: what is told of them is
 GIVEN_OUT = [
     *("canary.ada@example.org", "Canarina", "canary phone", "192.0.2.0", "bounced", "canary.two@example.org"),
     *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary part", "canary folder"),
-    *("Canary segment", "Canary sequence", "canary reason", "canary filling", "marketer", "instructor", "test"),
+    *("Canary segment", "Canary sequence", "canary reason", "canary filling", "5.1.10", "marketer", "instructor", "test"),
 ]
 
 
@@ -79,7 +79,7 @@ def a_whole_life() -> tuple[User, Contact]:
     make_outcome(user, outcome="professional")
     make_consent(contact, network="192.0.2.0")
     make_suppression("canary.ada@example.org")
-    make_message(contact, state=State.FAILED, fields={"words": "canary filling"}, settled_at=NOW, reason="canary reason")
+    mail = make_message(contact, state=State.FAILED, fields={"words": "canary filling"}, settled_at=NOW, reason="canary reason")
     make_event("enrolled", f"user:{user.id}", readers=["campaigns"], data={"user_id": user.id})
     make_event("consent_given", f"contact:{contact.id}")
     make_run(make_sequence(title="Canary sequence"), contact, course)
@@ -95,6 +95,16 @@ def a_whole_life() -> tuple[User, Contact]:
             Import(course_id=course.id, by_user_id=user.id, source="canary folder", changes={}, warnings=0, at=NOW),
             Upload(by_user_id=user.id, decided_by_id=user.id, files=["canary.zip"], size=1, state=UploadState.READY, created_at=NOW),
             UploadPart(user_id=user.id, name="canary part.zip", told="", size=1, **times),
+            Return(
+                key="k" * 64,
+                source=ReturnSource.MAILBOX,
+                kind=ReturnKind.BOUNCED,
+                status="5.1.10",
+                public_id=mail.public_id,
+                received_at=NOW,
+                due_at=NOW,
+                settled_at=NOW,
+            ),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
             draft_of(user, lesson),
             Segment(name="Canary segment", tree={"all": []}, created_at=NOW, changed_at=NOW, by_user_id=user.id),
