@@ -44,7 +44,8 @@ def expand_page(broadcast: Broadcast, now: datetime) -> int:
     query = sa.select(page.c.contact_id, Contact.zone).join(Contact, Contact.id == page.c.contact_id)
     rows = db.session.execute(query.order_by(page.c.contact_id)).all()
     if not rows:
-        broadcast.state = BroadcastState.SENDING
+        # who was erased before their page came is in none of it, and stands in no sum
+        broadcast.state, broadcast.candidates = BroadcastState.SENDING, sum(bulk.states_of_stream(broadcast.stream_id or 0).values())
         return 0
     window, begins = window_of(broadcast), max(now, broadcast.send_at or now)
     due = {zone: next_in(window, begins, zone) for zone in {row.zone for row in rows}}

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.campaigns.models import Segment, Sequence, SequenceRun
+from courseapp.campaigns.models import Broadcast, BroadcastRecipient, Segment, Sequence, SequenceRun
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
 
@@ -30,18 +30,35 @@ def export(contact_id: int) -> list[dict[str, Any]]:
     ]
 
 
+def export_broadcasts(contact_id: int) -> list[dict[str, Any]]:
+    """The broadcasts that were for a contact, oldest first; what became of each stands among the mails."""
+    rows = db.session.execute(
+        sa.select(Broadcast.subject, Broadcast.snapshot_at)
+        .join(BroadcastRecipient, BroadcastRecipient.broadcast_id == Broadcast.id)
+        .where(BroadcastRecipient.contact_id == contact_id)
+        .order_by(Broadcast.id)
+    )
+    return [{"subject": subject, "at": at.isoformat() if at else None} for subject, at in rows]
+
+
 def erase(contact_id: int) -> None:
-    """Forget the runs."""
+    """Forget the runs, and that broadcasts were for them; how many each was for is a number of its own."""
     db.session.execute(sa.delete(SequenceRun).where(SequenceRun.contact_id == contact_id))
+    db.session.execute(sa.delete(BroadcastRecipient).where(BroadcastRecipient.contact_id == contact_id))
 
 
 def export_made(user_id: int) -> dict[str, Any]:
-    """What somebody made here as staff: which segments they changed last, and when. Empty for whoever made none."""
+    """What somebody made here as staff: which segments and broadcasts they changed last, and when. Empty for whoever made none."""
     segments = db.session.scalars(sa.select(Segment).where(Segment.by_user_id == user_id).order_by(Segment.id))
-    held = {"segments": [{"name": row.name, "at": row.changed_at.isoformat()} for row in segments]}
+    broadcasts = db.session.scalars(sa.select(Broadcast).where(Broadcast.by_user_id == user_id).order_by(Broadcast.id))
+    held = {
+        "segments": [{"name": row.name, "at": row.changed_at.isoformat()} for row in segments],
+        "broadcasts": [{"title": row.title, "at": row.changed_at.isoformat()} for row in broadcasts],
+    }
     return {name: rows for name, rows in held.items() if rows}
 
 
 def erase_made(user_id: int) -> None:
     """Forget who made it; it is the house's and stays."""
-    db.session.execute(sa.update(Segment).where(Segment.by_user_id == user_id).values(by_user_id=None))
+    for model in (Segment, Broadcast):
+        db.session.execute(sa.update(model).where(model.by_user_id == user_id).values(by_user_id=None))

@@ -21,6 +21,7 @@ from flask import Flask
 from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, PreparedFile, Publication, Upload, UploadPart, UploadState
+from courseapp.campaigns.models import BroadcastRecipient, Segment
 from courseapp.catalog.models import Copy, CopyKind, Course
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
@@ -30,7 +31,7 @@ from courseapp.insights.models import CourseFigures
 from courseapp.journal.models import Event, Receipt
 from courseapp.learning.models import Arrival, Source
 from courseapp.mailing import loops
-from courseapp.mailing.models import Breaker, Bucket, Message, State, Stream
+from courseapp.mailing.models import Breaker, Bucket, Message, Return, ReturnKind, ReturnSource, State, Stream
 from courseapp.mailing.streams import STANDARD, make_stream
 from courseapp.operations import backups, erasures, table_rows
 from courseapp.operations.archive import BadBackup
@@ -43,6 +44,7 @@ from tests.factories import (
     draft_of,
     lessons_of,
     make_asset,
+    make_broadcast,
     make_completion,
     make_consent,
     make_contact,
@@ -85,6 +87,7 @@ def fill() -> None:
     db.session.execute(sa.update(Receipt).values(read_at=NOW))
     make_run(make_sequence(), user.contact, course, next_run_at=NOW + timedelta(days=9))
     make_position(user, make_asset(course, bytes(range(256)) * 5000))
+    db.session.add(BroadcastRecipient(broadcast_id=make_broadcast(is_sent=True).id, contact_id=user.contact.id))
     times = {"created_at": NOW, "expires_at": NOW}
     source = Source(course_id=course.id, word="leaflet", created_at=NOW)
     db.session.add(source)
@@ -107,6 +110,16 @@ def fill() -> None:
             draft_of(user, lesson),
             Bucket(key="sender", paid_at=NOW.timestamp() + 0.25),
             Breaker(key="mail.example.org:587", tripped_at=NOW, rests_until=NOW, why="421 4.3.2 Ü"),
+            Segment(name="Ü", tree={"all": [{"field": "name", "op": "known", "value": {}}]}, created_at=NOW, changed_at=NOW),
+            Return(
+                key="r" * 64,
+                source=ReturnSource.MAILBOX,
+                kind=ReturnKind.BOUNCED,
+                status="5.1.1",
+                received_at=NOW,
+                due_at=NOW,
+                settled_at=NOW,
+            ),
             CourseFigures(course_id=course.id, figures={"enrolled": 5}, counted_at=NOW),
             Arrival(source_id=source.id, day=NOW.date(), count=5),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),

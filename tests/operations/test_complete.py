@@ -14,7 +14,7 @@ from flask import Flask
 from courseapp import clock
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, Publication, Upload, UploadPart, UploadState
-from courseapp.campaigns.models import Segment
+from courseapp.campaigns.models import BroadcastRecipient, Segment
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -33,6 +33,7 @@ from tests.factories import (
     draft_of,
     lessons_of,
     make_asset,
+    make_broadcast,
     make_completion,
     make_consent,
     make_contact,
@@ -56,9 +57,10 @@ STAY = {"messages.contact_id"}  # as a number, so that sums add up; what filled 
 WORDLESS = {  # rows of numbers, times and hashes alone: what is told of them is when, and the titles of others
     *("address_changes.user_id", "address_changes.new_contact_id", "completions.user_id", "enrolments.user_id"),
     *("media_positions.user_id", "publications.by_user_id", "sequence_runs.contact_id"),
-    *("sign_in_requests.contact_id", "sign_in_requests.guest_id"),
+    *("sign_in_requests.contact_id", "sign_in_requests.guest_id", "broadcast_recipients.contact_id"),
 }
 GIVEN_OUT = [
+    *("Canary broadcast", "Canary news"),
     *("canary.ada@example.org", "Canarina", "canary phone", "192.0.2.0", "bounced", "canary.two@example.org"),
     *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary part", "canary folder"),
     *("Canary segment", "Canary sequence", "canary reason", "canary filling", "5.1.10", "marketer", "instructor", "test"),
@@ -116,6 +118,8 @@ def a_whole_life() -> tuple[User, Contact]:
             ),
         ]
     )
+    broadcast = make_broadcast(title="Canary broadcast", subject="Canary news", by_user_id=user.id)
+    db.session.add(BroadcastRecipient(broadcast_id=broadcast.id, contact_id=contact.id))
     db.session.commit()
     return user, contact
 
