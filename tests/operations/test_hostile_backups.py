@@ -31,7 +31,13 @@ from tests.rows import tables_that_hold
 __all__ = ["elsewhere"]
 pytestmark = pytest.mark.one_database
 
-STREAM = {"id": 1, "key": "a", "purpose": "service", "reaches_unconfirmed": True, "paused_at": None, "paused_why": None}
+STREAM = {
+    "id": 1,
+    "key": "a",
+    "purpose": "service",
+    "reaches_unconfirmed": True,
+    **dict.fromkeys(("paused_at", "paused_why", "watched_from")),
+}
 
 
 def forged(folder: Path, parts: dict[str, bytes], /, **changed: Any) -> Path:
