@@ -40,7 +40,7 @@ def with_smtp(app: Flask, make_app: Callable[..., Flask], smtp: RecordingSmtp) -
 
     yield make
     for context in reversed(contexts):
-        db.session.rollback()
+        db.session.remove()
         context.pop()
 
 

@@ -42,7 +42,7 @@ def test_it_closes_with_the_next_mail_the_server_takes(with_smtp, smtp: Recordin
     smtp.script("mail", "421 4.3.2 closing")
     drain()
     loops.close_door()
-    pass_time(seconds=60)
+    pass_time(seconds=31)
     assert drain()["accepted"] >= 2
     assert db.session.query(Breaker).count() == 0
 

@@ -109,7 +109,7 @@ def test_trouble_of_the_sender_gives_the_rest_back_and_rests(with_smtp, smtp: Re
     loops.close_door()
     assert drain() == {}, "another process rests as well"
     loops.close_door()
-    pass_time(seconds=60)
+    pass_time(seconds=31)
     drain()
     assert {f"person{number}@example.org" for number in range(1, 5)} <= set(smtp.recipients())
     assert len(smtp.recipients()) == len(set(smtp.recipients()))
