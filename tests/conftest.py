@@ -19,7 +19,7 @@ from typing import Any
 import kombu.pools
 import pytest
 import structlog
-from flask import Flask
+from flask import Flask, has_app_context
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.serving import make_server
 
@@ -227,6 +227,8 @@ def make_app(workbench: Workbench, database: Database) -> Iterator[Callable[...,
 
     usual = {name: celery.conf[name] for name in ("broker_url", "broker_transport_options")}
     yield make
+    if has_app_context():  # the test's own session takes its connection from whichever application is on top
+        db.session.rollback()
     for app in made:
         with app.app_context():
             db.session.rollback()
