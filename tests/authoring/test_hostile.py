@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 Found = dict[str, dict[str, Any]]
 
+pytestmark = pytest.mark.xdist_group("hostile")  # one process looks all of them through, and once is enough
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:

@@ -157,7 +157,7 @@ def test_line_endings_and_a_byte_order_mark_do_not_matter(tmp_path: Path, ending
         ("minutes: !!int ''", "front_broken", 1),
         ("title: !!bool perhaps", "front_broken", 1),
         ("title: !!python/object/apply:os.system [id]", "front_broken", 2),
-        (f"title: {'[' * 3000}", "front_broken", 1),
+        (f"title: {'[' * 3000}", "front_broken", 2),
         (f"title: {'9' * 5000}", "front_broken", 2),
         ("a: &a [x]\nb: &b [*a, *a]", "front_broken", 3),
         ("? [a]\n: b", "front_broken", 2),
