@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from courseapp.authoring.front_matter import LARGEST_TEXT
@@ -97,7 +98,7 @@ class SourceFile:
     media_type: str
     pieces: tuple[Piece, ...] = ()
 
-    @property
+    @cached_property  # asked for many times
     def suffix(self) -> str:
         """The ending of its name, in small letters."""
         return self.location.suffix.lower()

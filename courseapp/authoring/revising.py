@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,14 @@ class Neighbours:
     language: str
     assets: "Mapping[str, AssetPlace]"
     lessons: Mapping[str, str]
+
+    @cached_property
+    def box_titles(self) -> dict[str, str]:
+        """The titles of boxes that carry none of their own."""
+        from courseapp.catalog.markdown import box_titles  # as above
+
+        with force_locale(self.language.replace("-", "_")):
+            return box_titles()
 
 
 @dataclass(frozen=True)
@@ -123,13 +131,14 @@ def locked(query: sa.Select[Course]) -> sa.Select[Course]:
 
 def render_text(body: str, file: str, body_line: int, near: Neighbours, report: Report) -> "Rendered":
     """A text as learners will see it; what is wrong with it is reported with the file's line."""
-    from courseapp.catalog.markdown import Rendered, box_titles, render  # as above
+    from courseapp.catalog.markdown import Rendered, render  # as above
     from courseapp.catalog.references import Surroundings
 
     folder = str(PurePosixPath(file).parent)
     try:
         with force_locale(near.language.replace("-", "_")), at_most(A_TEXT):
-            rendered = render(body, Surroundings("" if folder == "." else folder, near.assets, near.lessons, near.language, box_titles()))
+            place = "" if folder == "." else folder
+            rendered = render(body, Surroundings(place, near.assets, near.lessons, near.language, near.box_titles))
     except Unfit as unfit:
         report.error(unfit.code, file, 0, unfit.message, unfit.mend)
         return Rendered("", None, "", (), frozenset())
