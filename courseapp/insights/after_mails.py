@@ -1,0 +1,207 @@
+"""What people did in courses after a mail: counted from people in fives alike, once a day at most, and shown as it was last counted.
+
+Somebody did something where they enrolled, or did a lesson that needs no safety check, within so many days of their mail leaving; they
+reached the goal where they finished a course. Courses marked as sensitive stand in none of it. Whether a mail was opened nobody knows.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Any
+
+import sqlalchemy as sa
+
+from courseapp.accounts.models import User
+from courseapp.campaigns.models import Broadcast, RunEnd, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.catalog.models import Course, Lesson, Need
+from courseapp.extensions import db, insert_into, snapshot
+from courseapp.insights.figures import EVERY, days_between
+from courseapp.insights.fives import Way, in_fives
+from courseapp.insights.models import MailFigures
+from courseapp.learning.enrolment import FEWEST
+from courseapp.learning.models import Completion, Enrolment
+from courseapp.mailing.models import Message, State
+from courseapp.mailing.sums import of_steps, of_stream
+
+WITHIN = (1, 7, 30)  # days
+FOLLOWED = timedelta(days=40)  # after the last mail may have left: the longest of WITHIN, and some for a worker that stood still
+HAVE_ARRIVED = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED)  # as far as we know
+OPEN = "open"
+WAYS_IN = (OPEN, *RunEnd)
+
+
+@dataclass(frozen=True)
+class Mailed:
+    """Mails whose readers are followed: which, and which step of how many each is of."""
+
+    which: sa.ColumnElement[bool]
+    step: sa.ColumnElement[int]
+    steps: int
+    version_id: int | None = None
+
+
+def mails_of_broadcast(stream_id: int) -> Mailed:
+    """The mails of a broadcast, which is one step."""
+    return Mailed(of_stream(stream_id), sa.literal_column("0", sa.Integer), 1)
+
+
+def mails_of_version(version_id: int) -> Mailed:
+    """The mails of a version of a sequence, by the places of their steps; and the runs that are pinned to it."""
+    letters = letters_of(version_id)
+    places: dict[Any, Any] = {letter_id: sa.literal_column(str(place)) for place, letter_id in enumerate(letters)}
+    step = sa.case(places, value=Message.letter_id, else_=sa.literal_column("0")) if places else sa.literal_column("0", sa.Integer)
+    return Mailed(of_steps(letters), step, len(letters), version_id)
+
+
+def letters_of(version_id: int) -> Sequence[int]:
+    """The letters of a version's steps, in their order."""
+    query = sa.select(SequenceStep.letter_id).where(SequenceStep.version_id == version_id)
+    return db.session.scalars(query.order_by(SequenceStep.position)).all()
+
+
+def broadcasts_due(now: datetime) -> list[int]:
+    """Broadcasts whose day has come and whose readers may yet do something in time; their ids."""
+    is_followed = sa.or_(Broadcast.finished_at.is_(None), Broadcast.finished_at > now - FOLLOWED, MailFigures.looked_at.is_(None))
+    query = sa.select(Broadcast.id).outerjoin(MailFigures, MailFigures.broadcast_id == Broadcast.id)
+    begun = query.where(Broadcast.snapshot_at.is_not(None), _is_due(now), is_followed)
+    return list(db.session.scalars(begun.order_by(Broadcast.id)))
+
+
+def versions_due(now: datetime) -> list[int]:
+    """Versions of sequences, likewise."""
+    is_alive = sa.or_(SequenceRun.ended_at.is_(None), SequenceRun.ended_at > now - FOLLOWED)
+    has_runs = sa.select(SequenceRun.id).where(SequenceRun.version_id == SequenceVersion.id, is_alive).exists()
+    query = sa.select(SequenceVersion.id).outerjoin(MailFigures, MailFigures.version_id == SequenceVersion.id)
+    return list(db.session.scalars(query.where(_is_due(now), has_runs).order_by(SequenceVersion.id)))
+
+
+def _is_due(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(MailFigures.looked_at.is_(None), MailFigures.looked_at <= now - EVERY)
+
+
+def recount(mailed: Mailed, counted_at: datetime | None) -> dict[str, int] | None:
+    """What they add up to now; None where fewer than five people have moved since they were last counted.
+
+    Like the figures of a course, it reads beside the session, so that nobody who writes waits for it meanwhile.
+    """
+    with snapshot() as seen:
+        if not _have_moved(mailed, counted_at, seen):
+            return None
+        names = names_of(mailed.steps)
+        groups = in_fives(people_of(mailed, seen))
+        return {name: sum(count for way, count in groups.items() if way.done >> bit & 1) for bit, name in enumerate(names)}
+
+
+def names_of(steps: int) -> list[str]:
+    """What is told of each person, in the order of the bits of a `Way`."""
+    told = [f"{step}:mailed" for step in range(steps)]
+    told += [f"{step}:{what}:{days}" for step in range(steps) for what in ("did", "goal") for days in WITHIN]
+    return ["entered", *told, *(f"end:{end}" for end in RunEnd)]
+
+
+def people_of(mailed: Mailed, seen: sa.Connection) -> Counter[Way]:
+    """What everybody did, as numbers of people alike; one statement, of which come as many rows as there are kinds of people."""
+    found = _facts(mailed).subquery()
+    rungs = {len(WITHIN) - place: days for place, days in enumerate(WITHIN)}  # 3 within a day, 2 within a week, 1 within a month
+    marks: list[tuple[str, sa.ColumnElement[int]]] = []
+    for step in range(mailed.steps):
+        own = found.c.step == step
+        marks.append((f"{step}:mailed", sa.func.max(sa.case((own, 1), else_=0))))
+        for what in ("did", "goal"):
+            marks.append((f"{step}:{what}", sa.func.max(sa.case((own, found.c[what]), else_=0))))
+    marks.append(("way", sa.func.max(sa.case((found.c.step < 0, found.c.did), else_=0))))
+    person = sa.select(*(mark.label(name) for name, mark in marks)).group_by(found.c.contact_id).subquery()
+    people: Counter[Way] = Counter()
+    bits = {name: 1 << bit for bit, name in enumerate(names_of(mailed.steps))}
+    for count, *values in seen.execute(sa.select(sa.func.count(), *person.c).group_by(*person.c)):
+        done = 0
+        for (name, _mark), value in zip(marks, values, strict=True):
+            done |= _bits_of(name, int(value), bits, rungs)
+        people[Way(done, 0)] += count
+    return people
+
+
+def _bits_of(name: str, value: int, bits: dict[str, int], rungs: dict[int, int]) -> int:
+    """A value of the statement as what is told of the person: within a day is within a week as well."""
+    if not value:
+        return 0
+    if name == "way":
+        return bits["entered"] | bits.get(f"end:{WAYS_IN[value - 1]}", 0)
+    if name in bits:
+        return bits[name]
+    return reduce(int.__or__, (bits[f"{name}:{days}"] for rung, days in rungs.items() if value >= rung))
+
+
+def _facts(mailed: Mailed) -> sa.CompoundSelect[Any]:
+    """SQL: a row for each mail, for each thing done in time after it, and for each run (step -1, `did` says how it stands)."""
+    mails, acts = _acts(mailed)
+    days = days_between(acts.c.left_at, acts.c.moment)
+    rungs: list[Any] = [(days <= within, sa.literal_column(str(len(WITHIN) - place))) for place, within in enumerate(WITHIN)]
+    rung, none = sa.case(*rungs, else_=sa.literal_column("0")), sa.literal_column("0")
+    goal = sa.case((acts.c.is_goal == 1, rung), else_=none)
+    facts = [
+        sa.select(mails.c.contact_id, mails.c.step, none.label("did"), none.label("goal")),
+        sa.select(acts.c.contact_id, acts.c.step, rung, goal),
+    ]
+    if mailed.version_id is not None:
+        ends: dict[Any, Any] = {end: sa.literal_column(str(WAYS_IN.index(end) + 1)) for end in RunEnd}
+        way = sa.case((SequenceRun.end.is_(None), sa.literal_column("1")), *((SequenceRun.end == end, code) for end, code in ends.items()))
+        own = SequenceRun.version_id == mailed.version_id
+        facts.append(sa.select(SequenceRun.contact_id, sa.literal_column("-1"), way, none).where(own))
+    return sa.union_all(*facts)
+
+
+def _acts(mailed: Mailed) -> tuple[sa.CTE, sa.CTE]:
+    """SQL: the mails that arrived, as far as we know; and what their readers did since theirs left."""
+    left = (mailed.which, Message.state.in_(HAVE_ARRIVED), Message.settled_at.is_not(None))
+    mails = sa.select(Message.contact_id, Message.settled_at.label("left_at"), mailed.step.label("step")).where(*left).cte("mails")
+    no, yes = sa.literal_column("0"), sa.literal_column("1")
+
+    def done(moment: Any, is_goal: Any, *tables: tuple[Any, Any]) -> sa.Select[Any]:
+        own = sa.select(mails.c.contact_id, mails.c.left_at, mails.c.step, moment.label("moment"), is_goal.label("is_goal"))
+        query = own.join(User, User.contact_id == mails.c.contact_id)
+        for table, link in tables:
+            query = query.join(table, link)
+        return query.where(Course.sensitive_at.is_(None), moment >= mails.c.left_at)
+
+    takes = (Enrolment, Enrolment.user_id == User.id), (Course, Course.id == Enrolment.course_id)
+    lesson = sa.and_(Lesson.id == Completion.lesson_id, Lesson.needs_check == Need.NONE)
+    acts = sa.union_all(
+        done(
+            Completion.completed_at,
+            no,
+            (Completion, Completion.user_id == User.id),
+            (Lesson, lesson),
+            (Course, Course.id == Lesson.course_id),
+        ),
+        done(Enrolment.started_at, no, *takes),
+        done(Enrolment.finished_at, yes, *takes),
+    )
+    return mails, acts.cte("acts")
+
+
+def _have_moved(mailed: Mailed, since: datetime | None, seen: sa.Connection) -> bool:
+    """Whether five people have done something since then, or begun or ended a run."""
+    _mails, acts = _acts(mailed)
+    is_new = sa.true() if since is None else acts.c.moment > since
+    moved: sa.Select[Any] | sa.CompoundSelect[Any] = sa.select(acts.c.contact_id).where(is_new).distinct()
+    if mailed.version_id is not None:
+        is_late = sa.true() if since is None else sa.or_(SequenceRun.started_at > since, SequenceRun.ended_at > since)
+        moved = moved.union(sa.select(SequenceRun.contact_id).where(SequenceRun.version_id == mailed.version_id, is_late))
+    return len(seen.scalars(moved.limit(FEWEST)).all()) == FEWEST
+
+
+def keep(subject: dict[str, int], figures: dict[str, int] | None, now: datetime) -> None:
+    """Note that somebody looked, and what there is to tell, if there is. `subject`: `broadcast_id` or `version_id`."""
+    row = insert_into(MailFigures).values(**subject, figures=figures or {}, counted_at=now if figures else None, looked_at=now)
+    news: dict[str, Any] = {"looked_at": row.excluded.looked_at}
+    if figures:
+        news |= {"figures": row.excluded.figures, "counted_at": row.excluded.counted_at}
+    db.session.execute(row.on_conflict_do_update(index_elements=list(subject), set_=news))
+
+
+def kept(**subject: int) -> MailFigures | None:
+    """What was last counted of a broadcast (`broadcast_id`) or a version (`version_id`)."""
+    return db.session.scalars(sa.select(MailFigures).filter_by(**subject)).one_or_none()

@@ -1,0 +1,125 @@
+"""What came of a broadcast, for marketers and owners: exact where it is about mails, in whole fives where it is about people."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, abort, render_template, request, url_for
+from flask_babel import format_date, format_time
+from flask_babel import gettext as _
+
+from courseapp.accounts.access import need_role
+from courseapp.accounts.models import Role
+from courseapp.campaigns.broadcasts import broadcast_named
+from courseapp.campaigns.models import Broadcast
+from courseapp.campaigns.windows import zone_of
+from courseapp.insights.after_mails import WITHIN, kept
+from courseapp.insights.models import MailFigures
+from courseapp.mailing.models import State
+from courseapp.mailing.sums import LONGEST_HOURS, Hours, Sums, by_days, hours_of, of_stream, sums_of
+from courseapp.site import present_site
+
+pages = Blueprint("results", __name__)
+pages.before_request(need_role(Role.MARKETER, Role.OWNER))
+USUAL = 7  # days
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the way from whom it was for to who did something: `of` is what it is a share of."""
+
+    words: str
+    count: int
+    of: int = 0
+    is_about_people: bool = False
+
+    @property
+    def percent(self) -> int | None:
+        """Whole per cent, rounded down; None where there is nothing to compare it with."""
+        return 100 * self.count // self.of if self.of and self.count else None
+
+
+@pages.get("/staff/mail/broadcasts/<id>/results")
+def broadcast(id: str) -> str:
+    """From whom it was for to who did something in a course within so many `days`; and who did not get it, by why."""
+    found = broadcast_named(id) or abort(404)
+    shown: dict[str, Any] = {"broadcast": found, "has_begun": found.snapshot_at is not None and found.stream_id is not None}
+    if shown["has_begun"]:
+        shown |= _results_of(found)
+    return render_template("insights/broadcast.html", **shown)
+
+
+def _results_of(found: Broadcast) -> dict[str, Any]:
+    which, days = of_stream(found.stream_id or 0), days_asked()
+    sums, figures = sums_of(which), kept(broadcast_id=found.id)
+    hours = local(hours_of(which))
+    return {
+        "sums": sums,
+        "account": account(found, sums),
+        "stages": stages(found.candidates, sums, figures, days),
+        "fates": fates(sums),
+        "days": days,
+        "choices": [(each, url_for("results.broadcast", id=found.public_id, days=each)) for each in WITHIN],
+        "counted_at": figures.counted_at if figures is not None else None,
+        "sending": sending(hours),
+        "is_by_days": len(hours) > LONGEST_HOURS,
+    }
+
+
+def days_asked() -> int:
+    """Within how many days of a mail what people did is asked for."""
+    asked = request.args.get("days", USUAL, type=int)
+    return asked if asked in WITHIN else USUAL
+
+
+def account(found: Broadcast, sums: Sums) -> list[tuple[str, int]]:
+    """Everybody it is for, by where they stand: adds up to the candidates."""
+    unsent = sums.made - sums.left - sums.under_way
+    parts = [
+        (_("have left"), sums.left),
+        (_("are on their way"), sums.under_way),
+        (_("did not leave"), unsent),
+        (_("are not made yet"), found.candidates - sums.made),
+    ]
+    return [(words, count) for words, count in parts if count]
+
+
+def stages(candidates: int, sums: Sums, figures: MailFigures | None, days: int) -> list[Stage]:
+    """The way of a broadcast."""
+    told = figures.figures if figures is not None else {}
+    return [
+        Stage(_("It is for"), candidates),
+        Stage(_("Put into the outbox"), sums.made, candidates),
+        Stage(_("Have left"), sums.left, sums.made),
+        Stage(_("Did not come back"), sums.left - sums.count(State.BOUNCED), sums.left),
+        Stage(_("Did something in a course"), told.get(f"0:did:{days}", 0), sums.left, is_about_people=True),
+        Stage(_("Finished a course"), told.get(f"0:goal:{days}", 0), sums.left, is_about_people=True),
+    ]
+
+
+def fates(sums: Sums) -> list[tuple[str, int]]:
+    """What is known of the mails that left."""
+    return [
+        (_("confirmed as delivered"), sums.count(State.DELIVERED)),
+        (_("taken by the other side, and nothing more was said"), sums.count(State.ACCEPTED)),
+        (_("came back"), sums.count(State.BOUNCED)),
+        (_("reported as unwanted"), sums.count(State.COMPLAINED)),
+    ]
+
+
+def local(hours: Hours) -> Hours:
+    """Hours by the clock of the house."""
+    zone = zone_of(present_site().default_zone)
+    return [(moment.astimezone(zone), count) for moment, count in hours]
+
+
+def sending(hours: Hours) -> list[tuple[str, int]]:
+    """When mails left, as a chart names it: by hours, or by days where there are many."""
+    if len(hours) > LONGEST_HOURS:
+        return [(format_date(day, "medium", rebase=False), count) for day, count in by_days(hours)]
+    return [(words_of_hour(moment), count) for moment, count in hours]
+
+
+def words_of_hour(moment: datetime) -> str:
+    """An hour in words, by the clock of its own zone."""
+    return f"{format_date(moment, 'medium', rebase=False)}, {format_time(moment, 'short', rebase=False)}"

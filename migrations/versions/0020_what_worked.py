@@ -1,0 +1,35 @@
+"""What people did after mails, as it was last counted."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0020"
+down_revision = "0017"
+
+BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "mail_figures",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("broadcast_id", BIG, nullable=True),
+        sa.Column("version_id", BIG, nullable=True),
+        sa.Column("figures", sa.JSON(), nullable=False),
+        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("(broadcast_id IS NULL) <> (version_id IS NULL)", name=op.f("ck_mail_figures_one_subject")),
+        sa.ForeignKeyConstraint(
+            ["broadcast_id"], ["broadcasts.id"], name=op.f("fk_mail_figures_broadcast_id_broadcasts"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["sequence_versions.id"], name=op.f("fk_mail_figures_version_id_sequence_versions"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mail_figures")),
+        sa.UniqueConstraint("broadcast_id", name=op.f("uq_mail_figures_broadcast_id")),
+        sa.UniqueConstraint("version_id", name=op.f("uq_mail_figures_version_id")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("mail_figures")
