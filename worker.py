@@ -25,7 +25,7 @@ celery.conf.beat_schedule = {
     "printed copies": {"task": "learning.build_copies", "schedule": 60.0, "options": {"expires": 60.0}},
     "uploads": {"task": "authoring.work_uploads", "schedule": 30.0, "options": {"expires": 30.0}},
     "figures": {"task": "insights.renew_figures", "schedule": 3600.0, "options": {"expires": 3600.0}},
-    "figures after mails": {"task": "insights.renew_mail_figures", "schedule": 3600.0, "options": {"expires": 3600.0}},
+    "figures after mails": {"task": "insights.renew_mail_figures", "schedule": 600.0, "options": {"expires": 600.0}},
     "heartbeat": {"task": "operations.beat", "schedule": 15.0, "options": {"expires": 15.0}},
     "tidying": {"task": "operations.tidy", "schedule": 3600.0, "options": {"expires": 3600.0}},
 }

@@ -23,10 +23,13 @@ from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
 from courseapp.learning.models import Completion, Enrolment
 from courseapp.mailing.models import Message, State
-from courseapp.mailing.sums import of_steps, of_stream
+from courseapp.mailing.sums import Sums, as_kept, from_kept, of_steps, of_stream, sums_of
 
 WITHIN = (1, 7, 30)  # days
 FOLLOWED = timedelta(days=40)  # after the last mail may have left: the longest of WITHIN, and some for a worker that stood still
+COUNTED_LIVE = 100_000  # mails
+SUMMED_EVERY = timedelta(minutes=9)
+LIVELY = timedelta(days=2)  # after a broadcast has ended: so long much may come back
 HAVE_ARRIVED = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED)  # as far as we know
 OPEN = "open"
 WAYS_IN = (OPEN, *RunEnd)
@@ -82,33 +85,32 @@ def _is_due(now: datetime) -> sa.ColumnElement[bool]:
 
 
 def recount(mailed: Mailed, counted_at: datetime | None) -> dict[str, int] | None:
-    """What they add up to now; None where fewer than five people have moved since they were last counted.
+    """What they add up to now; None where that is nothing, or fewer than five people have moved since they were last counted.
 
     Like the figures of a course, it reads beside the session, so that nobody who writes waits for it meanwhile.
     """
     with snapshot() as seen:
-        if not _have_moved(mailed, counted_at, seen):
+        if counted_at is not None and not _have_moved(mailed, counted_at, seen):
             return None
-        names = names_of(mailed.steps)
         groups = in_fives(people_of(mailed, seen))
-        return {name: sum(count for way, count in groups.items() if way.done >> bit & 1) for bit, name in enumerate(names)}
+    names = enumerate(names_of(mailed.steps))
+    figures = {name: sum(count for way, count in groups.items() if way.done >> bit & 1) for bit, name in names}
+    return figures if any(figures.values()) else None
 
 
 def names_of(steps: int) -> list[str]:
     """What is told of each person, in the order of the bits of a `Way`."""
-    told = [f"{step}:mailed" for step in range(steps)]
-    told += [f"{step}:{what}:{days}" for step in range(steps) for what in ("did", "goal") for days in WITHIN]
+    told = [f"{step}:{what}:{days}" for step in range(steps) for what in ("did", "goal") for days in WITHIN]
     return ["entered", *told, *(f"end:{end}" for end in RunEnd)]
 
 
 def people_of(mailed: Mailed, seen: sa.Connection) -> Counter[Way]:
-    """What everybody did, as numbers of people alike; one statement, of which come as many rows as there are kinds of people."""
+    """What everybody did who did something, as numbers of people alike; one statement: what comes are as many rows as there are kinds."""
     found = _facts(mailed).subquery()
     rungs = {len(WITHIN) - place: days for place, days in enumerate(WITHIN)}  # 3 within a day, 2 within a week, 1 within a month
     marks: list[tuple[str, sa.ColumnElement[int]]] = []
     for step in range(mailed.steps):
         own = found.c.step == step
-        marks.append((f"{step}:mailed", sa.func.max(sa.case((own, 1), else_=0))))
         for what in ("did", "goal"):
             marks.append((f"{step}:{what}", sa.func.max(sa.case((own, found.c[what]), else_=0))))
     marks.append(("way", sa.func.max(sa.case((found.c.step < 0, found.c.did), else_=0))))
@@ -129,79 +131,90 @@ def _bits_of(name: str, value: int, bits: dict[str, int], rungs: dict[int, int])
         return 0
     if name == "way":
         return bits["entered"] | bits.get(f"end:{WAYS_IN[value - 1]}", 0)
-    if name in bits:
-        return bits[name]
     return reduce(int.__or__, (bits[f"{name}:{days}"] for rung, days in rungs.items() if value >= rung))
 
 
-def _facts(mailed: Mailed) -> sa.CompoundSelect[Any]:
-    """SQL: a row for each mail, for each thing done in time after it, and for each run (step -1, `did` says how it stands)."""
-    mails, acts = _acts(mailed)
+def _facts(mailed: Mailed) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+    """SQL: a row for each thing done in time after a mail, and for each run (step -1, `did` says how it stands)."""
+    acts, none = _acts(mailed), sa.literal_column("0", sa.Integer)
     days = days_between(acts.c.left_at, acts.c.moment)
-    rungs: list[Any] = [(days <= within, sa.literal_column(str(len(WITHIN) - place))) for place, within in enumerate(WITHIN)]
-    rung, none = sa.case(*rungs, else_=sa.literal_column("0")), sa.literal_column("0")
+    rungs: list[Any] = [(days <= within, sa.literal_column(str(len(WITHIN) - place))) for place, within in enumerate(WITHIN[:-1])]
+    rung = sa.case(*rungs, else_=sa.literal_column("1"))
     goal = sa.case((acts.c.is_goal == 1, rung), else_=none)
-    facts = [
-        sa.select(mails.c.contact_id, mails.c.step, none.label("did"), none.label("goal")),
-        sa.select(acts.c.contact_id, acts.c.step, rung, goal),
-    ]
-    if mailed.version_id is not None:
-        ends: dict[Any, Any] = {end: sa.literal_column(str(WAYS_IN.index(end) + 1)) for end in RunEnd}
-        way = sa.case((SequenceRun.end.is_(None), sa.literal_column("1")), *((SequenceRun.end == end, code) for end, code in ends.items()))
-        own = SequenceRun.version_id == mailed.version_id
-        facts.append(sa.select(SequenceRun.contact_id, sa.literal_column("-1"), way, none).where(own))
-    return sa.union_all(*facts)
+    in_time = days <= WITHIN[-1]
+    done = sa.select(acts.c.contact_id, acts.c.step, rung.label("did"), goal.label("goal")).where(in_time)
+    if mailed.version_id is None:
+        return done
+    ends: list[Any] = [(SequenceRun.end == end, sa.literal_column(str(WAYS_IN.index(end) + 1))) for end in RunEnd]
+    way = sa.case((SequenceRun.end.is_(None), sa.literal_column("1")), *ends)
+    own = SequenceRun.version_id == mailed.version_id
+    return done.union_all(sa.select(SequenceRun.contact_id, sa.literal_column("-1"), way, none).where(own))
 
 
-def _acts(mailed: Mailed) -> tuple[sa.CTE, sa.CTE]:
-    """SQL: the mails that arrived, as far as we know; and what their readers did since theirs left."""
-    left = (mailed.which, Message.state.in_(HAVE_ARRIVED), Message.settled_at.is_not(None))
-    mails = sa.select(Message.contact_id, Message.settled_at.label("left_at"), mailed.step.label("step")).where(*left).cte("mails")
-    no, yes = sa.literal_column("0"), sa.literal_column("1")
+def _acts(mailed: Mailed) -> sa.Subquery:
+    """SQL: what the readers of the mails that arrived, as far as we know, did since theirs left."""
+    no, yes = sa.literal_column("0", sa.Integer), sa.literal_column("1", sa.Integer)
 
     def done(moment: Any, is_goal: Any, *tables: tuple[Any, Any]) -> sa.Select[Any]:
-        own = sa.select(mails.c.contact_id, mails.c.left_at, mails.c.step, moment.label("moment"), is_goal.label("is_goal"))
-        query = own.join(User, User.contact_id == mails.c.contact_id)
+        left = (mailed.which, Message.state.in_(HAVE_ARRIVED), Message.settled_at.is_not(None))
+        columns = Message.contact_id, mailed.step.label("step"), Message.settled_at.label("left_at")
+        query = sa.select(*columns, moment.label("moment"), is_goal.label("is_goal")).join(User, User.contact_id == Message.contact_id)
         for table, link in tables:
             query = query.join(table, link)
-        return query.where(Course.sensitive_at.is_(None), moment >= mails.c.left_at)
+        return query.where(*left, Course.sensitive_at.is_(None), moment >= Message.settled_at)
 
     takes = (Enrolment, Enrolment.user_id == User.id), (Course, Course.id == Enrolment.course_id)
     lesson = sa.and_(Lesson.id == Completion.lesson_id, Lesson.needs_check == Need.NONE)
-    acts = sa.union_all(
-        done(
-            Completion.completed_at,
-            no,
-            (Completion, Completion.user_id == User.id),
-            (Lesson, lesson),
-            (Course, Course.id == Lesson.course_id),
-        ),
-        done(Enrolment.started_at, no, *takes),
-        done(Enrolment.finished_at, yes, *takes),
-    )
-    return mails, acts.cte("acts")
+    lessons = (Completion, Completion.user_id == User.id), (Lesson, lesson), (Course, Course.id == Lesson.course_id)
+    acts = done(Completion.completed_at, no, *lessons), done(Enrolment.started_at, no, *takes), done(Enrolment.finished_at, yes, *takes)
+    return sa.union_all(*acts).subquery("acts")
 
 
-def _have_moved(mailed: Mailed, since: datetime | None, seen: sa.Connection) -> bool:
+def _have_moved(mailed: Mailed, since: datetime, seen: sa.Connection) -> bool:
     """Whether five people have done something since then, or begun or ended a run."""
-    _mails, acts = _acts(mailed)
-    is_new = sa.true() if since is None else acts.c.moment > since
-    moved: sa.Select[Any] | sa.CompoundSelect[Any] = sa.select(acts.c.contact_id).where(is_new).distinct()
+    acts = _acts(mailed)
+    did = sa.select(acts.c.contact_id).where(acts.c.moment > since).distinct()
+    moved: sa.Select[Any] | sa.CompoundSelect[Any] = did
     if mailed.version_id is not None:
-        is_late = sa.true() if since is None else sa.or_(SequenceRun.started_at > since, SequenceRun.ended_at > since)
-        moved = moved.union(sa.select(SequenceRun.contact_id).where(SequenceRun.version_id == mailed.version_id, is_late))
+        is_new = sa.or_(SequenceRun.started_at > since, SequenceRun.ended_at > since)
+        moved = did.union(sa.select(SequenceRun.contact_id).where(SequenceRun.version_id == mailed.version_id, is_new))
     return len(seen.scalars(moved.limit(FEWEST)).all()) == FEWEST
 
 
 def keep(subject: dict[str, int], figures: dict[str, int] | None, now: datetime) -> None:
     """Note that somebody looked, and what there is to tell, if there is. `subject`: `broadcast_id` or `version_id`."""
-    row = insert_into(MailFigures).values(**subject, figures=figures or {}, counted_at=now if figures else None, looked_at=now)
-    news: dict[str, Any] = {"looked_at": row.excluded.looked_at}
-    if figures:
-        news |= {"figures": row.excluded.figures, "counted_at": row.excluded.counted_at}
-    db.session.execute(row.on_conflict_do_update(index_elements=list(subject), set_=news))
+    values: dict[str, Any] = {"looked_at": now} | ({"figures": figures, "counted_at": now} if figures else {})
+    _write(subject, values, {"figures": {}, "sums": {}, **values})
+
+
+def keep_sums(subject: dict[str, int], sums: Sums, now: datetime) -> None:
+    """Keep sums of mails that no page may count."""
+    values = {"sums": as_kept(sums), "summed_at": now}
+    _write(subject, values, {"figures": {}, "looked_at": now, **values})
+
+
+def _write(subject: dict[str, int], news: dict[str, Any], first: dict[str, Any]) -> None:
+    statement = insert_into(MailFigures).values(**subject, **first)
+    db.session.execute(statement.on_conflict_do_update(index_elements=list(subject), set_=news))
 
 
 def kept(**subject: int) -> MailFigures | None:
     """What was last counted of a broadcast (`broadcast_id`) or a version (`version_id`)."""
     return db.session.scalars(sa.select(MailFigures).filter_by(**subject)).one_or_none()
+
+
+def sums_due(now: datetime) -> list[tuple[int, int]]:
+    """Large broadcasts whose sums may have changed: (id, stream). Those that ended long ago change once a day at most."""
+    is_lively = sa.or_(Broadcast.finished_at.is_(None), Broadcast.finished_at > now - LIVELY)
+    is_old = sa.or_(MailFigures.summed_at.is_(None), sa.and_(is_lively, MailFigures.summed_at <= now - SUMMED_EVERY))
+    is_stale = sa.and_(Broadcast.finished_at > now - FOLLOWED, MailFigures.summed_at <= now - EVERY)
+    query = sa.select(Broadcast.id, Broadcast.stream_id).outerjoin(MailFigures, MailFigures.broadcast_id == Broadcast.id)
+    large = query.where(Broadcast.candidates > COUNTED_LIVE, Broadcast.snapshot_at.is_not(None), sa.or_(is_old, is_stale))
+    return [(number, stream_id or 0) for number, stream_id in db.session.execute(large.order_by(Broadcast.id))]
+
+
+def sums_told(broadcast: Broadcast, last: MailFigures | None) -> tuple[Sums, datetime | None]:
+    """The sums of a broadcast's mails: of this moment; or, of a large one, as the worker counted them, and when."""
+    if broadcast.candidates > COUNTED_LIVE and last is not None and last.summed_at is not None:
+        return from_kept(last.sums), last.summed_at
+    return sums_of(of_stream(broadcast.stream_id or 0)), None

@@ -6,17 +6,9 @@ from datetime import datetime
 
 from courseapp.campaigns.models import Broadcast
 from courseapp.extensions import db
+from courseapp.insights import after_mails
 from courseapp.insights import figures as courses
-from courseapp.insights.after_mails import (
-    Mailed,
-    broadcasts_due,
-    keep,
-    kept,
-    mails_of_broadcast,
-    mails_of_version,
-    recount,
-    versions_due,
-)
+from courseapp.mailing.sums import of_stream, sums_of
 
 
 def renew_figures(now: Callable[[], datetime]) -> int:
@@ -36,20 +28,30 @@ def renew_figures(now: Callable[[], datetime]) -> int:
 def renew_mail_figures(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
     """Look at every broadcast and version of a sequence that is due, a commit each, until the time is over; of how many there was news."""
     ends, count, now = time.monotonic() + seconds, 0, clock()
-    subjects = [{"broadcast_id": number} for number in broadcasts_due(now)] + [{"version_id": number} for number in versions_due(now)]
+    for broadcast_id, stream_id in after_mails.sums_due(now):
+        after_mails.keep_sums({"broadcast_id": broadcast_id}, sums_of(of_stream(stream_id)), clock())
+        db.session.commit()
+    subjects = [{"broadcast_id": number} for number in after_mails.broadcasts_due(now)]
+    subjects += [{"version_id": number} for number in after_mails.versions_due(now)]
     db.session.commit()
     for subject in subjects:
         if time.monotonic() > ends:
             break
-        began, last = clock(), kept(**subject)
-        figures = recount(_mails_of(subject), last.counted_at if last is not None else None)
-        keep(subject, figures, began)
-        db.session.commit()
-        count += figures is not None
+        count += _renew(subject, clock())
     return count
 
 
-def _mails_of(subject: dict[str, int]) -> Mailed:
+def _renew(subject: dict[str, int], now: datetime) -> bool:
+    last = after_mails.kept(**subject)
+    counted_at, mailed = last.counted_at if last is not None else None, _mails_of(subject)
+    db.session.commit()  # it is counted beside the session, which may take a while
+    figures = after_mails.recount(mailed, counted_at)
+    after_mails.keep(subject, figures, now)
+    db.session.commit()
+    return figures is not None
+
+
+def _mails_of(subject: dict[str, int]) -> after_mails.Mailed:
     if "version_id" in subject:
-        return mails_of_version(subject["version_id"])
-    return mails_of_broadcast(db.session.get_one(Broadcast, subject["broadcast_id"]).stream_id or 0)
+        return after_mails.mails_of_version(subject["version_id"])
+    return after_mails.mails_of_broadcast(db.session.get_one(Broadcast, subject["broadcast_id"]).stream_id or 0)

@@ -34,3 +34,5 @@ class MailFigures(Model):
     figures: Mapped[Json]
     counted_at: Mapped[Moment | None]
     looked_at: Mapped[Moment]
+    sums: Mapped[Json]  # of the mails themselves, where there are so many that no page may count them; else empty
+    summed_at: Mapped[Moment | None]

@@ -1,4 +1,4 @@
-"""What people did after mails, as it was last counted."""
+"""What people did after mails, and how mail arrived by domain, as both were last counted; events of staff are found by themselves."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,6 +18,8 @@ def upgrade() -> None:
         sa.Column("figures", sa.JSON(), nullable=False),
         sa.Column("counted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sums", sa.JSON(), nullable=False),
+        sa.Column("summed_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("(broadcast_id IS NULL) <> (version_id IS NULL)", name=op.f("ck_mail_figures_one_subject")),
         sa.ForeignKeyConstraint(
             ["broadcast_id"], ["broadcasts.id"], name=op.f("fk_mail_figures_broadcast_id_broadcasts"), ondelete="CASCADE"
@@ -29,7 +31,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("broadcast_id", name=op.f("uq_mail_figures_broadcast_id")),
         sa.UniqueConstraint("version_id", name=op.f("uq_mail_figures_version_id")),
     )
+    op.create_table(
+        "domain_figures",
+        sa.Column("days", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("figures", sa.JSON(), nullable=False),
+        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("days", name=op.f("pk_domain_figures")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("domain_figures")
     op.drop_table("mail_figures")

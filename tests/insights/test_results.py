@@ -17,7 +17,7 @@ from courseapp.insights.after_mails import kept
 from courseapp.insights.loops import renew_mail_figures
 from courseapp.insights.models import MailFigures
 from courseapp.mailing.models import Message, State
-from courseapp.mailing.sums import by_days, hours_of, of_stream, sums_of
+from courseapp.mailing.sums import by_days, of_stream, sums_of
 from courseapp.operations.people import erase
 from tests.client import Client
 from tests.factories import (
@@ -247,7 +247,7 @@ def test_hours_have_no_gap_and_days_are_their_sums(course: Course) -> None:
     reader(broadcast, course, State.BOUNCED, at=SENT + timedelta(hours=2, minutes=30))
     reader(broadcast, course, State.SKIPPED, at=SENT + timedelta(hours=9))
     reader(broadcast, course, at=SENT + timedelta(days=2))
-    hours = hours_of(of_stream(broadcast.stream_id or 0))
+    hours = sums_of(of_stream(broadcast.stream_id or 0)).hours
     assert hours[:4] == [(SENT, 3), (SENT + timedelta(hours=1), 0), (SENT + timedelta(hours=2), 1), (SENT + timedelta(hours=3), 0)]
     assert len(hours) == 49
     assert [count for _day, count in by_days(hours)] == [4, 0, 1]
@@ -322,3 +322,27 @@ def test_a_person_is_counted_once_however_many_lessons_they_do(course: Course) -
     do(people[:5], course, after(1), after(2, lesson=1))
     assert figures(broadcast, "did") == [5, 5, 5]
     assert db.session.scalar(sa.select(sa.func.count(Message.id))) == 10
+
+
+def test_a_large_one_is_told_as_the_worker_counted_it(client: Client, course: Course, pass_time, monkeypatch) -> None:
+    monkeypatch.setattr("courseapp.insights.after_mails.COUNTED_LIVE", 5)
+    broadcast, _people = make_sent(6, course)
+    reader(broadcast, course, State.FAILED, reason="550 5.1.1 nobody here")
+    assert "exact and as of this moment" in page_of(client, broadcast)
+    told(broadcast)
+    first = page_of(client, broadcast)
+    broadcast.candidates = 8
+    reader(broadcast, course)
+    assert page_of(client, broadcast).count("have left") == first.count("have left")
+    assert re.findall(r'stat-number">([^<]*)<', page_of(client, broadcast))[0] == "6"
+    assert "The address does not exist" in first
+    pass_time(minutes=10)
+    told(broadcast)
+    assert re.findall(r'stat-number">([^<]*)<', page_of(client, broadcast))[0] == "7"
+    broadcast.finished_at = NOW
+    reader(broadcast, course)
+    for days, left in ((3, "8"), (0.5, "8"), (2, "10")):
+        pass_time(days=days)
+        told(broadcast)
+        assert re.findall(r'stat-number">([^<]*)<', page_of(client, broadcast))[0] == left, days
+        reader(broadcast, course)

@@ -13,10 +13,10 @@ from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
 from courseapp.campaigns.models import Broadcast
 from courseapp.campaigns.windows import zone_of
-from courseapp.insights.after_mails import WITHIN, kept
+from courseapp.insights.after_mails import WITHIN, kept, sums_told
 from courseapp.insights.models import MailFigures
 from courseapp.mailing.models import State
-from courseapp.mailing.sums import LONGEST_HOURS, Hours, Sums, by_days, hours_of, of_stream, sums_of
+from courseapp.mailing.sums import LONGEST_HOURS, Hours, Sums, by_days
 from courseapp.site import present_site
 
 pages = Blueprint("results", __name__)
@@ -50,11 +50,12 @@ def broadcast(id: str) -> str:
 
 
 def _results_of(found: Broadcast) -> dict[str, Any]:
-    which, days = of_stream(found.stream_id or 0), days_asked()
-    sums, figures = sums_of(which), kept(broadcast_id=found.id)
-    hours = local(hours_of(which))
+    days, figures = days_asked(), kept(broadcast_id=found.id)
+    sums, summed_at = sums_told(found, figures)
+    hours = local(sums.hours)
     return {
         "sums": sums,
+        "summed_at": summed_at,
         "account": account(found, sums),
         "stages": stages(found.candidates, sums, figures, days),
         "fates": fates(sums),
