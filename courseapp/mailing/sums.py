@@ -103,14 +103,14 @@ def sums_of_steps(letter_ids: Sequence[int]) -> dict[int, Sums]:
     return {letter_id: _added_up([row for row in rows if row.by == letter_id]) for letter_id in letter_ids}
 
 
-def _counted(which: sa.ColumnElement[bool], by: sa.SQLColumnExpression[Any]) -> Sequence[sa.Row[Any]]:
+def _counted(which: sa.ColumnElement[bool], by: sa.SQLColumnExpression[Any]) -> Sequence[Any]:
     why = sa.case((Message.state.in_(UNSENT), Message.reason), else_=None)  # of what left, reasons are no matter
     hour = sa.case((Message.state.in_(HAVE_LEFT), _hour_of(Message.settled_at)), else_=None)
     columns: tuple[Any, ...] = Message.state, why.label("why"), hour.label("hour"), by.label("by")
     return db.session.execute(sa.select(*columns, sa.func.count().label("mails")).where(which).group_by(sa.text("1, 2, 3, 4"))).all()
 
 
-def _added_up(rows: Sequence[sa.Row[Any]]) -> Sums:
+def _added_up(rows: Sequence[Any]) -> Sums:
     found, states, hours = Counter[tuple[State, str | None]](), Counter[State](), Counter[int]()
     for row in rows:
         found[row.state, row.why] += row.mails
