@@ -12,9 +12,11 @@ from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import Broadcast, RunEnd, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.models import Sequence as Drip
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db, insert_into, snapshot
 from courseapp.insights.figures import EVERY, days_between
@@ -23,16 +25,17 @@ from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
 from courseapp.learning.models import Completion, Enrolment
 from courseapp.mailing.models import Message, State
-from courseapp.mailing.sums import Sums, as_kept, from_kept, of_steps, of_stream, sums_of
+from courseapp.mailing.sums import Sums, as_kept, from_kept, of_steps, of_stream, sums_of, sums_of_steps
 
 WITHIN = (1, 7, 30)  # days
 FOLLOWED = timedelta(days=40)  # after the last mail may have left: the longest of WITHIN, and some for a worker that stood still
+MOST_VERSIONS = 20
 COUNTED_LIVE = 100_000  # mails
 SUMMED_EVERY = timedelta(minutes=9)
 LIVELY = timedelta(days=2)  # after a broadcast has ended: so long much may come back
 HAVE_ARRIVED = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED)  # as far as we know
 OPEN = "open"
-WAYS_IN = (OPEN, *RunEnd)
+WAYS = (OPEN, *RunEnd)
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,21 @@ def mails_of_version(version_id: int) -> Mailed:
     return Mailed(of_steps(letters), step, len(letters), version_id)
 
 
-def letters_of(version_id: int) -> Sequence[int]:
+def letters_of(version_id: int) -> list[int]:
     """The letters of a version's steps, in their order."""
-    query = sa.select(SequenceStep.letter_id).where(SequenceStep.version_id == version_id)
+    return [step.letter_id for step in steps_of(version_id)]
+
+
+def steps_of(version_id: int) -> Sequence[SequenceStep]:
+    """A version's steps with their letters, in their order."""
+    query = sa.select(SequenceStep).options(joinedload(SequenceStep.letter)).where(SequenceStep.version_id == version_id)
     return db.session.scalars(query.order_by(SequenceStep.position)).all()
+
+
+def versions_of(sequence: Drip) -> list[SequenceVersion]:
+    """The versions of a sequence, the newest first."""
+    query = sa.select(SequenceVersion).where(SequenceVersion.sequence_id == sequence.id)
+    return list(db.session.scalars(query.order_by(SequenceVersion.number.desc()).limit(MOST_VERSIONS)))
 
 
 def broadcasts_due(now: datetime) -> list[int]:
@@ -101,7 +115,7 @@ def recount(mailed: Mailed, counted_at: datetime | None) -> dict[str, int] | Non
 def names_of(steps: int) -> list[str]:
     """What is told of each person, in the order of the bits of a `Way`."""
     told = [f"{step}:{what}:{days}" for step in range(steps) for what in ("did", "goal") for days in WITHIN]
-    return ["entered", *told, *(f"end:{end}" for end in RunEnd)]
+    return ["entered", *told, *(f"way:{way}" for way in WAYS)]
 
 
 def people_of(mailed: Mailed, seen: sa.Connection) -> Counter[Way]:
@@ -130,7 +144,7 @@ def _bits_of(name: str, value: int, bits: dict[str, int], rungs: dict[int, int])
     if not value:
         return 0
     if name == "way":
-        return bits["entered"] | bits.get(f"end:{WAYS_IN[value - 1]}", 0)
+        return bits["entered"] | bits[f"way:{WAYS[value - 1]}"]
     return reduce(int.__or__, (bits[f"{name}:{days}"] for rung, days in rungs.items() if value >= rung))
 
 
@@ -145,7 +159,7 @@ def _facts(mailed: Mailed) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     done = sa.select(acts.c.contact_id, acts.c.step, rung.label("did"), goal.label("goal")).where(in_time)
     if mailed.version_id is None:
         return done
-    ends: list[Any] = [(SequenceRun.end == end, sa.literal_column(str(WAYS_IN.index(end) + 1))) for end in RunEnd]
+    ends: list[Any] = [(SequenceRun.end == end, sa.literal_column(str(WAYS.index(end) + 1))) for end in RunEnd]
     way = sa.case((SequenceRun.end.is_(None), sa.literal_column("1")), *ends)
     own = SequenceRun.version_id == mailed.version_id
     return done.union_all(sa.select(SequenceRun.contact_id, sa.literal_column("-1"), way, none).where(own))
@@ -187,9 +201,9 @@ def keep(subject: dict[str, int], figures: dict[str, int] | None, now: datetime)
     _write(subject, values, {"figures": {}, "sums": {}, **values})
 
 
-def keep_sums(subject: dict[str, int], sums: Sums, now: datetime) -> None:
+def keep_sums(subject: dict[str, int], sums: dict[str, Any], now: datetime) -> None:
     """Keep sums of mails that no page may count."""
-    values = {"sums": as_kept(sums), "summed_at": now}
+    values = {"sums": sums, "summed_at": now}
     _write(subject, values, {"figures": {}, "looked_at": now, **values})
 
 
@@ -218,3 +232,20 @@ def sums_told(broadcast: Broadcast, last: MailFigures | None) -> tuple[Sums, dat
     if broadcast.candidates > COUNTED_LIVE and last is not None and last.summed_at is not None:
         return from_kept(last.sums), last.summed_at
     return sums_of(of_stream(broadcast.stream_id or 0)), None
+
+
+def large_sums_of(version_id: int) -> dict[str, Any] | None:
+    """The sums of a version's mails by step, as they are kept; None where they are few, and a page counts them itself."""
+    letters = letters_of(version_id)
+    enough = sa.select(Message.id).where(of_steps(letters)).limit(COUNTED_LIVE + 1).subquery()
+    if (db.session.scalar(sa.select(sa.func.count()).select_from(enough)) or 0) <= COUNTED_LIVE:
+        return None
+    return {str(letter_id): as_kept(sums) for letter_id, sums in sums_of_steps(letters).items()}
+
+
+def step_sums_told(letters: Sequence[int], last: MailFigures | None) -> tuple[list[Sums], datetime | None]:
+    """The sums of a version's mails by step: of this moment; or, of very many, as the worker counted them, and when."""
+    if last is not None and last.summed_at is not None:
+        return [from_kept(last.sums[str(letter_id)]) for letter_id in letters], last.summed_at
+    found = sums_of_steps(letters)
+    return [found[letter_id] for letter_id in letters], None

@@ -8,7 +8,7 @@ from courseapp.campaigns.models import Broadcast
 from courseapp.extensions import db
 from courseapp.insights import after_mails
 from courseapp.insights import figures as courses
-from courseapp.mailing.sums import of_stream, sums_of
+from courseapp.mailing.sums import as_kept, of_stream, sums_of
 
 
 def renew_figures(now: Callable[[], datetime]) -> int:
@@ -29,7 +29,7 @@ def renew_mail_figures(clock: Callable[[], datetime], seconds: float = 20.0) -> 
     """Look at every broadcast and version of a sequence that is due, a commit each, until the time is over; of how many there was news."""
     ends, count, now = time.monotonic() + seconds, 0, clock()
     for broadcast_id, stream_id in after_mails.sums_due(now):
-        after_mails.keep_sums({"broadcast_id": broadcast_id}, sums_of(of_stream(stream_id)), clock())
+        after_mails.keep_sums({"broadcast_id": broadcast_id}, as_kept(sums_of(of_stream(stream_id))), clock())
         db.session.commit()
     subjects = [{"broadcast_id": number} for number in after_mails.broadcasts_due(now)]
     subjects += [{"version_id": number} for number in after_mails.versions_due(now)]
@@ -47,6 +47,8 @@ def _renew(subject: dict[str, int], now: datetime) -> bool:
     db.session.commit()  # it is counted beside the session, which may take a while
     figures = after_mails.recount(mailed, counted_at)
     after_mails.keep(subject, figures, now)
+    if "version_id" in subject and (sums := after_mails.large_sums_of(subject["version_id"])) is not None:
+        after_mails.keep_sums(subject, sums, now)
     db.session.commit()
     return figures is not None
 

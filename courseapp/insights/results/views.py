@@ -1,4 +1,4 @@
-"""What came of a broadcast, for marketers and owners: exact where it is about mails, in whole fives where it is about people."""
+"""What came of a broadcast or a sequence, for marketers and owners: exact about mails, in whole fives about people."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,14 +7,17 @@ from typing import Any
 from flask import Blueprint, abort, render_template, request, url_for
 from flask_babel import format_date, format_time
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
-from courseapp.campaigns.models import Broadcast
+from courseapp.campaigns.models import Broadcast, RunEnd, Sequence, SequenceVersion
+from courseapp.campaigns.sequence_drafts import sequence_named
 from courseapp.campaigns.windows import zone_of
-from courseapp.insights.after_mails import WITHIN, kept, sums_told
+from courseapp.insights.after_mails import OPEN, WITHIN, kept, step_sums_told, steps_of, sums_told, versions_of
 from courseapp.insights.models import MailFigures
+from courseapp.learning.enrolment import FEWEST
 from courseapp.mailing.models import State
 from courseapp.mailing.sums import LONGEST_HOURS, Hours, Sums, by_days
 from courseapp.site import present_site
@@ -22,6 +25,41 @@ from courseapp.site import present_site
 pages = Blueprint("results", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
 USUAL = 7  # days
+WAY_WORDS = {
+    OPEN: _l("still on their way"),
+    RunEnd.FINISHED: _l("got all of it"),
+    RunEnd.GOAL: _l("reached the goal before"),
+    RunEnd.ACTIVE: _l("came back by themselves"),
+    RunEnd.UNSUBSCRIBED: _l("unsubscribed"),
+    RunEnd.STOPPED: _l("stopped by staff"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a sequence: exact where it is about mails, once there are five."""
+
+    number: int
+    day: int
+    subject: str
+    sums: Sums
+    did: int
+    finished: int
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its mails may be told of."""
+        return self.sums.made >= FEWEST
+
+    @property
+    def arrived(self) -> int:
+        """How many mails did not come back."""
+        return self.sums.left - self.sums.count(State.BOUNCED)
+
+    @property
+    def kept_back(self) -> int:
+        """How many mails did not leave. Why is not told: it may be that somebody had reached the goal."""
+        return self.sums.made - self.sums.left - self.sums.under_way
 
 
 @dataclass(frozen=True)
@@ -64,6 +102,48 @@ def _results_of(found: Broadcast) -> dict[str, Any]:
         "counted_at": figures.counted_at if figures is not None else None,
         "sending": sending(hours),
         "is_by_days": len(hours) > LONGEST_HOURS,
+    }
+
+
+@pages.get("/staff/mail/sequences/<id>/results")
+def sequence(id: str) -> str:
+    """The way through a `version` (the newest unless told otherwise), by step, within so many `days`; and how people left it."""
+    found = sequence_named(id) or abort(404)
+    versions = versions_of(found)
+    asked = request.args.get("version", type=int)
+    version = next((row for row in versions if row.number == asked), versions[0] if versions else None)
+    return render_template("insights/sequence.html", sequence=found, **(_results_of_version(found, version, versions) if version else {}))
+
+
+def _results_of_version(found: Sequence, version: SequenceVersion, versions: list[SequenceVersion]) -> dict[str, Any]:
+    days, figures, rows = days_asked(), kept(version_id=version.id), steps_of(version.id)
+    told = figures.figures if figures is not None else {}
+    sums, summed_at = step_sums_told([row.letter_id for row in rows], figures)
+    steps = [
+        Step(
+            number=place + 1,
+            day=row.delay_days,
+            subject=row.letter.subject,
+            sums=sums[place],
+            did=told.get(f"{place}:did:{days}", 0),
+            finished=told.get(f"{place}:goal:{days}", 0),
+        )
+        for place, row in enumerate(rows)
+    ]
+
+    def address(**asked: Any) -> str:
+        return url_for("results.sequence", id=found.public_id, **{"version": version.number, "days": days, **asked})
+
+    return {
+        "version": version,
+        "versions": [(row.number, address(version=row.number)) for row in versions],
+        "steps": steps,
+        "entered": told.get("entered", 0),
+        "ways": [(words, told.get(f"way:{way}", 0)) for way, words in WAY_WORDS.items()],
+        "days": days,
+        "choices": [(each, address(days=each)) for each in WITHIN],
+        "counted_at": figures.counted_at if figures is not None else None,
+        "summed_at": summed_at,
     }
 
 
