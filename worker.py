@@ -19,6 +19,7 @@ celery.conf.beat_schedule = {
     "alerts": {"task": "operations.read_news", "schedule": 60.0, "options": {"expires": 60.0}},
     "lost leases": {"task": "mailing.reap", "schedule": 30.0, "options": {"expires": 30.0}},
     "returned mail": {"task": "mailing.read_returned", "schedule": 60.0, "options": {"expires": 60.0}},
+    "arrivals by domain": {"task": "mailing.renew_deliverability", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "news": {"task": "campaigns.read_news", "schedule": 15.0, "options": {"expires": 15.0}},
     "sequences": {"task": "campaigns.advance_sequences", "schedule": 30.0, "options": {"expires": 30.0}},
     "broadcasts": {"task": "campaigns.work_broadcasts", "schedule": 15.0, "options": {"expires": 15.0}},

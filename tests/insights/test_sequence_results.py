@@ -139,11 +139,11 @@ def test_the_mails_of_each_step_add_up_and_copies_for_staff_are_none(version: Se
     assert sums[first].made == sums[first].left + sums[first].under_way + sum(count for _what, _why, count in sums[first].unsent)
 
 
-def page_of(client: Client, version: SequenceVersion, **asked: int) -> str:
+def page_of(client: Client, shown: SequenceVersion, **asked: int) -> str:
     """The page as a marketer sees it."""
     db.session.commit()
     client.sign_in(make_user(roles=["marketer"]))
-    return client.visit("results.sequence", id=version.sequence.public_id, **asked).text
+    return client.visit("results.sequence", id=shown.sequence.public_id, **asked).text
 
 
 def cells_of(page: str, table: str) -> list[list[str]]:
