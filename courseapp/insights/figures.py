@@ -108,14 +108,17 @@ def ways_of(course_id: int, lessons: list[int], seen: sa.Connection | None = Non
 
 def _within() -> sa.ColumnElement[int]:
     """SQL: within how many days an enrolment was finished, one of `DAYS` or `LONGER`; 0 where it is not."""
-    began, ended = Enrolment.started_at, Enrolment.finished_at
-    days: sa.ColumnElement[Any]
-    if db.engine.dialect.name == "sqlite":
-        days = sa.func.julianday(ended) - sa.func.julianday(began)
-    else:
-        days = sa.extract("epoch", ended - began) / 86400
+    ended = Enrolment.finished_at
+    days = days_between(Enrolment.started_at, ended)
     steps: list[Any] = [(days <= step, sa.literal_column(str(step))) for step in DAYS]
     return sa.case((ended.is_(None), sa.literal_column("0")), *steps, else_=sa.literal_column(str(LONGER)))
+
+
+def days_between(began: Any, ended: Any) -> sa.ColumnElement[Any]:
+    """SQL: how many days lie between two moments, with the parts of days."""
+    if db.engine.dialect.name == "sqlite":
+        return sa.func.julianday(ended) - sa.func.julianday(began)
+    return sa.extract("epoch", ended - began) / 86400
 
 
 def figures_of(course_id: int) -> CourseFigures | None:

@@ -9,3 +9,9 @@ from courseapp.insights import loops
 def renew_figures() -> None:
     """Count the courses whose figures are a day old."""
     loops.renew_figures(clock.now)
+
+
+@celery.task(name="insights.renew_mail_figures")
+def renew_mail_figures() -> None:
+    """Count what people did after mails."""
+    loops.renew_mail_figures(clock.now)

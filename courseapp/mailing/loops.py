@@ -18,7 +18,7 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import SuppressionReason
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import commit_each, db
-from courseapp.mailing import bounces, breaker, outbox, pacing, watching
+from courseapp.mailing import bounces, breaker, deliverability, outbox, pacing, watching
 from courseapp.mailing.mailboxes import MailboxAway, mailbox_of
 from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.models import ReturnKind, ReturnSource
@@ -264,3 +264,13 @@ def is_held_back(now: datetime) -> bool:
 def is_resting() -> bool:
     """Whether the mail server itself was in trouble a moment ago, so that this thread waits before it tries again."""
     return time.monotonic() < float(getattr(_own, "rests_until", 0.0))
+
+
+def renew_deliverability(now: datetime) -> bool:
+    """Count how mail arrives by domain, where it is time to; False where it is not."""
+    is_due = deliverability.is_due(now)
+    db.session.commit()  # it is counted beside the session, which may take a while
+    if is_due:
+        deliverability.keep(deliverability.counted(now), now)
+        db.session.commit()
+    return is_due

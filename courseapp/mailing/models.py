@@ -206,3 +206,13 @@ class Return(Model):
     due_at: Mapped[Moment]
     settled_at: Mapped[Moment | None]
     outcome: Mapped[ReturnOutcome | None] = mapped_column(enum_of(ReturnOutcome))
+
+
+class DomainFigures(Model):
+    """How mail arrived by domain in the last so many days, as it was last counted (`deliverability.py`)."""
+
+    __tablename__ = "domain_figures"
+
+    days: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True, autoincrement=False)
+    figures: Mapped[Json]
+    counted_at: Mapped[Moment]

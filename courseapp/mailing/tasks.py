@@ -45,3 +45,9 @@ def read_returned() -> None:
     """What came back by mail, and what waits for its message."""
     with contextlib.suppress(MailboxAway):  # the log says so; the next tick tries again
         loops.read_returned(clock.now)
+
+
+@celery.task(name="mailing.renew_deliverability")
+def renew_deliverability() -> None:
+    """Count how mail arrives by domain."""
+    loops.renew_deliverability(clock.now())

@@ -24,6 +24,7 @@ from courseapp.learning.joining import titles_done
 from courseapp.learning.reading import Reading, reading_of, state_of
 from courseapp.operations import questions as asked
 from courseapp.operations import support as supporting
+from courseapp.operations.arrivals.views import pages as arrival_pages
 from courseapp.operations.forms import AskForm, EraseForm, FindForm, MoveForm, ReportForm
 from courseapp.operations.health import readiness
 from courseapp.operations.metrics import exposition
@@ -35,7 +36,7 @@ machines = Blueprint("health", __name__)
 pages = Blueprint("operations", __name__)
 asking = Blueprint("asking", __name__)
 support = Blueprint("support", __name__)
-BLUEPRINTS = (machines, pages, asking, support, postroom_pages)
+BLUEPRINTS = (machines, pages, asking, support, postroom_pages, arrival_pages)
 limiter.exempt(machines)
 pages.before_request(need_session)
 support.before_request(need_role(Role.OWNER))

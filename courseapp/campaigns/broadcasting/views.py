@@ -25,6 +25,7 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by
 from courseapp.mailing.models import State
+from courseapp.mailing.sums import unsent_of
 from courseapp.site import present_site
 
 pages = Blueprint("broadcasts", __name__)
@@ -39,22 +40,6 @@ STATE_WORDS = {
     BroadcastState.SENDING: _l("being sent"),
     BroadcastState.FINISHED: _l("sent"),
     BroadcastState.CANCELLED: _l("cancelled"),
-}
-REASON_WORDS = {
-    "unsubscribed": _l("unsubscribed meanwhile"),
-    "suppressed": _l("the address takes no mail"),
-    "erased": _l("erased meanwhile"),
-    "unconfirmed": _l("never confirmed the address"),
-    "expired": _l("came too late"),
-    broadcasts.CANCELLED_WHY: _l("you cancelled it"),
-}
-UNSENT_WORDS = {
-    State.SKIPPED: _l("kept back"),
-    State.FAILED: _l("could not be delivered"),
-    State.EXPIRED: _l("came too late"),
-    State.CANCELLED: _l("cancelled"),
-    State.ABANDONED: _l("given up"),
-    State.UNCERTAIN: _l("in doubt"),
 }
 
 
@@ -251,14 +236,13 @@ def ask_to_cancel(id: str) -> Response | str:
 def watching(found: Broadcast) -> str:
     """How one stands that is scheduled or sent."""
     account = broadcasts.account_of(found)
-    reasons = [(UNSENT_WORDS[state], REASON_WORDS.get(reason, reason), count) for state, reason, count in account.reasons]
     return render_template(
         "campaigns/broadcast.html",
         broadcast=found,
         account=account,
         under_way=account.count(State.PENDING, State.LEASED, State.SUBMITTING),
         failed=account.count(State.FAILED),
-        reasons=reasons,
+        reasons=unsent_of(account.states),
         state=STATE_WORDS[found.state],
         is_open=found.state in broadcasts.OPEN,
         is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
