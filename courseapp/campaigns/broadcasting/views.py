@@ -46,6 +46,7 @@ REASON_WORDS = {
     "erased": _l("erased meanwhile"),
     "unconfirmed": _l("never confirmed the address"),
     "expired": _l("came too late"),
+    "resting": _l("asked for no mail for a while"),
     broadcasts.CANCELLED_WHY: _l("you cancelled it"),
 }
 UNSENT_WORDS = {
