@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 MARK = "\ufeff"  # by which Excel knows UTF-8
-RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  # letters that some spreadsheets take for them
+RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # letters that some spreadsheets take for them
 
 
 def safe_cell(value: object) -> str:

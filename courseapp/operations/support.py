@@ -51,9 +51,9 @@ ACTIONS: dict[str, LazyString] = {
     "staff_exported_consents": _l("Downloaded what you agreed to and when, as proof."),
 }
 ROLE_WORDS = {Role.OWNER.value: _l("an owner of this site")}
-MAIL_CHOICES = {"mail_paused", "mail_pause_ended"}
+MAIL_CHOICES = {"consent_given", "consent_withdrawn", "mail_paused", "mail_pause_ended"}
 # What staff may read of the journal: nothing of single lessons.
-EVENTS_SHOWN = {"enrolled", "course_completed", "account_claimed", "address_changed", "consent_given", "consent_withdrawn", *MAIL_CHOICES, *ACTIONS}
+EVENTS_SHOWN = {"enrolled", "course_completed", "account_claimed", "address_changed", *MAIL_CHOICES, *ACTIONS}
 
 CONTACT_SHOWN = ("address", "first_name", "time_zone", "language", "confirmed_at")
 CONSENT_SHOWN = ("purpose", "action", "wording", "source", "at")  # and not from which network
