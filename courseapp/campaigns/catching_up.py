@@ -34,5 +34,7 @@ def _advance_all(run: SequenceRun, now: datetime) -> None:
     """Enqueue what is overdue of a run. Between its mails stays the least gap, should they be sent after all."""
     at = now
     while run.next_run_at is not None and runs.has_come(run, now):
-        at = max(at, run.next_run_at)
+        at, stood_at = max(at, run.next_run_at), run.position
         runs.advance(run, now, at)
+        if run.position == stood_at:  # they have paused their mail
+            break

@@ -22,6 +22,7 @@ from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.links import full_url
 from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
+from courseapp.mailing.resting import waits_until
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
 STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
@@ -181,6 +182,9 @@ def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None)
     user = db.session.scalar(sa.select(User).where(User.contact_id == contact.id))
     if user is None or _has_reached_goal(run.version, user, run.course):
         _finish(run, RunEnd.GOAL if user is not None else RunEnd.ERASED, now)
+        return
+    if (until := waits_until(contact, timedelta(hours=run.version.minimum_gap_hours), now)) is not None:
+        run.next_run_at = until
         return
     assert run.next_run_at is not None
     is_late = now - run.next_run_at > LATE_AFTER

@@ -23,6 +23,11 @@ WORDING: dict[Purpose, tuple[str, LazyString]] = {
 }
 
 
+def words_of(version: str) -> str | None:
+    """The sentence of a version, in the reader's language; None for one that is no longer shown to anybody, or was not ours."""
+    return next((str(words) for known, words in WORDING.values() if known == version), None)
+
+
 def log_consent(
     contact_id: int | HeldRow, purpose: Purpose, action: ConsentAction, now: datetime, source: str, network: str | None = None
 ) -> None:

@@ -49,6 +49,7 @@ class Contact(Model):
     created_at: Mapped[Moment]
     confirmed_at: Mapped[Moment | None]
     erased_at: Mapped[Moment | None]
+    mail_paused_until: Mapped[Moment | None]  # see resting.py
 
     @property
     def is_confirmed(self) -> bool:

@@ -64,7 +64,7 @@ def move_to_address(contact: Contact, other: Contact, now: datetime) -> None:
 
 def forget_address(contact: Contact, now: datetime) -> None:
     """Erase who a contact was; the row stays for the sums of what was sent."""
-    contact.address = contact.address_key = contact.address_mac = contact.first_name = None
+    contact.address = contact.address_key = contact.address_mac = contact.first_name = contact.mail_paused_until = None
     contact.erased_at = now
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.contacts.consent import consent_history
+from courseapp.contacts.consent import consent_history, words_of
 from courseapp.contacts.models import Consent, Contact, Suppression
 from courseapp.contacts.people import forget_address
 from courseapp.extensions import db
@@ -24,11 +24,13 @@ def export(contact: Contact) -> dict[str, Any]:
         "time_zone": contact.zone,
         "language": contact.language,
         "confirmed_at": contact.confirmed_at.isoformat() if contact.confirmed_at else None,
+        "mail_paused_until": contact.mail_paused_until.isoformat() if contact.mail_paused_until else None,
         "consents": [
             {
                 "purpose": row.purpose.value,
                 "action": row.action.value,
                 "wording": row.wording,
+                "words": words_of(row.wording),
                 "source": row.source,
                 "network": row.network,
                 "at": row.at.isoformat(),

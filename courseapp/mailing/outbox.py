@@ -108,6 +108,7 @@ _sendable = (
         Contact.address,
         Contact.first_name,
         Contact.language,
+        Contact.mail_paused_until.label("paused_until"),
     )
     .join(Stream, Stream.id == Message.stream_id)
     .join(Contact, Contact.id == Message.contact_id)
@@ -165,6 +166,7 @@ class Sendable:
     address: str
     first_name: str | None
     language: str
+    paused_until: datetime | None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from courseapp.config import Settings, rate_of, rates_of
 from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db, insert_into
-from courseapp.mailing import outbox
+from courseapp.mailing import outbox, resting
 from courseapp.mailing.models import Bucket, Message, State
 
 SENDER = "sender"
@@ -76,14 +76,14 @@ def claim(now: datetime, limit: int, service_only: bool, limits: Limits) -> Lot:
         most, only_service = (min(limit, tokens), service_only) if tokens and not service_only else (limit, True)
     claimed = outbox.claim(now, most, only_service)
     found = outbox.sendables([message_id for message_id, _epoch in claimed]) if claimed else {}
+    leased, claimed = len(claimed), resting.let_rest(claimed, found, now)
     if limits.domains:
-        claimed, was_crowded = _within_domains(claimed, found, now, limits)
-    else:
-        was_crowded = False
+        claimed = _within_domains(claimed, found, now, limits)
+    has_put_off = len(claimed) < leased
     if limits.sender is not None and claimed:
         paid_at += len(claimed) / limits.sender
         _pay(SENDER, paid_at)
-    if claimed or was_crowded:
+    if claimed or has_put_off:
         return Lot(claimed, found, 0.0)
     is_held = only_service and not service_only and is_due(now)
     return Lot([], {}, _seconds_to_token(paid_at, now, limits.sender) if is_held else None)
@@ -100,8 +100,8 @@ def forget_spent(now: datetime) -> None:
     db.session.execute(full.execution_options(synchronize_session=False))
 
 
-def _within_domains(claimed: Claimed, found: dict[int, outbox.Sendable], now: datetime, limits: Limits) -> tuple[Claimed, bool]:
-    """The leases that their domains' buckets have tokens for, in their order; the others go back. And whether any did."""
+def _within_domains(claimed: Claimed, found: dict[int, outbox.Sendable], now: datetime, limits: Limits) -> Claimed:
+    """The leases that their domains' buckets have tokens for, in their order; the others go back."""
     queues: dict[str, Claimed] = defaultdict(list)
     placed = _placed([message_id for message_id, _epoch in claimed], now)
     for message_id, epoch in claimed:
@@ -113,7 +113,7 @@ def _within_domains(claimed: Claimed, found: dict[int, outbox.Sendable], now: da
         rate = limits.of(domain)
         assert rate is not None
         back |= _queue_up(f"domain:{keyed_hash('domain', domain)[:40]}", queue, found, now, rate)
-    return [lease for lease in claimed if lease[0] not in back], bool(back)
+    return [lease for lease in claimed if lease[0] not in back]
 
 
 def _queue_up(key: str, queue: Claimed, found: dict[int, outbox.Sendable], now: datetime, rate: float) -> set[int]:

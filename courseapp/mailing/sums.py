@@ -31,6 +31,7 @@ REASON_WORDS = {
     "erased": _l("erased meanwhile"),
     "unconfirmed": _l("never confirmed the address"),
     "expired": _l("came too late"),
+    "resting": _l("asked for no mail for a while"),
     "pointless": _l("had become pointless"),
     "cancelled": _l("you cancelled it"),
 }

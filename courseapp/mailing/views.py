@@ -1,6 +1,7 @@
 """Stopping mail, choosing mail, what providers tell of mail, and the outbox page of the embedded mode."""
 
 import ipaddress
+from datetime import datetime
 
 import sqlalchemy as sa
 import structlog
@@ -10,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from courseapp import clock
 from courseapp.columns import row_number
+from courseapp.contacts import resting
 from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import holds_consent, set_consent
 from courseapp.contacts.models import Contact, Purpose
@@ -19,6 +21,7 @@ from courseapp.mailing.links import contact_of_token
 from courseapp.mailing.looks import in_frame
 from courseapp.mailing.models import Message, ReturnSource
 from courseapp.mailing.preview import preview_of
+from courseapp.mailing.resting import go_on
 from courseapp.mailing.selftest import is_self_test
 from courseapp.mailing.standing import recent_messages
 
@@ -77,18 +80,37 @@ def stop(token: str) -> str:
 def preferences(token: str) -> str:
     """Which mails a contact wants; no sign-in needed."""
     contact, _name = contact_and_purpose(token)
-    held = {purpose: holds_consent(contact, purpose) for purpose in PURPOSE_WORDS}
-    form = PreferencesForm(course_mail=held[Purpose.COURSE], marketing=held[Purpose.MARKETING])
-    saved = False
+    said, now = "", clock.now()
+    form = PreferencesForm()
     if form.validate_on_submit():
-        stops = "stop_all" in request.form
-        wanted = {Purpose.COURSE: form.course_mail.data and not stops, Purpose.MARKETING: form.marketing.data and not stops}
-        for purpose, wish in wanted.items():
-            set_consent(contact, purpose, wish, clock.now(), "preferences", network_of(request.remote_addr))
+        said = change_preferences(contact, form, now)
         db.session.commit()
-        form = PreferencesForm(formdata=None, course_mail=wanted[Purpose.COURSE], marketing=wanted[Purpose.MARKETING])
-        saved = True
-    return render_template("mailing/preferences.html", form=form, address_hint=address_hint(contact.address), saved=saved)
+    held = {purpose: holds_consent(contact, purpose) for purpose in PURPOSE_WORDS}
+    return render_template(
+        "mailing/preferences.html",
+        form=PreferencesForm(formdata=None, course_mail=held[Purpose.COURSE], marketing=held[Purpose.MARKETING]),
+        refused=form if form.errors else None,
+        address_hint=address_hint(contact.address),
+        said=said,
+        paused_until=contact.mail_paused_until if resting.is_resting(contact, now) else None,
+        pause_ends=now + resting.PAUSE,
+    )
+
+
+def change_preferences(contact: Contact, form: PreferencesForm, now: datetime) -> str:
+    """Do what one of the page's buttons says: pause, end the pause, stop everything, or keep what is ticked. What was done, in a word."""
+    if "pause" in request.form:
+        resting.begin_pause(contact, now)
+        return "paused"
+    if "go_on" in request.form:
+        if resting.end_pause(contact, now):
+            go_on(contact, now)
+        return "going on"
+    stops = "stop_all" in request.form
+    wanted = {Purpose.COURSE: form.course_mail.data and not stops, Purpose.MARKETING: form.marketing.data and not stops}
+    for purpose, wish in wanted.items():
+        set_consent(contact, purpose, wish, now, "preferences", network_of(request.remote_addr))
+    return "stopped" if stops else "saved"
 
 
 # What providers tell of mail

@@ -48,10 +48,12 @@ ACTIONS: dict[str, LazyString] = {
     "operator_exported": _l("Took out on the server everything that is held about you."),
     "staff_ended_sessions": _l("Signed you out on every device."),
     "staff_exported": _l("Downloaded what staff may see of your data."),
+    "staff_exported_consents": _l("Downloaded what you agreed to and when, as proof."),
 }
 ROLE_WORDS = {Role.OWNER.value: _l("an owner of this site")}
+MAIL_CHOICES = {"consent_given", "consent_withdrawn", "mail_paused", "mail_pause_ended"}
 # What staff may read of the journal: nothing of single lessons.
-EVENTS_SHOWN = {"enrolled", "course_completed", "account_claimed", "address_changed", "consent_given", "consent_withdrawn", *ACTIONS}
+EVENTS_SHOWN = {"enrolled", "course_completed", "account_claimed", "address_changed", *MAIL_CHOICES, *ACTIONS}
 
 CONTACT_SHOWN = ("address", "first_name", "time_zone", "language", "confirmed_at")
 CONSENT_SHOWN = ("purpose", "action", "wording", "source", "at")  # and not from which network
@@ -99,7 +101,7 @@ def person_of_address(typed: str, staff: User, now: datetime) -> Person | None:
     if contact is None:
         return None
     person = Person(contact, user_of_contact(contact))
-    _note(person, "staff_found", staff, now)
+    note_act(person, "staff_found", staff, now)
     return person
 
 
@@ -165,7 +167,7 @@ def send_link(person: Person, staff: User, now: datetime) -> None:
         now=now,
         expires_at=now + LIFETIME,
     )
-    _note(person, "staff_sent_link", staff, now)
+    note_act(person, "staff_sent_link", staff, now)
 
 
 def change_address(person: Person, staff: User, typed: str, now: datetime, *, old_is_lost: bool, reason: str = "") -> None:
@@ -174,7 +176,7 @@ def change_address(person: Person, staff: User, typed: str, now: datetime, *, ol
         raise Refusal(_("There is no account behind this address yet."), 400)
     if not old_is_lost:
         ask_to_move(person.user, typed, now)
-        _note(person, "staff_asked_address", staff, now)
+        note_act(person, "staff_asked_address", staff, now)
         return
     if not reason.strip():
         raise Refusal(_("Please write down why the old address is not asked. The learner will read it."), 400)
@@ -190,19 +192,19 @@ def change_address(person: Person, staff: User, typed: str, now: datetime, *, ol
         now=now,
         expires_at=now + OBJECTION + MOVE_LIFETIME,
     )
-    _note(person, "staff_replaced_address", staff, now, reason=reason.strip())
+    note_act(person, "staff_replaced_address", staff, now, reason=reason.strip())
 
 
 def end_all_sessions(person: Person, staff: User, now: datetime) -> None:
     """Sign a person out everywhere."""
     if person.user is not None:
         end_sessions(person.user)
-    _note(person, "staff_ended_sessions", staff, now)
+    note_act(person, "staff_ended_sessions", staff, now)
 
 
 def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, Any]:
     """What is held about a person, without what staff may not see; the person alone can take all of it away."""
-    _note(person, "staff_exported", staff, now)
+    note_act(person, "staff_exported", staff, now)
     whole = export(person.user, person.contact)
     given: dict[str, Any] = {name: whole[name] for name in ("account", "sequences") if name in whole}
     given["contact"] = {name: whole["contact"][name] for name in CONTACT_SHOWN}
@@ -229,5 +231,6 @@ def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None
     events.record("staff_erased", "erased", now, by=staff.id, role=Role.OWNER.value)
 
 
-def _note(person: Person, type: str, staff: User, now: datetime, **facts: Any) -> None:
+def note_act(person: Person, type: str, staff: User, now: datetime, **facts: Any) -> None:
+    """Write down for them what was done, and by whom."""
     events.record(type, person.subject, now, by=staff.id, role=Role.OWNER.value, **facts)

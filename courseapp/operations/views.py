@@ -22,6 +22,7 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.learning.joining import titles_done
 from courseapp.learning.reading import Reading, reading_of, state_of
+from courseapp.operations import evidence
 from courseapp.operations import questions as asked
 from courseapp.operations import support as supporting
 from courseapp.operations.arrivals.views import pages as arrival_pages
@@ -291,6 +292,25 @@ def export_person(id: str) -> Response:
     db.session.commit()
     log.info("staff_acted", act="export", staff=staff().id)
     return json_file(given, "data.json")
+
+
+@support.post("/staff/people/<id>/consents")
+@limiter.limit("20 per hour", methods=["POST"])
+def export_consents(id: str) -> Response:
+    """What they said about mail, as proof: a file for a spreadsheet, or JSON (`format`)."""
+    found = supported(id)
+    given = evidence.evidence_for_staff(found, staff(), clock.now())
+    db.session.commit()
+    log.info("staff_acted", act="export_consents", staff=staff().id)
+    return json_file(given, "consents.json") if request.form.get("format") == "json" else csv_file(evidence.as_csv(given), "consents.csv")
+
+
+def csv_file(content: str, name: str) -> Response:
+    """Rows as a file to keep."""
+    answer = make_response(content)
+    answer.headers["Content-Type"] = "text/csv; charset=utf-8"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
 
 
 def json_file(held: dict[str, Any], name: str) -> Response:

@@ -1,0 +1,85 @@
+"""Mail to people who have paused it: asked around the claim, of what is read of each mail there anyway.
+
+Mail of a kind that everybody has (a step of a sequence) waits until the pause ends, one after the other with a gap between them. A
+stream of its own (a broadcast) is about its own day: what of it is due within the pause is skipped with that reason, and its sums add
+up the same evening; what is due later goes.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from courseapp.contacts.models import Contact, Purpose
+from courseapp.extensions import db
+from courseapp.mailing import outbox
+from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.streams import STANDARD
+
+RESTING = "resting"  # the reason of what waits for the end of a pause, or was skipped for it
+GAP = timedelta(hours=20)  # between mails that have waited
+LOOK_AGAIN = timedelta(days=1)  # somebody may end their pause earlier
+AFTERWARDS = timedelta(days=60)  # how long after a pause mails are kept apart
+UNDER_WAY = (State.PENDING, State.LEASED, State.SUBMITTING, State.ACCEPTED, State.DELIVERED, State.UNCERTAIN)
+Claimed = list[tuple[int, int]]
+
+
+def let_rest(claimed: Claimed, found: dict[int, outbox.Sendable], now: datetime) -> Claimed:
+    """The leases that are not to people who rest; those go back until then, or are skipped. The caller commits."""
+    resting = [lease for lease in claimed if _rests(found[lease[0]], now)]
+    if not resting:
+        return claimed
+    for message_id, epoch in resting:
+        message = found[message_id]
+        if message.stream in STANDARD:
+            assert message.paused_until is not None
+            due_at = message.paused_until + GAP * _count_resting(message.contact_public_id)
+            _give_back(message_id, epoch, {"state": State.PENDING, "due_at": due_at, "attempts": Message.attempts - 1})
+        else:
+            _give_back(message_id, epoch, {"state": State.SKIPPED, "settled_at": now})
+    return [lease for lease in claimed if lease not in resting]
+
+
+def _rests(message: outbox.Sendable, now: datetime) -> bool:
+    return message.purpose is not Purpose.SERVICE and message.paused_until is not None and message.paused_until > now
+
+
+def _count_resting(contact_public_id: str) -> int:
+    """How many mails of somebody wait for the end of their pause already."""
+    theirs = (Contact.id == Message.contact_id, Contact.public_id == contact_public_id)
+    query = sa.select(sa.func.count()).select_from(Message).join(Contact, sa.and_(*theirs))
+    return int(db.session.scalar(query.where(Message.state == State.PENDING, Message.reason == RESTING)) or 0)
+
+
+def _give_back(message_id: int, epoch: int, changes: dict[str, Any]) -> None:
+    held = (Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
+    given_back = sa.update(Message).where(*held).values(**changes, reason=RESTING, leased_until=None)
+    db.session.execute(given_back.execution_options(synchronize_session=False))
+
+
+def go_on(contact: Contact, now: datetime) -> None:
+    """Somebody has ended their pause: what waited for it comes from now on, one after the other. The caller commits."""
+    for number, message in enumerate(_waiting(contact)):
+        message.due_at = now + GAP * number
+
+
+def _waiting(contact: Contact) -> Sequence[Message]:
+    waits = (Message.contact_id == contact.id, Message.state == State.PENDING, Message.reason == RESTING)
+    return db.session.scalars(sa.select(Message).where(*waits).order_by(Message.due_at, Message.id).with_for_update()).all()
+
+
+def waits_until(contact: Contact, gap: timedelta, now: datetime) -> datetime | None:
+    """When to look again whether something may be made for somebody who rests, or who did so lately and had a mail since; None: it may.
+
+    Asks the database only of those who have paused at some time.
+    """
+    until = contact.mail_paused_until
+    if until is None or until + AFTERWARDS < now:
+        return None
+    if until > now:
+        return min(until, now + LOOK_AGAIN)
+    own = (Message.contact_id == contact.id, Message.state.in_(UNDER_WAY), Message.due_at > now - gap)
+    query = sa.select(sa.func.max(Message.due_at)).join(Stream, Stream.id == Message.stream_id)
+    last: datetime | None = db.session.scalar(query.where(*own, Stream.purpose != Purpose.SERVICE, Stream.key.in_(STANDARD)))
+    return last + gap if last is not None else None
