@@ -153,7 +153,7 @@ def _refuse_not_plain(text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise yaml.MarkedYAMLError(problem="a bracket is opened in a bracket too many times", problem_mark=event.start_mark)  # type: ignore[arg-type]
+            raise yaml.MarkedYAMLError(problem="a bracket is opened in a bracket too many times", problem_mark=event.start_mark)  # type: ignore[arg-type]  # as above
 
 
 def read_fields(text: str, path: str, report: Report) -> dict[Any, Any] | None:
