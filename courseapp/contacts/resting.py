@@ -6,6 +6,7 @@ from courseapp.contacts.models import Contact
 from courseapp.journal import events
 
 PAUSE = timedelta(days=30)
+LOOK_AGAIN = timedelta(days=1)
 
 
 def begin_pause(contact: Contact, now: datetime) -> None:
@@ -27,3 +28,9 @@ def end_pause(contact: Contact, now: datetime) -> bool:
 def is_resting(contact: Contact, now: datetime) -> bool:
     """Whether they have paused their mail."""
     return contact.mail_paused_until is not None and contact.mail_paused_until > now
+
+
+def rest_ends(contact: Contact, now: datetime) -> datetime:
+    """When to look again at somebody who rests: they may end their pause earlier."""
+    assert contact.mail_paused_until is not None
+    return min(contact.mail_paused_until, now + LOOK_AGAIN)

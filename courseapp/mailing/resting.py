@@ -14,14 +14,11 @@ import sqlalchemy as sa
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db
 from courseapp.mailing import outbox
-from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.models import Message, State
 from courseapp.mailing.streams import STANDARD
 
 RESTING = "resting"  # the reason of what waits for the end of a pause, or was skipped for it
 GAP = timedelta(hours=20)  # between mails that have waited
-LOOK_AGAIN = timedelta(days=1)  # somebody may end their pause earlier
-AFTERWARDS = timedelta(days=60)  # how long after a pause mails are kept apart
-UNDER_WAY = (State.PENDING, State.LEASED, State.SUBMITTING, State.ACCEPTED, State.DELIVERED, State.UNCERTAIN)
 Claimed = list[tuple[int, int]]
 
 
@@ -67,19 +64,3 @@ def go_on(contact: Contact, now: datetime) -> None:
 def _waiting(contact: Contact) -> Sequence[Message]:
     waits = (Message.contact_id == contact.id, Message.state == State.PENDING, Message.reason == RESTING)
     return db.session.scalars(sa.select(Message).where(*waits).order_by(Message.due_at, Message.id).with_for_update()).all()
-
-
-def waits_until(contact: Contact, gap: timedelta, now: datetime) -> datetime | None:
-    """When to look again whether something may be made for somebody who rests, or who did so lately and had a mail since; None: it may.
-
-    Asks the database only of those who have paused at some time.
-    """
-    until = contact.mail_paused_until
-    if until is None or until + AFTERWARDS < now:
-        return None
-    if until > now:
-        return min(until, now + LOOK_AGAIN)
-    own = (Message.contact_id == contact.id, Message.state.in_(UNDER_WAY), Message.due_at > now - gap)
-    query = sa.select(sa.func.max(Message.due_at)).join(Stream, Stream.id == Message.stream_id)
-    last: datetime | None = db.session.scalar(query.where(*own, Stream.purpose != Purpose.SERVICE, Stream.key.in_(STANDARD)))
-    return last + gap if last is not None else None
