@@ -118,6 +118,7 @@ def erase_command(email: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Forget {email}, with progress, sessions and consents? This cannot be undone", abort=True)
     erase(user, contact, clock.now(), mac)
+    events.record("operator_erased", "erased", clock.now())
     db.session.commit()
     click.echo("Forgotten.")
 
@@ -177,6 +178,7 @@ def backup_restore(file: Path, erasures: Path | None, other_secret: bool, key: P
         now = clock.now()
         contents, erased = backups.restore(file, erasures, now, tell, other_secret, key)
         overdue = catch_up(now)
+        events.record("backup_restored", "site", now)
         db.session.commit()
     _describe(contents)
     click.echo(f"Restored. {erased} people who were erased since were erased again.", err=True)
