@@ -97,7 +97,6 @@ OF_SITE = {
     "owner_link_made": _l("Made a link for the first owner on the server"),
     "site_settings_changed": _l("Changed settings: %(fields)s"),
     "audit_exported": _l("Downloaded this list"),
-    "backup_restored": _l("Brought a backup back"),
 }
 WORDS: dict[str, LazyString] = OF_MAIL | OF_COURSES | OF_PEOPLE | OF_SITE
 MATTERS: dict[Matter, Mapping[str, LazyString]] = {
@@ -106,7 +105,7 @@ MATTERS: dict[Matter, Mapping[str, LazyString]] = {
     Matter.PEOPLE: OF_PEOPLE,
     Matter.SITE: OF_SITE,
 }
-ON_THE_SERVER = {"owner_link_made", "operator_made_link", "operator_exported", "operator_erased", "backup_restored"}
+ON_THE_SERVER = {"owner_link_made", "operator_made_link", "operator_exported", "operator_erased"}
 BY_ITSELF = {"stream_paused_itself", "broadcast_given_back"}
 OF_A_ROLE = {"role_granted", "role_taken"}
 """Of these the account is named, for it is of staff; whom of the learners somebody looked up is not told here."""

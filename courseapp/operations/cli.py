@@ -178,7 +178,6 @@ def backup_restore(file: Path, erasures: Path | None, other_secret: bool, key: P
         now = clock.now()
         contents, erased = backups.restore(file, erasures, now, tell, other_secret, key)
         overdue = catch_up(now)
-        events.record("backup_restored", "site", now)
         db.session.commit()
     _describe(contents)
     click.echo(f"Restored. {erased} people who were erased since were erased again.", err=True)
