@@ -137,4 +137,4 @@ def actor_words(type: str, address: str | None, is_known: bool) -> str:
         return str(_("somebody who has left"))
     if type in BY_ITSELF:
         return str(_("the site by itself"))
-    return str(_("somebody on the server")) if type in ON_THE_SERVER else str(_("the site, or somebody on the server"))
+    return str(_("somebody on the server")) if type in ON_THE_SERVER else str(_("the site or its command line"))

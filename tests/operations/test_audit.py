@@ -69,7 +69,7 @@ def test_what_staff_did_stands_there_with_who_and_about_what(client: Client, ada
         ("somebody on the server", "Made a link for the first owner on the server", ""),
         ("owner@example.org", "Changed settings: name, logo", ""),
         ("owner@example.org", "Gave the role marketer", "ada@example.org"),
-        ("the site, or somebody on the server", "A course was changed by an import, version 2", "Walking"),
+        ("the site or its command line", "A course was changed by an import, version 2", "Walking"),
         ("owner@example.org", "Published a course", "Walking"),
         ("the site by itself", "A kind of mail paused itself: too much went wrong", "marketing"),
         ("ada@example.org", "Tried a letter out on staff", "Hello"),
@@ -146,7 +146,7 @@ def test_who_has_left_is_nobody_by_name(client: Client, ada: User, owner: User) 
     make_event("role_granted", f"user:{ada.id}", data={"by": owner.id, "role": "marketer"})
     erase(ada, ada.contact, NOW)
     assert seen(client, owner) == [
-        ("the site, or somebody on the server", "Gave the role …", ""),
+        ("the site or its command line", "Gave the role …", ""),
         ("somebody who has left", "Saved a segment", ""),
     ]
 
@@ -224,6 +224,6 @@ def test_guests_and_deeds_of_the_journal_do_not_stop_it(client: Client, owner: U
     make_event("broadcast_given_back", "broadcast:999", data={"by_user_id": None, "why": "gone"})
     assert [who for who, _what, _about in seen(client, owner)] == [
         "the site by itself",
-        "the site, or somebody on the server",
+        "the site or its command line",
         "owner@example.org",
     ]
