@@ -49,8 +49,8 @@ def seen(client: Client, reader: User, **asked: object) -> list[tuple[str, str, 
     db.session.commit()
     client.sign_in(reader)
     page = client.visit("auditing.acts", **asked).text
-    cells = re.findall(r'<td class="when">[^<]*</td>\s*<td>(.*?)</td>\s*<th scope="row">(.*?)</th>\s*<td>(.*?)</td>', page, re.DOTALL)
-    return [(re.sub(r"<[^>]*>", "", who), what, about) for who, what, about in cells]
+    cells = re.findall(r'<th scope="row">(.*?)</th>\s*<td>(.*?)</td>\s*<td>(.*?)</td>\s*<td class="when">[^<]+</td>', page)
+    return [(who, what, about) for what, about, who in cells]
 
 
 def test_what_staff_did_stands_there_with_who_and_about_what(client: Client, ada: User, owner: User) -> None:
