@@ -220,6 +220,23 @@ def walk_mail(folder: Path) -> list[tuple[str, str, None]]:
         ("mail-resume", "/staff/mail/streams/marketing/resume", None),
         ("mail-doubts", "/staff/mail/doubts", None),
         ("mail-doubt", f"/staff/mail/doubts/{doubt}", None),
+        *walk_results(folder),
+    ]
+
+
+def walk_results(folder: Path) -> list[tuple[str, str, None]]:
+    """What came of a broadcast and of a sequence, how mail arrives, and who did what."""
+    subprocess.run([sys.executable, "-c", RESULTS], cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, check=True)
+    with sqlite3.connect(folder / "courseapp.sqlite3") as database:
+        broadcast, sequence = (
+            database.execute(f"SELECT public_id FROM {table} ORDER BY id DESC LIMIT 1").fetchone()[0]  # two names of ours
+            for table in ("broadcasts", "sequences")
+        )
+    return [
+        ("results-broadcast", f"/staff/mail/broadcasts/{broadcast}/results", None),
+        ("results-sequence", f"/staff/mail/sequences/{sequence}/results", None),
+        ("mail-arrivals", "/staff/mail/deliverability", None),
+        ("who-did-what", "/staff/audit", None),
     ]
 
 
@@ -301,6 +318,16 @@ with create_app().app_context():
     stream = stream_of("marketing")
     stream.paused_at, stream.paused_why = now, "It paused itself: 26 of 442 mails of a day came back: the addresses take none."
     db.session.commit()
+"""
+
+
+RESULTS = """
+from courseapp import clock, create_app
+from courseapp.catalog.models import Course
+from courseapp.extensions import db
+from tests.insights.scenes import make_results
+with create_app().app_context():
+    make_results(db.session.query(Course).filter_by(slug="introduction").one(), clock.now())
 """
 
 

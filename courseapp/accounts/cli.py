@@ -31,8 +31,8 @@ def create(email: str, roles: tuple[str, ...]) -> None:
     confirm(contact, now)
     person = account_for(contact, now)
     for role in roles:
-        if role != "learner":  # everyone is one
-            grant_role(person, Role(role), now)
+        if role != "learner" and grant_role(person, Role(role), now):  # everyone is a learner
+            events.record("role_granted", f"user:{person.id}", now, role=role, by=None)
     db.session.commit()
     click.echo(
         f"{email} has an account{' as ' + ', '.join(roles) if roles else ''}. Get in with: flask --app courseapp user signin-link {email}"

@@ -46,10 +46,12 @@ def account_for(contact: Contact, now: datetime) -> User:
     return found
 
 
-def grant_role(user: User, role: Role, now: datetime) -> None:
-    """Give a role; giving it twice changes nothing."""
-    if not db.session.scalar(sa.select(RoleGrant.id).where(RoleGrant.user_id == user.id, RoleGrant.role == role)):
-        db.session.add(RoleGrant(user_id=user.id, role=role, granted_at=now))
+def grant_role(user: User, role: Role, now: datetime) -> bool:
+    """Give a role; giving it twice changes nothing: False."""
+    if db.session.scalar(sa.select(RoleGrant.id).where(RoleGrant.user_id == user.id, RoleGrant.role == role)):
+        return False
+    db.session.add(RoleGrant(user_id=user.id, role=role, granted_at=now))
+    return True
 
 
 def change_name(user: User, name: str) -> None:

@@ -41,7 +41,7 @@ def decide_upload(upload: Upload, choice: str, form: Mapping[str, str], now: dat
         return _called_off(upload, now, user_id)
     if choice == "cancel":
         publications.call_off(upload, now, user_id)
-        return Answer(True) if uploads.cancel(upload, now) else Answer(False, str(LATE))
+        return Answer(True) if uploads.cancel(upload, now, user_id) else Answer(False, str(LATE))
     if upload.state is not UploadState.READY:
         return Answer(False, str(LATE))
     if choice == "again" or uploads.is_stale(upload):

@@ -259,7 +259,7 @@ class _Writer:
         self._retire(difference)
         set_needs(course)
         want_copies(course, self.now)
-        events.record("course_changed", f"course:{course.id}", self.now, version=course.version)
+        events.record("course_changed", f"course:{course.id}", self.now, version=course.version, by_user_id=self.by_user_id)
         return course
 
     def _write_course(self) -> Course:

@@ -17,6 +17,7 @@ from courseapp.catalog.models import Course, Module, Need
 from courseapp.columns import random_public_id
 from courseapp.errors import Refusal
 from courseapp.extensions import db, wake
+from courseapp.journal import events
 
 LEASE = timedelta(minutes=2)  # renewed with each sign of progress
 MOST_ATTEMPTS = 3
@@ -82,6 +83,7 @@ def receive(user: User, files: Sequence[tuple[str, IO[bytes] | Path]], now: date
         raise
     db.session.add(upload)
     db.session.flush()
+    events.record("upload_received", f"upload:{upload.id}", now, by_user_id=user.id)
     wake("uploads")
     return upload
 
@@ -136,9 +138,12 @@ def look_again(upload: Upload, problem: Problem | None = None) -> bool:
     return True
 
 
-def cancel(upload: Upload, now: datetime) -> bool:
+def cancel(upload: Upload, now: datetime, by_user_id: int | None = None) -> bool:
     """Throw an upload away; False where it is brought in already. A worker that is at it notices and stops."""
-    return _move(upload, OPEN, state=UploadState.CANCELLED, finished_at=now)
+    if not _move(upload, OPEN, state=UploadState.CANCELLED, finished_at=now):
+        return False
+    events.record("upload_cancelled", f"upload:{upload.id}", now, by_user_id=by_user_id)
+    return True
 
 
 def _move(upload: Upload, allowed: Sequence[UploadState], **changes: Any) -> bool:

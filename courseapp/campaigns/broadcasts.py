@@ -53,6 +53,7 @@ def new_broadcast(draft: Draft, by_user_id: int | None, now: datetime) -> Broadc
     _put(broadcast, draft)
     db.session.add(broadcast)
     db.session.flush()
+    _note(broadcast, "broadcast_made", by_user_id, now)
     return broadcast
 
 

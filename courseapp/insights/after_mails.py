@@ -106,7 +106,7 @@ def recount(mailed: Mailed, counted_at: datetime | None) -> dict[str, int] | Non
     with snapshot() as seen:
         if counted_at is not None and not _have_moved(mailed, counted_at, seen):
             return None
-        groups = in_fives(people_of(mailed, seen))
+        groups = in_fives(people_of(mailed, seen), lambda way: -way.done)  # the same end first, then the same steps
     names = enumerate(names_of(mailed.steps))
     figures = {name: sum(count for way, count in groups.items() if way.done >> bit & 1) for bit, name in names}
     return figures if any(figures.values()) else None

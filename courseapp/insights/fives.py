@@ -9,7 +9,7 @@ it, they cannot tell the real course from that one, in which each group they mig
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -41,11 +41,15 @@ class Figures:
         return asdict(self)
 
 
-def in_fives(people: Counter[Way]) -> Counter[Way]:
-    """The same people in groups of five alike; of each number of them no more than there are."""
+def in_fives(people: Counter[Way], likeness: Callable[[Way], Any] | None = None) -> Counter[Way]:
+    """The same people in groups of five alike; of each number of them no more than there are.
+
+    Args:
+        likeness: in which order those most like each other stand side by side; unless told otherwise, by how much they have done.
+    """
     groups: Counter[Way] = Counter()
     rest: list[Way] = []
-    for way in sorted(people, key=_likeness):
+    for way in sorted(people, key=likeness or _likeness):
         rest += [way] * (people[way] % FEWEST)
         groups[way] += whole_fives(people[way])
     for start in range(0, whole_fives(len(rest)), FEWEST):

@@ -2,6 +2,7 @@
 
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from courseapp import clock
@@ -62,7 +63,7 @@ def add_source(slug: str) -> Response | tuple[str, int]:
         abort(404)
     typed = request.form.get("word", "")
     try:
-        word = make_source(found.id, typed, clock.now())
+        word = make_source(found.id, typed, clock.now(), current_user.id)
     except Refusal as refusal:
         return course_page(found, typed[:60], str(refusal.words)), 422
     db.session.commit()

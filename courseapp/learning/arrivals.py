@@ -13,6 +13,7 @@ from flask_babel import gettext as _
 from courseapp.errors import Refusal
 from courseapp.extensions import db, insert_into, insert_later
 from courseapp.held import HeldRow
+from courseapp.journal import events
 from courseapp.learning.models import Arrival, Source
 
 WORD = re.compile(r"[a-z0-9-]{1,30}")
@@ -36,7 +37,7 @@ def day_of(now: datetime) -> date:
     return now.astimezone(UTC).date()
 
 
-def make_source(course_id: int, typed: str, now: datetime) -> str:
+def make_source(course_id: int, typed: str, now: datetime, by_user_id: int | None = None) -> str:
     """Have starts by links with this word counted; the word. Raises Refusal where it will not do."""
     word = typed.strip().casefold()
     if not WORD.fullmatch(word):
@@ -45,5 +46,7 @@ def make_source(course_id: int, typed: str, now: datetime) -> str:
     if word not in others and len(others) >= MOST:
         raise Refusal(_("There are %(most)s links already, and a course has no more.", most=MOST))
     row = insert_into(Source).values(course_id=course_id, word=word, created_at=now)
-    db.session.execute(row.on_conflict_do_nothing(index_elements=["course_id", "word"]))
+    if word not in others:
+        db.session.execute(row.on_conflict_do_nothing(index_elements=["course_id", "word"]))
+        events.record("source_made", f"course:{course_id}", now, by_user_id=by_user_id)
     return word

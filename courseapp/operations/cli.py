@@ -118,6 +118,7 @@ def erase_command(email: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Forget {email}, with progress, sessions and consents? This cannot be undone", abort=True)
     erase(user, contact, clock.now(), mac)
+    events.record("operator_erased", "erased", clock.now())
     db.session.commit()
     click.echo("Forgotten.")
 

@@ -20,6 +20,7 @@ from courseapp.contacts.address import address_mac, clean_address
 from courseapp.contacts.people import confirm, contact_for
 from courseapp.errors import Refusal
 from courseapp.extensions import db
+from courseapp.journal import events
 from courseapp.mailing import privacy as mailing
 from courseapp.mailing.links import full_url
 from courseapp.mailing.outbox import enqueue
@@ -85,12 +86,14 @@ def address_to_answer(question: Question) -> str | None:
     return question.address
 
 
-def mark_answered(public_id: str, now: datetime) -> bool:
+def mark_answered(public_id: str, now: datetime, by_user_id: int | None = None) -> bool:
     """Note that a question is answered; False where there is none. Saying it twice changes nothing."""
     question = db.session.scalar(sa.select(Question).where(Question.public_id == public_id))
     if question is None:
         return False
-    question.answered_at = question.answered_at or now
+    if question.answered_at is None:
+        question.answered_at = now
+        events.record("question_answered", f"question:{question.id}", now, by_user_id=by_user_id)
     return True
 
 

@@ -26,6 +26,7 @@ from courseapp.operations import evidence
 from courseapp.operations import questions as asked
 from courseapp.operations import support as supporting
 from courseapp.operations.arrivals.views import pages as arrival_pages
+from courseapp.operations.auditing.views import pages as audit_pages
 from courseapp.operations.forms import AskForm, EraseForm, FindForm, MoveForm, ReportForm
 from courseapp.operations.health import readiness
 from courseapp.operations.metrics import exposition
@@ -37,7 +38,7 @@ machines = Blueprint("health", __name__)
 pages = Blueprint("operations", __name__)
 asking = Blueprint("asking", __name__)
 support = Blueprint("support", __name__)
-BLUEPRINTS = (machines, pages, asking, support, postroom_pages, arrival_pages)
+BLUEPRINTS = (machines, pages, asking, support, postroom_pages, arrival_pages, audit_pages)
 limiter.exempt(machines)
 pages.before_request(need_session)
 support.before_request(need_role(Role.OWNER))
@@ -371,7 +372,7 @@ def questions() -> str:
 @support.post("/staff/questions/<id>/answered")
 def answer_question(id: str) -> Response:
     """Note that it is answered."""
-    if not asked.mark_answered(id, clock.now()):
+    if not asked.mark_answered(id, clock.now(), staff().id):
         abort(404)
     db.session.commit()
     flash(_("Marked as answered."), "good")

@@ -6,6 +6,11 @@ from alembic import op
 revision = "0020"
 down_revision = "0019"
 
+OF_LEARNERS = (
+    *("lesson_completed", "course_completed", "enrolled", "account_claimed", "address_changed", "address_change_ended"),
+    *("consent_given", "consent_withdrawn", "mail_bounced", "mail_complained", "mail_paused", "mail_pause_ended", "person_erased"),
+)
+OTHERS = sa.text(f"type NOT IN ({', '.join(repr(type) for type in OF_LEARNERS)})")
 BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
@@ -38,8 +43,10 @@ def upgrade() -> None:
         sa.Column("counted_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("days", name=op.f("pk_domain_figures")),
     )
+    op.create_index("ix_events_others", "events", ["id"], unique=False, postgresql_where=OTHERS, sqlite_where=OTHERS)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_events_others", table_name="events")
     op.drop_table("domain_figures")
     op.drop_table("mail_figures")

@@ -264,5 +264,6 @@ def test_everything_staff_do_is_in_the_journal(begin, marketer) -> None:
     broadcasts.resume(broadcast, marketer.id, NOW)
     broadcasts.cancel(broadcast, marketer.id, NOW)
     found = db.session.scalars(sa.select(Event).where(Event.subject == f"broadcast:{broadcast.id}").order_by(Event.id)).all()
-    assert [event.type for event in found] == ["broadcast_scheduled", "broadcast_paused", "broadcast_resumed", "broadcast_cancelled"]
+    acts = ("made", "scheduled", "paused", "resumed", "cancelled")
+    assert [event.type for event in found] == [f"broadcast_{act}" for act in acts]
     assert {event.facts["by_user_id"] for event in found} == {marketer.id}

@@ -55,6 +55,7 @@ from tests.factories import (
     make_outcome,
     make_position,
     make_segment,
+    make_sequence,
     make_user,
 )
 
@@ -333,6 +334,7 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "segment": chosen_people(),
         "broadcast": {"id": make_broadcast().public_id, "to": known["marketer"].public_id},
         "sent-broadcast": {"id": make_broadcast(is_sent=True).public_id},
+        "sequence": {"id": make_sequence().sequence.public_id},
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
     }

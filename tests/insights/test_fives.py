@@ -40,6 +40,16 @@ def test_no_number_is_above_what_there_is_or_of_less_than_five(people: Counter[W
     assert figures.enrolled > true.enrolled - FEWEST
 
 
+@given(crowds)
+def test_in_whatever_order_they_stand_they_come_in_fives(people: Counter[Way]) -> None:
+    """As `after_mails.py` has them stand: by the number that their bits are."""
+    groups = in_fives(people, lambda way: -way.done)
+    assert all(count % FEWEST == 0 for count in groups.values())
+    assert groups.total() == people.total() - people.total() % FEWEST
+    told, true = added_up(groups, LESSONS), added_up(people, LESSONS)
+    assert all(told.lessons[key] <= true.lessons[key] for key in true.lessons)
+
+
 @given(st.lists(st.integers(0, len(LESSONS)), max_size=80))
 def test_of_people_who_go_in_order_no_more_than_four_are_lost_at_any_lesson(reached: list[int]) -> None:
     people = Counter(Way(2**lessons - 1, 0) for lessons in reached)

@@ -40,6 +40,7 @@ from tests.client import Client
 from tests.code.markup import faults_in
 from tests.factories import (
     NOW,
+    make_broadcast,
     make_completion,
     make_contact,
     make_course,
@@ -48,8 +49,10 @@ from tests.factories import (
     make_message,
     make_outcome,
     make_segment,
+    make_sequence,
     make_user,
 )
+from tests.insights.scenes import make_results
 from tests.learning.checking import TO
 
 if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
@@ -389,6 +392,32 @@ def test_what_marketers_see(page: "Page", enter: Callable[[User], User]) -> None
         "/staff/mail/segments/new": "everybody is chosen",
         f"/staff/mail/segments/{kept.public_id}": "Put this segment away",
         f"/staff/mail/segments/{broken.public_id}": "Nobody can be counted yet.",
+    }
+    assert empty + faults_at(page, paths) == []
+
+
+def test_what_came_of_mails_and_who_did_what(page: "Page", enter: Callable[[User], User]) -> None:
+    enter(make_user(roles=["owner"]))
+    sent = make_broadcast(is_sent=True).public_id
+    unpublished = make_sequence()
+    sequence = unpublished.sequence.public_id
+    db.session.delete(unpublished)
+    db.session.commit()
+    paths = {
+        f"/staff/mail/broadcasts/{make_broadcast().public_id}/results": "It has not begun",
+        f"/staff/mail/broadcasts/{sent}/results": "There was nothing to tell so far",
+        f"/staff/mail/sequences/{sequence}/results": "It is not published",
+        "/staff/mail/deliverability": "Nothing to tell yet",
+        "/staff/audit?matter=site": "Nothing of that kind",
+    }
+    db.session.commit()
+    empty = faults_at(page, paths)
+    broadcast, version = make_results(db.session.query(Course).one(), clock.now(), people=60)
+    paths = {
+        f"/staff/mail/broadcasts/{broadcast.public_id}/results?days=30": "Mails that left in each hour",
+        f"/staff/mail/sequences/{version.sequence.public_id}/results": "Step by step",
+        "/staff/mail/deliverability": "large.example",
+        "/staff/audit": "Scheduled a broadcast to be sent",
     }
     assert empty + faults_at(page, paths) == []
 

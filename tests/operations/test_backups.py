@@ -27,11 +27,11 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
 from courseapp.contacts.suppression import is_suppressed
 from courseapp.extensions import db
-from courseapp.insights.models import CourseFigures
+from courseapp.insights.models import CourseFigures, MailFigures
 from courseapp.journal.models import Event, Receipt
 from courseapp.learning.models import Arrival, Source
 from courseapp.mailing import loops
-from courseapp.mailing.models import Breaker, Bucket, Message, Return, ReturnKind, ReturnSource, State, Stream
+from courseapp.mailing.models import Breaker, Bucket, DomainFigures, Message, Return, ReturnKind, ReturnSource, State, Stream
 from courseapp.mailing.streams import STANDARD, make_stream
 from courseapp.operations import backups, erasures, table_rows
 from courseapp.operations.archive import BadBackup
@@ -87,7 +87,8 @@ def fill() -> None:
     db.session.execute(sa.update(Receipt).values(read_at=NOW))
     make_run(make_sequence(), user.contact, course, next_run_at=NOW + timedelta(days=9))
     make_position(user, make_asset(course, bytes(range(256)) * 5000))
-    db.session.add(BroadcastRecipient(broadcast_id=make_broadcast(is_sent=True).id, contact_id=user.contact.id))
+    broadcast = make_broadcast(is_sent=True)
+    db.session.add(BroadcastRecipient(broadcast_id=broadcast.id, contact_id=user.contact.id))
     times = {"created_at": NOW, "expires_at": NOW}
     source = Source(course_id=course.id, word="leaflet", created_at=NOW)
     db.session.add(source)
@@ -121,6 +122,8 @@ def fill() -> None:
                 settled_at=NOW,
             ),
             CourseFigures(course_id=course.id, figures={"enrolled": 5}, counted_at=NOW),
+            MailFigures(broadcast_id=broadcast.id, figures={"0:did:7": 5}, counted_at=NOW, looked_at=NOW, sums={}),
+            DomainFigures(days=7, figures={"rows": []}, counted_at=NOW),
             Arrival(source_id=source.id, day=NOW.date(), count=5),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
         ]

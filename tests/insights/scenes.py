@@ -1,0 +1,77 @@
+"""A broadcast that was sent and a sequence that runs, with people who did things after their mails: for pictures and for axe."""
+
+from datetime import datetime, timedelta
+
+from courseapp.accounts.models import User
+from courseapp.campaigns.models import Broadcast, BroadcastState, RunEnd, SequenceVersion
+from courseapp.catalog.models import Course, Lesson, Need
+from courseapp.extensions import db
+from courseapp.insights.after_mails import steps_of
+from courseapp.insights.loops import renew_mail_figures
+from courseapp.mailing.loops import renew_deliverability
+from courseapp.mailing.models import State
+from tests.factories import (
+    make_broadcast,
+    make_completion,
+    make_contact,
+    make_enrolment,
+    make_event,
+    make_message,
+    make_run,
+    make_sequence,
+    make_user,
+)
+
+STATES = [*[State.DELIVERED] * 9, *[State.ACCEPTED] * 28, State.BOUNCED, State.SKIPPED, State.FAILED]
+REASONS = {State.BOUNCED: "bounced 5.1.1", State.SKIPPED: "unsubscribed", State.FAILED: "550 5.7.1 we do not take that"}
+ENDS = (None, None, RunEnd.FINISHED, RunEnd.GOAL, RunEnd.FINISHED, RunEnd.UNSUBSCRIBED)
+
+
+def make_results(course: Course, now: datetime, people: int = 120) -> tuple[Broadcast, SequenceVersion]:
+    """Both, counted as the worker counts them."""
+    lessons = db.session.query(Lesson).filter_by(course_id=course.id, needs_check=Need.NONE).order_by(Lesson.position).all()
+    broadcast = make_broadcast(title="What comes after the introduction", is_sent=True)
+    version = make_sequence(delays=(0, 3, 7), title="Welcome and getting started")
+    for place, (step, subject) in enumerate(
+        zip(steps_of(version.id), ("Where to begin", "How it is going", "What comes next"), strict=True)
+    ):
+        step.letter.subject = subject
+        assert step.position == place
+    sent = now - timedelta(days=12)
+    for number in range(people):
+        user = reader(broadcast, course, number, sent)
+        in_sequence(version, course, user, number, sent)
+        for lesson in lessons[: number % 5 if number % 3 else 0]:
+            make_completion(user, lesson, completed_at=sent + timedelta(days=(number % 11) / 2))
+    broadcast.candidates, broadcast.snapshot_at = people, sent
+    broadcast.state, broadcast.finished_at = BroadcastState.FINISHED, sent + timedelta(hours=9)
+    make_event("broadcast_scheduled", f"broadcast:{broadcast.id}", data={"by_user_id": None})
+    db.session.commit()
+    renew_mail_figures(lambda: now)
+    renew_deliverability(now)
+    return broadcast, version
+
+
+def reader(broadcast: Broadcast, course: Course, number: int, sent: datetime) -> User:
+    """Somebody and the mail to them, at one of three places."""
+    user = make_user(contact=make_contact(f"scene{number}@{('large', 'large', 'middle')[number % 3]}.example"))
+    enrolment = make_enrolment(user, course, started_at=sent - timedelta(days=9))
+    if number % 6 == 0:
+        enrolment.finished_at = sent + timedelta(days=number % 9)
+    state = STATES[number % len(STATES)]
+    left_at = sent + timedelta(hours=number % 7, minutes=number % 60)
+    message = make_message(user.contact, stream="marketing", state=state, reason=REASONS.get(state), settled_at=left_at)
+    message.stream_id, message.dedupe_key = broadcast.stream_id or 0, f"broadcast:{broadcast.id}:{user.contact_id}"
+    return user
+
+
+def in_sequence(version: SequenceVersion, course: Course, user: User, number: int, sent: datetime) -> None:
+    """Their way through a sequence, so many of its mails far."""
+    assert user.contact is not None
+    end = ENDS[number % len(ENDS)]
+    facts = {"started_at": sent, "end": end, "ended_at": sent + timedelta(days=8) if end else None, "next_run_at": None}
+    run = make_run(version, user.contact, course, **facts)
+    for step in steps_of(version.id)[: 3 if end is RunEnd.FINISHED else 1 + number % 3]:
+        at = sent + timedelta(days=step.delay_days)
+        key = f"sequence:{run.id}:{step.position}"
+        make_message(user.contact, letter=step.letter, state=State.ACCEPTED, dedupe_key=key, settled_at=at)
