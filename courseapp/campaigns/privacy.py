@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.campaigns.models import Broadcast, BroadcastRecipient, Segment, Sequence, SequenceRun
+from courseapp.campaigns.models import Broadcast, BroadcastRecipient, ContactExport, ContactImport, Segment, Sequence, SequenceRun
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
 
@@ -51,7 +51,11 @@ def export_made(user_id: int) -> dict[str, Any]:
     """What somebody made here as staff: which segments and broadcasts they changed last, and when. Empty for whoever made none."""
     segments = db.session.scalars(sa.select(Segment).where(Segment.by_user_id == user_id).order_by(Segment.id))
     broadcasts = db.session.scalars(sa.select(Broadcast).where(Broadcast.by_user_id == user_id).order_by(Broadcast.id))
+    came = db.session.scalars(sa.select(ContactImport).where(ContactImport.by_user_id == user_id).order_by(ContactImport.id))
+    went = db.session.scalars(sa.select(ContactExport).where(ContactExport.by_user_id == user_id).order_by(ContactExport.id))
     held = {
+        "contacts_brought_in": [{"file": row.name, "source": row.source, "at": row.created_at.isoformat()} for row in came],
+        "contacts_taken_out": [{"of": row.segment_name, "people": row.total, "at": row.created_at.isoformat()} for row in went],
         "segments": [{"name": row.name, "at": row.changed_at.isoformat()} for row in segments],
         "broadcasts": [{"title": row.title, "at": row.changed_at.isoformat()} for row in broadcasts],
     }
@@ -60,5 +64,5 @@ def export_made(user_id: int) -> dict[str, Any]:
 
 def erase_made(user_id: int) -> None:
     """Forget who made it; it is the house's and stays."""
-    for model in (Segment, Broadcast):
+    for model in (Segment, Broadcast, ContactImport, ContactExport):
         db.session.execute(sa.update(model).where(model.by_user_id == user_id).values(by_user_id=None))
