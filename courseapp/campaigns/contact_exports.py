@@ -6,6 +6,7 @@ learn is in it, and whom a segment cannot choose it cannot take out.
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -54,43 +55,63 @@ def ask_for_file(segment: Segment | None, user: User, now: datetime) -> ContactE
     return found
 
 
-def write_piece(now: datetime) -> bool:
-    """Write the next piece of the oldest file that is not finished; False where there is none.
+@dataclass(frozen=True)
+class Piece:
+    """The next piece of a file: what is in it, and how the row stands once it counts. `content` is None where nothing can be written."""
 
-    A piece is kept first and counts once the cursor is moved, from where it was: whoever is killed in between leaves a piece that no
-    row names, and of two workers at the same one the second is too late. No transaction is open while it is kept. Commits.
+    public_id: str
+    name: str
+    content: bytes | None
+    own: tuple[sa.ColumnElement[bool], ...]
+    changes: dict[str, object]
+
+    @property
+    def key(self) -> str:
+        """Where `storage` keeps it."""
+        return f"{FILES}/{self.public_id}/{self.name}"
+
+
+def next_piece(now: datetime) -> Piece | None:
+    """The next piece of the oldest file that is not finished, not kept yet; None where there is none.
+
+    It is to be kept first, with no transaction open, and counts once `count_piece` has moved the cursor from where it was: whoever is
+    killed in between leaves a piece that no row names, and of two workers at the same one the second is too late.
     """
     query = sa.select(ContactExport).where(ContactExport.state == ExportState.WRITING).order_by(ContactExport.id).limit(1)
     found = db.session.scalar(query.execution_options(populate_existing=True))
     if found is None:
-        return False
+        return None
     own = (ContactExport.id == found.id, ContactExport.state == ExportState.WRITING, ContactExport.cursor == found.cursor)
+    name = secrets.token_hex(8)
     try:
         people = _page(found, now)
     except Refusal:  # its segment cannot be used any more
-        _move(own, {"state": ExportState.FAILED, "finished_at": now})
-        return True
-    names, public_id, export_id, by_user_id = list(found.names), found.public_id, found.id, found.by_user_id
-    head = [] if names else [_head()]
-    content = csv_of([*head, *_rows(people, now)], with_mark=not names).encode()
-    done = {"cursor": people[-1].id if people else found.cursor, "count": found.count + len(people), "size": found.size + len(content)}
-    db.session.rollback()
-    name = secrets.token_hex(8)
-    storage.keep(f"{FILES}/{public_id}/{name}", content)
+        return Piece(found.public_id, name, None, own, {"state": ExportState.FAILED, "finished_at": now})
+    head = [] if found.names else [_head()]
+    content = csv_of([*head, *_rows(people, now)], with_mark=not found.names).encode()
+    changes: dict[str, object] = {
+        "cursor": people[-1].id if people else found.cursor,
+        "count": found.count + len(people),
+        "size": found.size + len(content),
+        "names": [*found.names, name],
+    }
     if len(people) < PIECE:
-        done |= {"state": ExportState.READY, "finished_at": now, "expires_at": now + KEPT}
-    if not _move(own, {**done, "names": [*names, name]}):
-        storage.remove(f"{FILES}/{public_id}/{name}")
-    elif len(people) < PIECE:
-        events.record("contacts_exported", f"export:{export_id}", now, by_user_id=by_user_id, contacts=done["count"])
-        db.session.commit()
+        changes |= {"state": ExportState.READY, "finished_at": now, "expires_at": now + KEPT}
+    return Piece(found.public_id, name, content, own, changes)
+
+
+def count_piece(piece: Piece, now: datetime) -> bool:
+    """Have a kept piece count; False where another worker was faster. The caller commits."""
+    moved = db.session.execute(
+        sa.update(ContactExport).where(*piece.own).values(**piece.changes).execution_options(synchronize_session=False)
+    )
+    if not moved.rowcount:  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+        return False
+    if piece.changes.get("state") is ExportState.READY:
+        found = export_of(piece.public_id)
+        assert found is not None
+        events.record("contacts_exported", f"export:{found.id}", now, by_user_id=found.by_user_id, contacts=piece.changes["count"])
     return True
-
-
-def _move(own: Sequence[sa.ColumnElement[bool]], changes: dict[str, object]) -> bool:
-    moved = db.session.execute(sa.update(ContactExport).where(*own).values(**changes).execution_options(synchronize_session=False))
-    db.session.commit()
-    return bool(moved.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
 
 
 def _page(found: ContactExport, now: datetime) -> Sequence[sa.Row[tuple[Contact, bool]]]:

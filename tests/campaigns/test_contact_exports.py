@@ -12,7 +12,7 @@ from flask import Flask
 from courseapp import clock, storage
 from courseapp.accounts.models import User
 from courseapp.campaigns import contact_exports as exports
-from courseapp.campaigns.contacting.loops import work_contacts
+from courseapp.campaigns.contacting.loops import work_contacts, write_piece
 from courseapp.campaigns.models import ContactExport, ExportState
 from courseapp.catalog.sensitivity import mark_sensitive
 from courseapp.contacts.address import address_mac
@@ -52,14 +52,15 @@ def asked_for(client: Client, segment: str = "") -> str:
     return str(answer.location.rpartition("/")[2])
 
 
-def fetched(client: Client, id: str) -> Any:
+def fetched(client: Client, file_id: str) -> Any:
     """Press the button."""
-    return client.submit("contacts.going", to="contacts.fetch", id=id)
+    return client.submit("contacts.going", to="contacts.fetch", id=file_id)
 
 
 def test_a_file_says_who_they_are_and_what_they_agreed_to(client: Client, marketer: User) -> None:
     ada = make_contact("ada@example.org", first_name="Ada", zone="Europe/Berlin")
-    bob, eve = make_contact("bob@example.org"), make_contact("eve@example.org")
+    bob = make_contact("bob@example.org")
+    make_contact("eve@example.org")
     make_contact("unconfirmed@example.org", confirmed=False)
     set_consent(ada, Purpose.MARKETING, True, NOW, "form:blog")
     set_consent(bob, Purpose.COURSE, True, NOW, "start")
@@ -99,9 +100,9 @@ def test_a_segment_takes_out_those_it_chooses(client: Client, marketer: User) ->
     set_consent(make_contact("ada@example.org"), Purpose.MARKETING, True, NOW, "start")
     make_contact("bob@example.org")
     segment = make_segment({"all": [{"field": "consent", "op": "given", "value": {"purpose": "marketing"}}]}, name="Those who agreed")
-    id = asked_for(client, segment.public_id)
-    assert "Those who agreed" in client.visit("contacts.going", id=id).text
-    assert [row["address"] for row in rows_of(fetched(client, id).text)] == ["ada@example.org"]
+    file_id = asked_for(client, segment.public_id)
+    assert "Those who agreed" in client.visit("contacts.going", id=file_id).text
+    assert [row["address"] for row in rows_of(fetched(client, file_id).text)] == ["ada@example.org"]
 
 
 def test_a_segment_that_names_a_sensitive_course_takes_out_nobody(client: Client, marketer: User) -> None:
@@ -125,41 +126,41 @@ def test_cells_cannot_run_in_a_spreadsheet(client: Client, marketer: User) -> No
 
 
 def test_it_is_for_whoever_asked_and_for_a_day(client: Client, marketer: User, pass_time: Any) -> None:
-    id = asked_for(client)
+    file_id = asked_for(client)
     other: Any = client.application.test_client()
     other.sign_in(make_user("owner@example.org", roles=["owner"]))
-    assert "for nobody else" in other.visit("contacts.going", id=id).text
+    assert "for nobody else" in other.visit("contacts.going", id=file_id).text
     token = other.csrf_token("contacts.listed")
-    assert other.post(other.path("contacts.fetch", id=id), data={"csrf_token": token}).status_code == 404
-    assert fetched(client, id).status_code == 200
+    assert other.post(other.path("contacts.fetch", id=file_id), data={"csrf_token": token}).status_code == 404
+    assert fetched(client, file_id).status_code == 200
     pass_time(hours=23)
-    assert fetched(client, id).status_code == 200
+    assert fetched(client, file_id).status_code == 200
     pass_time(hours=2)
-    assert "Its day is over" in client.visit("contacts.going", id=id).text
+    assert "Its day is over" in client.visit("contacts.going", id=file_id).text
     token = client.csrf_token("contacts.listed")
-    assert client.post(client.path("contacts.fetch", id=id), data={"csrf_token": token}).status_code == 404
+    assert client.post(client.path("contacts.fetch", id=file_id), data={"csrf_token": token}).status_code == 404
 
 
 def test_what_is_stored_goes_with_its_day(client: Client, marketer: User, monkeypatch: pytest.MonkeyPatch) -> None:
     from courseapp.campaigns import contact_imports
 
     monkeypatch.setattr(contact_imports, "LEASE", timedelta(0))
-    id = asked_for(client)
+    file_id = asked_for(client)
     tidy(NOW + timedelta(hours=20))
     assert len(list(storage.stored_keys("contacts"))) == 1
     tidy(NOW + timedelta(days=1, minutes=5))
     db.session.commit()
     assert list(storage.stored_keys("contacts")) == []
-    found = exports.export_of(id)
+    found = exports.export_of(file_id)
     assert found is not None
     assert (found.state, found.names) == (ExportState.EXPIRED, [])
 
 
 def test_asking_writing_and_fetching_are_written_down(client: Client, marketer: User) -> None:
-    id = asked_for(client)
-    fetched(client, id)
-    fetched(client, id)
-    found = exports.export_of(id)
+    file_id = asked_for(client)
+    fetched(client, file_id)
+    fetched(client, file_id)
+    found = exports.export_of(file_id)
     assert found is not None
     told = db.session.scalars(sa.select(Event).where(Event.subject == f"export:{found.id}").order_by(Event.id)).all()
     assert [row.type for row in told] == ["contacts_export_asked", "contacts_exported", *["contacts_downloaded"] * 2]
@@ -170,7 +171,7 @@ def test_killed_between_its_pieces_it_has_everybody_once(client: Client, markete
     monkeypatch.setattr(exports, "PIECE", 10)
     for number in range(34):
         make_contact(f"one{number}@example.org")
-    id = client.submit("contacts.listed", to="contacts.take_out").location.rpartition("/")[2]
+    file_id = client.submit("contacts.listed", to="contacts.take_out").location.rpartition("/")[2]
     deaths, keep = 0, storage.keep
 
     class Killed(BaseException):
@@ -189,12 +190,12 @@ def test_killed_between_its_pieces_it_has_everybody_once(client: Client, markete
             work_contacts(clock.now)
         except Killed:
             db.session.rollback()
-    found = exports.export_of(id)
+    found = exports.export_of(file_id)
     assert found is not None
     assert (found.state, found.count, len(found.names)) == (ExportState.READY, 35, 4)
-    addresses = [row["address"] for row in rows_of(fetched(client, id).text)]
+    addresses = [row["address"] for row in rows_of(fetched(client, file_id).text)]
     assert len(addresses) == len(set(addresses)) == 35
-    assert int(fetched(client, id).headers["Content-Length"]) == found.size == len(fetched(client, id).data)
+    assert int(fetched(client, file_id).headers["Content-Length"]) == found.size == len(fetched(client, file_id).data)
 
 
 def test_of_two_workers_at_one_piece_the_second_is_too_late(client: Client, marketer: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,10 +206,10 @@ def test_of_two_workers_at_one_piece_the_second_is_too_late(client: Client, mark
         keep(key, content)
         if not began:
             began.append(key)
-            exports.write_piece(NOW)  # another worker finishes while this one has just kept its piece
+            write_piece(NOW)  # another worker finishes while this one has just kept its piece
 
     monkeypatch.setattr(storage, "keep", meanwhile)
-    exports.write_piece(NOW)
+    write_piece(NOW)
     found = db.session.scalars(sa.select(ContactExport)).one()
     assert (found.state, found.count, len(found.names)) == (ExportState.READY, 1, 1)
     assert len(list(storage.stored_keys("contacts"))) == 1

@@ -34,14 +34,29 @@ def work_contacts(clock: Clock, seconds: float = 40.0) -> int:
         if found.is_working:
             count += _work_import(found, clock, ends)
     db.session.rollback()
-    while time.monotonic() < ends and exports.write_piece(clock()):
-        db.session.commit()
+    while time.monotonic() < ends and write_piece(clock()):
         count += 1
     db.session.rollback()
     if time.monotonic() >= ends:
         wake("contacts")
         db.session.commit()
     return count
+
+
+def write_piece(now: datetime) -> bool:
+    """Write the next piece of a file that goes out, and commit; False where there is none to write."""
+    piece = exports.next_piece(now)
+    db.session.rollback()
+    if piece is None:
+        return False
+    if piece.content is not None:
+        storage.keep(piece.key, piece.content)
+    if exports.count_piece(piece, now):
+        db.session.commit()
+    else:
+        db.session.rollback()
+        storage.remove(piece.key)
+    return True
 
 
 def _work_import(found: ContactImport, clock: Clock, ends: float) -> int:
