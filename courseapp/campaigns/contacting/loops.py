@@ -106,19 +106,20 @@ def _pages(found: ContactImport, path: Path, now: datetime) -> Iterator[Page]:
     languages = current_app.config["SETTINGS"].language_list
     meant = Meant(found.columns, len(found.heads), languages, found.language, present_site().default_zone)
     seen: set[int] = set()
-    done, page, begins = 0, Page(), found.cursor
+    done, page, begins, address = 0, Page(), found.cursor, found.columns["address"]
     for line, cells in rows_of(path, found.encoding, found.delimiter, found.has_names):
         if done >= MOST_ROWS:
             page.findings.append(Finding(line, "row", "too_many"))
             break
         done += 1
+        if done <= begins:
+            seen.add(hash(cells[address].casefold() if address < len(cells) else ""))  # as it is written: cheap, and nearly always the key
+            continue
         read = read_row(line, cells, meant, now)
         if not isinstance(read, list):
-            mark = int(read.mac[:16], 16)
+            mark = hash(read.key)
             read = [Finding(line, "address", "twice")] if mark in seen else read
             seen.add(mark)
-        if done <= begins:
-            continue
         page.taken += 1
         if isinstance(read, list):
             page.findings += read
