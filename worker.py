@@ -24,6 +24,7 @@ celery.conf.beat_schedule = {
     "sequences": {"task": "campaigns.advance_sequences", "schedule": 30.0, "options": {"expires": 30.0}},
     "quiet people": {"task": "campaigns.notice", "schedule": 900.0, "options": {"expires": 900.0}},
     "broadcasts": {"task": "campaigns.work_broadcasts", "schedule": 15.0, "options": {"expires": 15.0}},
+    "contacts": {"task": "campaigns.work_contacts", "schedule": 30.0, "options": {"expires": 30.0}},
     "printed copies": {"task": "learning.build_copies", "schedule": 60.0, "options": {"expires": 60.0}},
     "uploads": {"task": "authoring.work_uploads", "schedule": 30.0, "options": {"expires": 30.0}},
     "figures": {"task": "insights.renew_figures", "schedule": 3600.0, "options": {"expires": 3600.0}},

@@ -20,7 +20,7 @@ from courseapp.extensions import init_extensions
 from courseapp.journal.events import init_journal
 from courseapp.logs import init_logs, init_request_ids
 from courseapp.storage import init_storage
-from courseapp.web import init_web
+from courseapp.web import LARGEST_LIST, LARGEST_UPLOAD, init_web
 
 ROOMS = (
     "operations",
@@ -49,6 +49,7 @@ WAKES = {
     "news.operations": "operations.read_news",
     "copies": "learning.build_copies",
     "broadcasts": "campaigns.work_broadcasts",
+    "contacts": "campaigns.work_contacts",
     "uploads": "authoring.work_uploads",
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""
@@ -72,10 +73,14 @@ def create_app(**overrides: Any) -> Flask:
         STAFF_ENDPOINT="authoring.courses",  # and where it leads those who look after courses
         JOIN_ENDPOINT="learning.join",
         WAKES=WAKES,
-        LARGE_POSTS=frozenset({"authoring.receive", "parts.add", "parts.act"}),  # files; only from those who may send them
+        LARGE_POSTS={  # files; only from those who may send them
+            **dict.fromkeys(("authoring.receive", "parts.add", "parts.act"), ("instructor", LARGEST_UPLOAD)),
+            "contacts.receive": ("marketer", LARGEST_LIST),
+        },
         LONG_POSTS=frozenset({"editor.change", "editor.keep_draft"}),  # a lesson's whole text
         UNNOTED=UNNOTED,
-        FOREIGN_POSTS=frozenset({"mailing.stop"}),  # RFC 8058: one-click unsubscription comes from the mail program
+        # RFC 8058: one-click unsubscription comes from the mail program; and forms to sign up stand on other sites
+        FOREIGN_POSTS=frozenset({"mailing.stop", "signup.ask"}),
     )
     init_logs(settings)
     init_request_ids(app, settings)  # first, so that what refuses a request has its number

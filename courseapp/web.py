@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _keeping = threading.Lock()
 LARGEST_UPLOAD = 1_000_000_000  # bytes
+LARGEST_LIST = 51_000_000  # bytes of a file of contacts with its form
 LONGEST_FORM = 4_000_000  # bytes of a lesson's text with its form
 FORM_MARK = "form-token-goes-here"
 PAGES_KEPT = 256  # of some 20 KB each
@@ -138,8 +139,9 @@ class RoomyRequest(Request):
     @property
     def max_content_length(self) -> int | None:
         """Bytes the whole body may have."""
-        if self.endpoint in current_app.config["LARGE_POSTS"] and current_user.is_authenticated and current_user.has_role("instructor"):
-            return LARGEST_UPLOAD
+        role, largest = current_app.config["LARGE_POSTS"].get(self.endpoint, ("", 0))
+        if role and current_user.is_authenticated and current_user.has_role(role):
+            return int(largest)
         return LONGEST_FORM if self._is_long_text else super().max_content_length
 
     @max_content_length.setter

@@ -122,7 +122,7 @@ def walk(browser: Browser, base: str, staff_link: str, folder: Path) -> Pages:
     document = send(staff, base, ROOT / "tests" / "authoring" / "documents" / "losses.docx", into="introduction/")
     before, after, office = cookies_of(beginner), cookies_of(passed), cookies_of(owner)
     return [
-        *((name, path, office if cookies is None else cookies) for name, path, cookies in [*desk, *walk_mail(folder)]),
+        *((name, path, office if cookies is None else cookies) for name, path, cookies in [*desk, *walk_mail(folder), *walk_lists(folder)]),
         ("landing", "/", []),
         ("start", "/start", []),
         ("sign-in", "/sign-in", []),
@@ -240,6 +240,27 @@ def walk_results(folder: Path) -> list[tuple[str, str, None]]:
     ]
 
 
+def walk_lists(folder: Path) -> list[tuple[str, str, list[dict[str, object]] | None]]:
+    """Lists of contacts on their way in and out, the form for other sites, and what those see who sign up or pause."""
+    environment = {**os.environ, "DATA_DIR": str(folder)}
+    said = subprocess.run([sys.executable, "-c", LISTS], cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    columns, ready, done, written, form, asked, paused = said.splitlines()[-1].split()
+    base = "/staff/mail/contacts"
+    return [
+        ("contacts", base, None),
+        ("contacts-new", f"{base}/new", None),
+        ("contacts-columns", f"{base}/{columns}", None),
+        ("contacts-ready", f"{base}/{ready}", None),
+        ("contacts-done", f"{base}/{done}", None),
+        ("contacts-out", f"{base}/files/{written}", None),
+        ("contacts-form", f"{base}/form?purpose=marketing&language=en&source=blog", None),
+        ("sign-up", f"/sign-up/{form}", []),
+        ("sign-up-sent", f"/sign-up/{form}/sent", []),
+        ("agree", f"/agree/{asked}", []),
+        ("preferences", f"/mail/{paused}", []),
+    ]
+
+
 def walk_empty(browser: Browser, base: str, folder: Path) -> Pages:
     """What stands there before anybody owns the site: its owner is closed, then the pages of setting up are walked."""
     with sqlite3.connect(folder / "courseapp.sqlite3") as database:
@@ -328,6 +349,47 @@ from courseapp.extensions import db
 from tests.insights.scenes import make_results
 with create_app().app_context():
     make_results(db.session.query(Course).filter_by(slug="introduction").one(), clock.now())
+"""
+
+
+LISTS = """
+import io
+from courseapp import clock, create_app
+from courseapp.campaigns import contact_exports, contact_imports
+from courseapp.campaigns.asking import Asked, link_for
+from courseapp.campaigns.contacting.loops import work_contacts
+from courseapp.campaigns.signing_up import Offer, token_of
+from courseapp.accounts.models import Role, RoleGrant, User
+from courseapp.contacts.models import Purpose
+from courseapp.contacts.resting import begin_pause
+from courseapp.extensions import db
+from courseapp.mailing.links import mail_token
+from tests.factories import make_consent, make_contact
+HEAD, LAST = "E-mail;First name;Signed up on;Country\\n", "reader.7@mail.example;Again;2024-01-01;DE\\n;Nameless;2024-01-01;\\n"
+LIST = HEAD + "".join(f"reader.{n}@mail.example;Reader {n};2024-0{n % 9 + 1}-1{n % 9};DE\\n" for n in range(180))
+LIST += "zo\u00eb@mail.example;Zo\u00eb;2024-02-30;FR\\nnobody at mail.example;;yes;\\n" + LAST
+FIELDS = ["address", "first_name", "marketing", ""]
+with create_app().app_context():
+    now, owner = clock.now(), db.session.query(User).join(RoleGrant).filter(RoleGrant.role == Role.OWNER).first()
+    made = []
+    for name in ("newsletter-2024.csv", "conference-guests.csv", "readers-of-the-blog.csv"):
+        content = io.BytesIO(LIST.replace("mail.example", name[:4] + ".example").encode())
+        made.append(contact_imports.receive(content, name, owner.id, "en", now))
+    for found in made[1:]:
+        words = "Newsletter form on example.org, confirmed by mail, 2021 to 2025"
+        contact_imports.describe(found, FIELDS, "en", words, is_confirmed=False, now=now)
+    db.session.commit()
+    work_contacts(clock.now)
+    contact_imports.accept(made[2], owner.id, now)
+    written = contact_exports.ask_for_file(None, owner, now)
+    person = make_contact("ada@mail.example")
+    make_consent(person, Purpose.COURSE)
+    begin_pause(person, now)
+    db.session.commit()
+    work_contacts(clock.now)
+    asked = link_for(Asked(person.public_id, (Purpose.MARKETING,), "form:blog", now)).rpartition("/")[2]
+    form = token_of(Offer((Purpose.COURSE, Purpose.MARKETING), "en", "blog"))
+    print(*(found.public_id for found in made), written.public_id, form, asked, mail_token(person.public_id, "all"))
 """
 
 

@@ -249,3 +249,103 @@ class BroadcastRecipient(Model):
 
     broadcast_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
     contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class ImportState(enum.StrEnum):
+    """Where a file of contacts stands.
+
+    SENT → CHECKING → READY → RUNNING → FINISHED     columns named, looked through, brought in
+    READY → CHECKING                                 other columns
+    SENT, CHECKING, READY, RUNNING → CANCELLED       what was brought in by then stays
+    CHECKING, RUNNING → FAILED
+    """
+
+    SENT = "sent"
+    CHECKING = "checking"
+    READY = "ready"
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class ContactImport(Model):
+    """A file of contacts on its way in. `cursor` is how many of its rows are done, written with what was done of them.
+
+    `columns` says which field is in which of its columns, `heads`. `source` is where the people agreed, in the words of whoever brings
+    them in; `stated_at` when that was stated. `is_confirmed` where they have confirmed their address there, so that nobody asks again.
+    """
+
+    __tablename__ = "contact_imports"
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    state: Mapped[ImportState] = mapped_column(enum_of(ImportState), index=True)
+    encoding: Mapped[str] = mapped_column(sa.String(20))
+    delimiter: Mapped[str] = mapped_column(sa.String(1))
+    has_names: Mapped[bool]
+    heads: Mapped[list[str]] = mapped_column(sa.JSON)
+    lines: Mapped[int]
+    columns: Mapped[dict[str, int]] = mapped_column(sa.JSON, default=dict)
+    language: Mapped[str] = mapped_column(sa.String(16), default="en")
+    source: Mapped[str] = mapped_column(sa.String(200), default="")
+    stated_at: Mapped[Moment | None]
+    is_confirmed: Mapped[bool] = mapped_column(default=False)
+    cursor: Mapped[int] = mapped_column(default=0)
+    counts: Mapped[dict[str, int]] = mapped_column(sa.JSON, default=dict)
+    problem: Mapped[str | None] = mapped_column(sa.String(20))
+    leased_until: Mapped[Moment | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    stream_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("streams.id"), unique=True)
+    created_at: Mapped[Moment]
+    finished_at: Mapped[Moment | None]
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the worker is at it, or will be."""
+        return self.state in {ImportState.CHECKING, ImportState.RUNNING}
+
+
+class ImportFinding(Model):
+    """What was found wrong with one line of a file of contacts; nothing of what the line says."""
+
+    __tablename__ = "import_findings"
+    __table_args__ = (sa.Index("ix_import_findings_import", "import_id", "id"),)
+
+    id: Mapped[PrimaryKey]
+    import_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contact_imports.id", ondelete="CASCADE"))
+    line: Mapped[int]
+    field: Mapped[str] = mapped_column(sa.String(20))
+    code: Mapped[str] = mapped_column(sa.String(20))
+
+
+class ExportState(enum.StrEnum):
+    """Where a file of contacts that somebody asked for stands: being written, there for a day, gone."""
+
+    WRITING = "writing"
+    READY = "ready"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+class ContactExport(Model):
+    """A file of contacts that somebody asked for, in pieces; `cursor` is the last contact in it, `names` are those of its pieces."""
+
+    __tablename__ = "contact_exports"
+
+    id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    segment_name: Mapped[str | None] = mapped_column(sa.String(120))  # None for everybody
+    tree: Mapped[Json]
+    state: Mapped[ExportState] = mapped_column(enum_of(ExportState), index=True)
+    cursor: Mapped[int] = mapped_column(BigId, default=0)
+    names: Mapped[list[str]] = mapped_column(sa.JSON)
+    count: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int]
+    size: Mapped[int] = mapped_column(BigId, default=0)
+    created_at: Mapped[Moment]
+    finished_at: Mapped[Moment | None]
+    expires_at: Mapped[Moment | None]

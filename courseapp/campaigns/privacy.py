@@ -4,7 +4,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.campaigns.models import Broadcast, BroadcastRecipient, Segment, Sequence, SequenceRun, SequenceVersion
+from courseapp.campaigns.models import (
+    Broadcast,
+    BroadcastRecipient,
+    ContactExport,
+    ContactImport,
+    Segment,
+    Sequence,
+    SequenceRun,
+    SequenceVersion,
+)
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
 
@@ -58,7 +67,11 @@ def export_made(user_id: int) -> dict[str, Any]:
         .where(SequenceVersion.by_user_id == user_id)
         .order_by(SequenceVersion.id)
     )
+    came = db.session.scalars(sa.select(ContactImport).where(ContactImport.by_user_id == user_id).order_by(ContactImport.id))
+    went = db.session.scalars(sa.select(ContactExport).where(ContactExport.by_user_id == user_id).order_by(ContactExport.id))
     held = {
+        "contacts_brought_in": [{"file": row.name, "source": row.source, "at": row.created_at.isoformat()} for row in came],
+        "contacts_taken_out": [{"of": row.segment_name, "people": row.total, "at": row.created_at.isoformat()} for row in went],
         "segments": [{"name": row.name, "at": row.changed_at.isoformat()} for row in segments],
         "broadcasts": [{"title": row.title, "at": row.changed_at.isoformat()} for row in broadcasts],
         "sequences": [{"title": row.title, "at": row.changed_at.isoformat()} for row in sequences],
@@ -69,5 +82,5 @@ def export_made(user_id: int) -> dict[str, Any]:
 
 def erase_made(user_id: int) -> None:
     """Forget who made it; it is the house's and stays."""
-    for model in (Segment, Broadcast, Sequence, SequenceVersion):
+    for model in (Segment, Broadcast, Sequence, SequenceVersion, ContactImport, ContactExport):
         db.session.execute(sa.update(model).where(model.by_user_id == user_id).values(by_user_id=None))

@@ -115,7 +115,8 @@ def _said_at(action: ConsentAction) -> Expression:
 
 
 def _source(operator: str, given: Given, _present: Present) -> sa.ColumnElement[bool]:
-    has_come = _of_contact(Consent, Consent.contact_id, Consent.source == given["source"], Consent.action != ConsentAction.WITHDRAWN)
+    is_so = sa.or_(Consent.source == given["source"], Consent.source.startswith(f"{given['source']}:"))  # `form:blog`, `import:…`
+    has_come = _of_contact(Consent, Consent.contact_id, is_so, Consent.action != ConsentAction.WITHDRAWN)
     return has_come if operator == "is" else ~has_come
 
 

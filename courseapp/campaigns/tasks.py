@@ -2,6 +2,7 @@
 
 from courseapp import clock
 from courseapp.campaigns import loops
+from courseapp.campaigns.contacting.loops import work_contacts as work
 from courseapp.extensions import celery
 
 
@@ -27,3 +28,9 @@ def notice() -> None:
 def work_broadcasts() -> None:
     """Begin, expand and finish broadcasts."""
     loops.work_broadcasts(clock.now)
+
+
+@celery.task(name="campaigns.work_contacts")
+def work_contacts() -> None:
+    """Bring contacts in and take them out."""
+    work(clock.now)

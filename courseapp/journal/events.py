@@ -36,6 +36,17 @@ def record(type: str, subject: str, now: datetime, given: HeldRow | None = None,
             wake(f"news.{name}")
 
 
+def record_many(type: str, happened: Sequence[tuple[str, dict[str, Any]]], now: datetime) -> None:
+    """Append many events of one type, (subject, data) each, with their receipts, as `record` does one."""
+    readers = [name for name, types in current_app.extensions["journal_readers"].items() if type in types]
+    if happened:
+        rows = [{"type": type, "subject": subject, "data": data, "at": now} for subject, data in happened]
+        ids = db.session.scalars(sa.insert(Event).returning(Event.id), rows).all()
+        for name in readers:
+            db.session.execute(sa.insert(Receipt), [{"event_id": event_id, "reader": name} for event_id in ids])
+            wake(f"news.{name}")
+
+
 def unread(reader: str, limit: int) -> Sequence[tuple[Receipt, Event]]:
     """The next receipts of `reader` with their events, locked until the caller commits; other readers' workers skip them."""
     rows = db.session.execute(

@@ -19,9 +19,9 @@ Due = Sequence[tuple[int, datetime]]
 """Contacts, and when the mail to each is due."""
 
 
-def new_stream(key: str, purpose: Purpose) -> Stream:
+def new_stream(key: str, purpose: Purpose, *, reaches_unconfirmed: bool = False) -> Stream:
     """A stream of its own, for mail that is to be paused and counted as one."""
-    stream = Stream(key=key, purpose=purpose, reaches_unconfirmed=False)
+    stream = Stream(key=key, purpose=purpose, reaches_unconfirmed=reaches_unconfirmed)
     db.session.add(stream)
     db.session.flush()
     return stream
@@ -43,7 +43,7 @@ def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: Due, now: 
         "attempts": 0,
         "created_at": now,
     }
-    rows = [_own_of(prefix, contact_id, due_at) for contact_id, due_at in people]
+    rows = [_own_of(f"{prefix}{contact_id}", contact_id, due_at) for contact_id, due_at in people]
     if not rows:
         return
     if db.engine.dialect.name == "postgresql":
@@ -53,13 +53,32 @@ def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: Due, now: 
     wake("outbox")
 
 
-def _own_of(prefix: str, contact_id: int, due_at: datetime) -> dict[str, Any]:
+def enqueue_filled(
+    stream: Stream, template: str, mails: Sequence[tuple[str, int, dict[str, Any]]], now: datetime, expires_at: datetime
+) -> None:
+    """Put a mail of ours to many into the outbox, each with its `dedupe_key`, contact and fields; behind other mail of any purpose."""
+    common = {
+        "stream_id": stream.id,
+        "template": template,
+        "priority": PRIORITY[Purpose.MARKETING],
+        "state": State.PENDING,
+        "expires_at": expires_at,
+        "lease_epoch": 0,
+        "attempts": 0,
+        "created_at": now,
+    }
+    rows = [{**common, **_own_of(key, contact_id, now), "fields": fields} for key, contact_id, fields in mails]
+    db.session.execute(insert_into(Message).on_conflict_do_nothing(index_elements=["dedupe_key"]), rows)
+    wake("outbox")
+
+
+def _own_of(key: str, contact_id: int, due_at: datetime) -> dict[str, Any]:
     """What is another for each mail."""
     public_id = random_public_id()
     message_id = f"<{public_id}.{secrets.token_hex(4)}@{current_app.config['MAIL_DOMAIN']}>"
     return {
         "public_id": public_id,
-        "dedupe_key": f"{prefix}{contact_id}",
+        "dedupe_key": key,
         "contact_id": contact_id,
         "message_id": message_id,
         "due_at": due_at,

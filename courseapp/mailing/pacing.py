@@ -22,10 +22,10 @@ import sqlalchemy as sa
 
 from courseapp.config import Settings, rate_of, rates_of
 from courseapp.contacts.address import keyed_hash
-from courseapp.contacts.models import Purpose
 from courseapp.extensions import db, insert_into
 from courseapp.mailing import outbox, resting
 from courseapp.mailing.models import Bucket, Message, State
+from courseapp.mailing.streams import is_urgent
 
 SENDER = "sender"
 ANY = "*"
@@ -122,7 +122,7 @@ def _queue_up(key: str, queue: Claimed, found: dict[int, outbox.Sendable], now: 
     back = set()
     for message_id, epoch in queue:
         place = paid_at + 1 / rate
-        if found[message_id].purpose is Purpose.SERVICE or place <= moment + GRAIN:
+        if is_urgent(found[message_id].stream, found[message_id].purpose) or place <= moment + GRAIN:
             paid_at = place
         elif place <= moment + AHEAD.total_seconds():
             paid_at = place

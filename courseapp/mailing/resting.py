@@ -15,7 +15,7 @@ from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db
 from courseapp.mailing import outbox
 from courseapp.mailing.models import Message, State
-from courseapp.mailing.streams import STANDARD
+from courseapp.mailing.streams import STANDARD, is_urgent
 
 RESTING = "resting"  # the reason of what waits for the end of a pause, or was skipped for it
 GAP = timedelta(hours=20)  # between mails that have waited
@@ -39,7 +39,7 @@ def let_rest(claimed: Claimed, found: dict[int, outbox.Sendable], now: datetime)
 
 
 def _rests(message: outbox.Sendable, now: datetime) -> bool:
-    return message.purpose is not Purpose.SERVICE and message.paused_until is not None and message.paused_until > now
+    return not is_urgent(message.stream, message.purpose) and message.paused_until is not None and message.paused_until > now
 
 
 def _count_resting(contact_public_id: str) -> int:

@@ -16,6 +16,11 @@ STANDARD = {
 PRIORITY = {Purpose.SERVICE: 0, Purpose.COURSE: 5, Purpose.MARKETING: 9}
 
 
+def is_urgent(key: str, purpose: Purpose) -> bool:
+    """Whether somebody waits for the mail of a stream: service mail, but for what many are asked by a stream of its own."""
+    return purpose is Purpose.SERVICE and key in STANDARD
+
+
 def stream_of(key: str) -> Stream:
     """The stream of a key, a standard one made on first use."""
     make_stream(key)

@@ -1,6 +1,7 @@
 """What watches over streams: one in which too much goes wrong pauses itself, and says why.
 
-Service streams never do. Anybody can have a sign-in mail sent to an address that is not there, and so could lock everybody out.
+The service streams that everybody has never do. Anybody can have a sign-in mail sent to an address that is not there, and so could
+lock everybody out.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.streams import STANDARD
 
 PAUSED_ITSELF = "stream_paused_itself"
 HAS_LEFT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED, State.FAILED)
@@ -40,7 +42,8 @@ RULES = (
 
 def watch(now: datetime) -> list[str]:
     """Pause every stream in which too much went wrong since it was last resumed; their keys. The caller commits."""
-    running = sa.select(Stream).where(Stream.paused_at.is_(None), Stream.purpose != Purpose.SERVICE).order_by(Stream.id)
+    is_watched = sa.or_(Stream.purpose != Purpose.SERVICE, Stream.key.not_in(STANDARD))
+    running = sa.select(Stream).where(Stream.paused_at.is_(None), is_watched).order_by(Stream.id)
     return [stream.key for stream in db.session.scalars(running).all() if any(_breaks(stream, rule, now) for rule in RULES)]
 
 

@@ -36,7 +36,7 @@ from courseapp.operations.questions import rekey_questions
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
 from courseapp.site import SiteSetting
 
-PASSING = "health/"  # what is kept for a moment only, and is no part of anything
+PASSING = ("health/", "contacts/")  # what is kept for a moment only, and is no part of anything
 UPLOADS = "uploads/"  # so are these, but for those that wait for a decision
 WHY_PAUSED = "Restored from a backup: what waits here may have been sent since it was made."
 WHY_UNCERTAIN = "It was leaving when the backup was made."

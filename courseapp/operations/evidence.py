@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from courseapp.accounts.models import User
+from courseapp.campaigns.contact_imports import words_of_source
 from courseapp.contacts import privacy as contacts
 from courseapp.contacts.spreadsheets import csv_of
 from courseapp.operations.support import Person, note_act
@@ -20,8 +21,14 @@ def evidence_for_staff(person: Person, staff: User, now: datetime) -> dict[str, 
         "confirmed_at": held["confirmed_at"],
         "gets_no_mail": held["gets_no_mail"],
         "taken_at": now.isoformat(),
-        "said": [{name: row[name] for name in COLUMNS} for row in reversed(held["consents"])],
+        "said": [{name: row[name] for name in COLUMNS} | {"source": source_in_words(row["source"])} for row in reversed(held["consents"])],
     }
+
+
+def source_in_words(source: str) -> str:
+    """Where something was said; of an import what was stated of it."""
+    stated = words_of_source(source)
+    return f"{source}: {stated}" if stated else source
 
 
 def as_csv(evidence: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import parts, preparing, uploads
+from courseapp.campaigns import contact_exports, contact_imports
 from courseapp.contacts import privacy as contacts_privacy
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
@@ -42,6 +43,7 @@ def tidy(now: datetime) -> dict[str, int]:
         "orphans": uploads.sweep_orphans(),
         "prepared files": preparing.sweep(now),
         "left folders": preparing.sweep_workplace(),
+        "files of contacts": contact_imports.sweep(now) + contact_exports.sweep(now) + contact_imports.sweep_files(),
         "half files": storage.sweep(HALF_FILES.total_seconds()),
     }
     for name, statement in deletions.items():

@@ -21,7 +21,11 @@ from courseapp.authoring import drafts, editing, loops, ordering, parts, uploads
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
+from courseapp.campaigns import contact_exports, contact_imports
+from courseapp.campaigns.asking import Asked, link_for
+from courseapp.campaigns.contacting.loops import work_contacts
 from courseapp.campaigns.saved_segments import stamp_of
+from courseapp.campaigns.signing_up import Offer, token_of
 from courseapp.catalog.copies import keep_copy
 from courseapp.catalog.models import Asset, Copy, Course, Lesson
 from courseapp.contacts.models import Purpose
@@ -98,6 +102,18 @@ FORMS: dict[str, Thing] = {
     "learning.keep_position": {"seconds": "7"},
     "learning.settle_join": {"choice": "join"},
     "broadcasts.act": {"choice": "pause"},
+    "contacts.decide": {"choice": "cancel"},
+    "contacts.name_columns": {
+        "column-0": "address",
+        "column-1": "marketing",
+        "language": "en",
+        "source": "A list",
+        "stated": "y",
+        "way": "ask",
+    },
+    "contacts.receive": {"file": b"Email,Agreed\nada@example.org,2026-01-01"},
+    "contacts.take_out": {"segment": ""},
+    "signup.ask": {"address": "somebody@example.org", "purpose": "marketing"},
     "broadcasts.change": WORDS | {"title": "Other"},
     "broadcasts.make": WORDS,
     "broadcasts.send": {"when": "now"},
@@ -335,9 +351,19 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "broadcast": {"id": make_broadcast().public_id, "to": known["marketer"].public_id},
         "sent-broadcast": {"id": make_broadcast(is_sent=True).public_id},
         "sequence": {"id": make_sequence().sequence.public_id},
+        **lists(known),
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
     }
+
+
+def lists(known: dict[str, User]) -> dict[str, Thing]:
+    """A list of contacts that came, and one that was written out for the marketer."""
+    came = contact_imports.receive(io.BytesIO(b"Email,Agreed\nada@example.org,2026-01-01"), "list.csv", known["marketer"].id, "en", NOW)
+    written = contact_exports.ask_for_file(None, known["marketer"], NOW)
+    db.session.commit()
+    work_contacts(clock.now)
+    return {"list": {"id": came.public_id}, "file-of-contacts": {"id": written.public_id}}
 
 
 def chosen_people() -> Thing:
@@ -374,12 +400,15 @@ def tokens(known: dict[str, User]) -> dict[str, Thing]:
     invitation = db.session.scalars(sa.select(Invitation)).one()
     mail = db.session.scalars(sa.select(Message).where(Message.template == "organisation/invitation")).one()
     ended = new_request(learner.contact_id, "browser", days_ago(1))[0]
+    asked = link_for(Asked(contact_id(known["other"]), (Purpose.MARKETING,), "form:blog", NOW))
     return {
         "invitation": {"public_id": invitation.public_id, "token": mail.fields["secret_url"].rpartition("/")[2]},
         "mail": {"id": mail.public_id},
         "mail-link": {"token": mail_token(contact_id(learner), "all")},
         "sign-in-link": {"token": new_request(learner.contact_id, "browser", NOW)[0]},
         "ended-link": {"token": ended},
+        "form": {"token": token_of(Offer((Purpose.MARKETING,), "en", "blog"))},
+        "agree-link": {"token": asked.rpartition("/")[2]},
         "address-link": {"token": ask_to_move(learner, "moved@example.org", NOW)},
         "owner-link": {"token": owner_link.new_owner_link(NOW)},
     }

@@ -15,6 +15,7 @@ from tests.factories import make_asset, make_course, make_enrolment, make_user
 TOKENLESS = {
     "mailing.stop": "RFC 8058: the mail program posts it, without a cookie or a token",
     "mailing.take_ses": "Amazon posts it; its signature is looked at instead",
+    "signup.ask": "other sites have the form; it does nothing in anybody's name but ask an address by mail",
     "mailing.take_postmark": "Postmark posts it, with a password that only it and we know",
 }
 

@@ -3,9 +3,10 @@
 axe-core comes with the package axe-playwright-python; nothing is fetched.
 """
 
+import io
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,14 @@ from courseapp import clock
 from courseapp.accounts.addresses import ask_to_move
 from courseapp.accounts.models import Role, User
 from courseapp.authoring.loops import work_uploads
+from courseapp.campaigns import contact_exports, contact_imports
+from courseapp.campaigns.asking import Asked, link_for
+from courseapp.campaigns.contacting.loops import work_contacts
+from courseapp.campaigns.models import ContactImport
+from courseapp.campaigns.signing_up import Offer, token_of
 from courseapp.catalog.models import Course, Lesson, Need
+from courseapp.contacts.models import Purpose
+from courseapp.contacts.resting import begin_pause
 from courseapp.extensions import db
 from courseapp.insights.loops import renew_figures
 from courseapp.learning.arrivals import make_source, source_id_of
@@ -42,6 +50,7 @@ from tests.factories import (
     NOW,
     make_broadcast,
     make_completion,
+    make_consent,
     make_contact,
     make_course,
     make_enrolment,
@@ -50,6 +59,7 @@ from tests.factories import (
     make_outcome,
     make_segment,
     make_sequence,
+    make_suppression,
     make_user,
 )
 from tests.insights.scenes import make_results
@@ -420,6 +430,101 @@ def test_what_came_of_mails_and_who_did_what(page: "Page", enter: Callable[[User
         "/staff/audit": "Scheduled a broadcast to be sent",
     }
     assert empty + faults_at(page, paths) == []
+
+
+LIST = """Email,First name,Agreed on,Notes
+ada.with.a.rather.long.address.that.goes.on@subdomain.example.org,Ada,2026-03-31,a
+known@example.org,Zoë,2026-03-31,b
+stopped@example.org,,2026-03-31,c
+not an address,,yes,d
+"""
+
+
+def a_list(by: User, content: str = LIST) -> ContactImport:
+    """A list of contacts that came."""
+    found = contact_imports.receive(io.BytesIO(content.encode()), "newsletter-2025.csv", by.id, "en", NOW)
+    db.session.commit()
+    return found
+
+
+def looked_through(found: ContactImport, fields: Sequence[str] = ("address", "first_name", "marketing", "")) -> ContactImport:
+    """The same with its columns named, worked through as far as it goes by itself."""
+    contact_imports.describe(found, fields, "en", "Newsletter form on example.org, 2021 to 2025", is_confirmed=False, now=NOW)
+    db.session.commit()
+    work_contacts(clock.now)
+    return found
+
+
+def test_what_marketers_see_of_contacts(page: "Page", enter: Callable[[User], User]) -> None:
+    owner = enter(make_user(roles=["owner"]))
+    empty = faults_at(page, {"/staff/mail/contacts": "No list so far"})
+    make_consent(make_contact("known@example.org"), Purpose.MARKETING)
+    make_suppression("stopped@example.org")
+    sent, ready, done = a_list(owner), looked_through(a_list(owner)), looked_through(a_list(owner))
+    broken = looked_through(a_list(owner, LIST + '"' + "x" * 200_000))
+    contact_imports.accept(done, owner.id, NOW)
+    written = contact_exports.ask_for_file(None, owner, NOW)
+    db.session.commit()
+    work_contacts(clock.now)
+    waiting = contact_exports.ask_for_file(make_segment(name="Those who agreed"), owner, NOW)
+    working = a_list(owner)
+    contact_imports.describe(working, ["address", "", "marketing", ""], "en", "A list", is_confirmed=False, now=NOW)
+    db.session.commit()
+    base = "/staff/mail/contacts"
+    paths = {
+        base: "being looked through",
+        f"{base}/new": "How the file should look",
+        f"{base}/{sent.public_id}": "What is in the columns",
+        f"{base}/{ready.public_id}": "Bring in 1 person",
+        f"{base}/{done.public_id}": "1 person is taken in",
+        f"{base}/{broken.public_id}": "could not be worked through to its end",
+        f"{base}/{working.public_id}": "lines",
+        f"{base}/files/{written.public_id}": "Take care of it",
+        f"{base}/files/{waiting.public_id}": "people are written",
+        f"{base}/form": "A form for another site",
+        f"{base}/form?purpose=marketing&language=en&source=blog": "Put this into the page",
+        f"{base}/form?purpose=marketing&language=en&source=Two+words": "small letters",
+    }
+    assert empty + faults_at(page, paths) == []
+
+
+def test_what_is_wrong_with_a_list_is_said_on_its_pages(page: "Page", enter: Callable[[User], User]) -> None:
+    owner = enter(make_user(roles=["owner"]))
+    sent = a_list(owner)
+    page.goto("/staff/mail/contacts/new")
+    page.click("main form button")
+    found = faults_of(page, "no file chosen")
+    page.goto(f"/staff/mail/contacts/{sent.public_id}")
+    page.select_option("#column-0", "")
+    page.click("form[action$='/columns'] button")
+    page.wait_for_load_state()
+    assert "Please look at these answers again" in page.locator("main").inner_text()
+    assert found + faults_of(page, "columns refused") == []
+
+
+def test_what_anyone_sees_who_signs_up_or_pauses(page: "Page", app: Flask) -> None:
+    contact = make_user().contact
+    begin_pause(contact, NOW)
+    form = token_of(Offer((Purpose.COURSE, Purpose.MARKETING), "en", "blog"))
+    asked = link_for(Asked(contact.public_id, (Purpose.COURSE, Purpose.MARKETING), "form:blog", NOW)).rpartition("/")[2]
+    db.session.commit()
+    paths = {
+        f"/mail/{mail_token(contact.public_id, 'all')}": "End the pause now",
+        f"/sign-up/{form}": "Sign up for mails",
+        f"/sign-up/{form}/sent": "Look at your mail",
+        f"/agree/{asked}": "Yes, send me these mails",
+        "/agree/nothing": "This link has been used or is too old",
+    }
+    found = faults_at(page, paths)
+    page.goto(f"/sign-up/{form}")
+    page.click("main form button")
+    page.wait_for_load_state()
+    found += faults_of(page, "signing up refused")
+    page.goto(f"/agree/{asked}")
+    page.click("main form button")
+    page.wait_for_load_state()
+    assert "it is noted" in page.locator("main").inner_text()
+    assert found + faults_of(page, "agreed") == []
 
 
 def test_what_instructors_see_of_an_upload(page: "Page", enter: Callable[[User], User], tmp_path: Path) -> None:

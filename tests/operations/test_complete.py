@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
@@ -14,7 +15,7 @@ from flask import Flask
 from courseapp import clock
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, Publication, Upload, UploadPart, UploadState
-from courseapp.campaigns.models import BroadcastRecipient, Segment
+from courseapp.campaigns.models import BroadcastRecipient, ContactExport, ContactImport, ExportState, ImportState, Segment
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -60,7 +61,7 @@ WORDLESS = {  # rows of numbers, times and hashes alone: what is told of them is
     *("sign_in_requests.contact_id", "sign_in_requests.guest_id", "broadcast_recipients.contact_id"),
 }
 GIVEN_OUT = [
-    *("Canary broadcast", "Canary news"),
+    *("Canary broadcast", "Canary news", "canary list.csv", "Canary source", "Canary export"),
     *("canary.ada@example.org", "Canarina", "canary phone", "192.0.2.0", "bounced", "canary.two@example.org"),
     *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary part", "canary folder"),
     *("Canary segment", "Canary sequence", "canary reason", "canary filling", "5.1.10", "marketer", "instructor", "test"),
@@ -112,6 +113,10 @@ def a_whole_life() -> tuple[User, Contact]:
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
             draft_of(user, lesson),
             Segment(name="Canary segment", tree={"all": []}, created_at=NOW, changed_at=NOW, by_user_id=user.id),
+            contact_import(by_user_id=user.id),
+            ContactExport(
+                by_user_id=user.id, segment_name="Canary export", tree={}, state=ExportState.READY, names=[], total=3, created_at=NOW
+            ),
             Invitation(contact_id=contact.id, roles="marketer", token_hash="h" * 64, **times),
             Invitation(contact_id=make_contact().id, invited_by_id=user.id, roles="owner", token_hash="i" * 64, **times),
             Question(kind=QuestionKind.LESSON, text="Canary report", user_id=user.id, lesson_id=lesson.id, asked_at=NOW),
@@ -124,6 +129,12 @@ def a_whole_life() -> tuple[User, Contact]:
     db.session.add(BroadcastRecipient(broadcast_id=broadcast.id, contact_id=contact.id))
     db.session.commit()
     return user, contact
+
+
+def contact_import(**more: Any) -> ContactImport:
+    """A list that somebody brought in."""
+    written = {"encoding": "utf-8", "delimiter": ",", "has_names": True, "heads": ["Canary head"], "lines": 2}
+    return ContactImport(name="canary list.csv", source="Canary source", state=ImportState.FINISHED, created_at=NOW, **written, **more)
 
 
 def pointing_at(user_id: int, contacts: list[int]) -> dict[str, int]:

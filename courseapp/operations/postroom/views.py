@@ -20,6 +20,7 @@ from courseapp.extensions import db
 from courseapp.mailing import breaker, doubts, pausing, standing
 from courseapp.mailing.models import Message, Stream
 from courseapp.mailing.refusals import KIND_WORDS
+from courseapp.mailing.streams import STANDARD
 
 pages = Blueprint("postroom", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
@@ -46,8 +47,8 @@ def staff() -> User:
 
 
 def may_pause(stream: Stream) -> bool:
-    """Whether a page may hold this stream back. Never service mail: nobody could sign in any more, to let it run again."""
-    return stream.purpose is not Purpose.SERVICE
+    """Whether a page may hold this stream back. Never the service mail of all: nobody could sign in any more, to let it run again."""
+    return stream.purpose is not Purpose.SERVICE or stream.key not in STANDARD
 
 
 def may_resume(stream: Stream) -> bool:

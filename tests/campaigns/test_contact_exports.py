@@ -1,0 +1,216 @@
+"""Lists of contacts going out: what is in them and what never is, for whom, for how long."""
+
+import csv
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from courseapp import clock, storage
+from courseapp.accounts.models import User
+from courseapp.campaigns import contact_exports as exports
+from courseapp.campaigns.contacting.loops import work_contacts, write_piece
+from courseapp.campaigns.models import ContactExport, ExportState
+from courseapp.catalog.sensitivity import mark_sensitive
+from courseapp.contacts.address import address_mac
+from courseapp.contacts.consent import set_consent
+from courseapp.contacts.models import Purpose, SuppressionReason
+from courseapp.contacts.resting import begin_pause
+from courseapp.contacts.suppression import suppress
+from courseapp.extensions import db
+from courseapp.journal.models import Event
+from courseapp.operations.tidying import tidy
+from tests.client import Client
+from tests.conftest import NOW
+from tests.factories import lessons_of, make_completion, make_contact, make_course, make_enrolment, make_outcome, make_segment, make_user
+
+COLUMNS = [
+    *("address", "first_name", "language", "zone", "known_since", "gets_mail", "paused_until"),
+    *("course", "course_at", "course_source", "marketing", "marketing_at", "marketing_source"),
+]
+
+
+@pytest.fixture
+def marketer(app: Flask, client: Client) -> User:
+    """A marketer, signed in."""
+    return client.sign_in(make_user("zz.marketer@example.org", roles=["marketer"]))
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    """The lines of a file, by their heads."""
+    return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+
+
+def asked_for(client: Client, segment: str = "") -> str:
+    """Ask for a file and have it written; its id."""
+    answer = client.submit("contacts.listed", {"segment": segment}, to="contacts.take_out")
+    assert answer.status_code == 303
+    work_contacts(clock.now)
+    return str(answer.location.rpartition("/")[2])
+
+
+def fetched(client: Client, file_id: str) -> Any:
+    """Press the button."""
+    return client.submit("contacts.going", to="contacts.fetch", id=file_id)
+
+
+def test_a_file_says_who_they_are_and_what_they_agreed_to(client: Client, marketer: User) -> None:
+    ada = make_contact("ada@example.org", first_name="Ada", zone="Europe/Berlin")
+    bob = make_contact("bob@example.org")
+    make_contact("eve@example.org")
+    make_contact("unconfirmed@example.org", confirmed=False)
+    set_consent(ada, Purpose.MARKETING, True, NOW, "form:blog")
+    set_consent(bob, Purpose.COURSE, True, NOW, "start")
+    set_consent(bob, Purpose.COURSE, False, NOW, "unsubscribe")
+    suppress(address_mac("eve@example.org"), SuppressionReason.BOUNCED, NOW)
+    begin_pause(bob, NOW)
+    answer = fetched(client, asked_for(client))
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    rows = {row["address"]: row for row in rows_of(answer.text)}
+    assert set(rows) == {"ada@example.org", "bob@example.org", "eve@example.org", "zz.marketer@example.org"}
+    assert list(rows["ada@example.org"]) == COLUMNS
+    assert [rows["ada@example.org"][name] for name in ("first_name", "zone", "marketing", "marketing_source", "course", "gets_mail")] == [
+        *("Ada", "Europe/Berlin", "given", "form:blog", "", "yes"),
+    ]
+    assert (rows["bob@example.org"]["course"], rows["bob@example.org"]["paused_until"]) == ("withdrawn", "2026-12-02")
+    assert rows["eve@example.org"]["gets_mail"] == "no"
+
+
+def test_nothing_of_what_somebody_learns_is_in_it(client: Client, marketer: User) -> None:
+    course = make_course(title="Canary course")
+    for outcome in ("ahead", "professional"):
+        user = make_user(f"{outcome}@example.org")
+        make_enrolment(user, course)
+        make_outcome(user, outcome)
+        make_completion(user, lessons_of(course)[0])
+    text = fetched(client, asked_for(client)).text
+    assert "Canary" not in text
+    twins = [{**row, "address": ""} for row in rows_of(text) if not row["address"].startswith("zz.")]
+    assert twins[0] == twins[1]
+    assert set(rows_of(text)[0]) == set(COLUMNS)
+
+
+def test_a_segment_takes_out_those_it_chooses(client: Client, marketer: User) -> None:
+    set_consent(make_contact("ada@example.org"), Purpose.MARKETING, True, NOW, "start")
+    make_contact("bob@example.org")
+    segment = make_segment({"all": [{"field": "consent", "op": "given", "value": {"purpose": "marketing"}}]}, name="Those who agreed")
+    file_id = asked_for(client, segment.public_id)
+    assert "Those who agreed" in client.visit("contacts.going", id=file_id).text
+    assert [row["address"] for row in rows_of(fetched(client, file_id).text)] == ["ada@example.org"]
+
+
+def test_a_segment_that_names_a_sensitive_course_takes_out_nobody(client: Client, marketer: User) -> None:
+    course = make_course()
+    segment = make_segment({"all": [{"field": "enrolled", "op": "yes", "value": {"course": course.slug}}]})
+    found = client.submit("contacts.listed", {"segment": segment.public_id}, to="contacts.take_out")
+    mark_sensitive(course, True, NOW)
+    db.session.commit()
+    work_contacts(clock.now)
+    assert "The segment cannot be used any more" in client.get(found.location).text
+    refused = client.submit("contacts.listed", {"segment": segment.public_id}, to="contacts.take_out")
+    assert refused.status_code == 422
+    assert "cannot be used" in refused.text
+
+
+def test_cells_cannot_run_in_a_spreadsheet(client: Client, marketer: User) -> None:
+    for number, name in enumerate(["=1+1", "+1", "-1", "@x", "\tx", "\rx"]):
+        make_contact(f"c{number}@example.org", first_name=name)
+    names = [row["first_name"] for row in rows_of(fetched(client, asked_for(client)).text) if row["first_name"]]
+    assert names == ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "'\rx"]
+
+
+def test_it_is_for_whoever_asked_and_for_a_day(client: Client, marketer: User, pass_time: Any) -> None:
+    file_id = asked_for(client)
+    other: Any = client.application.test_client()
+    other.sign_in(make_user("owner@example.org", roles=["owner"]))
+    assert "for nobody else" in other.visit("contacts.going", id=file_id).text
+    token = other.csrf_token("contacts.listed")
+    assert other.post(other.path("contacts.fetch", id=file_id), data={"csrf_token": token}).status_code == 404
+    assert fetched(client, file_id).status_code == 200
+    pass_time(hours=23)
+    assert fetched(client, file_id).status_code == 200
+    pass_time(hours=2)
+    assert "Its day is over" in client.visit("contacts.going", id=file_id).text
+    token = client.csrf_token("contacts.listed")
+    assert client.post(client.path("contacts.fetch", id=file_id), data={"csrf_token": token}).status_code == 404
+
+
+def test_what_is_stored_goes_with_its_day(client: Client, marketer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    from courseapp.campaigns import contact_imports
+
+    monkeypatch.setattr(contact_imports, "LEASE", timedelta(0))
+    file_id = asked_for(client)
+    tidy(NOW + timedelta(hours=20))
+    assert len(list(storage.stored_keys("contacts"))) == 1
+    tidy(NOW + timedelta(days=1, minutes=5))
+    db.session.commit()
+    assert list(storage.stored_keys("contacts")) == []
+    found = exports.export_of(file_id)
+    assert found is not None
+    assert (found.state, found.names) == (ExportState.EXPIRED, [])
+
+
+def test_asking_writing_and_fetching_are_written_down(client: Client, marketer: User) -> None:
+    file_id = asked_for(client)
+    fetched(client, file_id)
+    fetched(client, file_id)
+    found = exports.export_of(file_id)
+    assert found is not None
+    told = db.session.scalars(sa.select(Event).where(Event.subject == f"export:{found.id}").order_by(Event.id)).all()
+    assert [row.type for row in told] == ["contacts_export_asked", "contacts_exported", *["contacts_downloaded"] * 2]
+    assert {row.facts["by_user_id"] for row in told} == {marketer.id}
+
+
+def test_killed_between_its_pieces_it_has_everybody_once(client: Client, marketer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "PIECE", 10)
+    for number in range(34):
+        make_contact(f"one{number}@example.org")
+    file_id = client.submit("contacts.listed", to="contacts.take_out").location.rpartition("/")[2]
+    deaths, keep = 0, storage.keep
+
+    class Killed(BaseException):
+        pass
+
+    def die_sometimes(key: str, content: bytes) -> None:
+        nonlocal deaths
+        keep(key, content)
+        deaths += 1
+        if deaths % 2:
+            raise Killed  # the piece is there, and no row names it
+
+    monkeypatch.setattr(storage, "keep", die_sometimes)
+    for _life in range(12):
+        try:
+            work_contacts(clock.now)
+        except Killed:
+            db.session.rollback()
+    found = exports.export_of(file_id)
+    assert found is not None
+    assert (found.state, found.count, len(found.names)) == (ExportState.READY, 35, 4)
+    addresses = [row["address"] for row in rows_of(fetched(client, file_id).text)]
+    assert len(addresses) == len(set(addresses)) == 35
+    assert int(fetched(client, file_id).headers["Content-Length"]) == found.size == len(fetched(client, file_id).data)
+
+
+def test_of_two_workers_at_one_piece_the_second_is_too_late(client: Client, marketer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.submit("contacts.listed", to="contacts.take_out")
+    keep, began = storage.keep, []
+
+    def meanwhile(key: str, content: bytes) -> None:
+        keep(key, content)
+        if not began:
+            began.append(key)
+            write_piece(NOW)  # another worker finishes while this one has just kept its piece
+
+    monkeypatch.setattr(storage, "keep", meanwhile)
+    write_piece(NOW)
+    found = db.session.scalars(sa.select(ContactExport)).one()
+    assert (found.state, found.count, len(found.names)) == (ExportState.READY, 1, 1)
+    assert len(list(storage.stored_keys("contacts"))) == 1
+    assert db.session.query(Event).where(Event.type == "contacts_exported").count() == 1
