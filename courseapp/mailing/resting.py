@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.mailing import outbox
 from courseapp.mailing.models import Message, State
