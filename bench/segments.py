@@ -57,8 +57,8 @@ STATEMENTS = (
        FROM generate_series(1, %(count)s) n""",
     """INSERT INTO contacts (public_id, address, address_key, address_mac, zone, language, created_at, confirmed_at)
        SELECT 'seg' || n, 's' || n || '@example.org', 's' || n || '@example.org', md5(n::text), 'UTC', 'en', began, began FROM people""",
-    """INSERT INTO users (public_id, contact_id, created_at)
-       SELECT public_id, id, created_at FROM contacts WHERE public_id LIKE 'seg%%'""",
+    """INSERT INTO users (public_id, contact_id, created_at, seen_at)
+       SELECT public_id, id, created_at, created_at FROM contacts WHERE public_id LIKE 'seg%%'""",
     "CREATE TEMPORARY TABLE theirs AS SELECT p.*, u.id AS user_id, u.contact_id FROM people p JOIN users u ON u.public_id = 'seg' || p.n",
     """INSERT INTO enrolments (user_id, course_id, started_at, finished_at)
        SELECT t.user_id, k.id, t.began, CASE WHEN t.far > 0.83 THEN t.began + interval '20 days' END

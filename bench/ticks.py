@@ -48,8 +48,8 @@ def fill(ground: Ground, database: str, count: int) -> None:
         )
         connection.execute(
             """INSERT INTO sequence_runs
-                   (sequence_id, version_id, contact_id, course_id, position, started_at, next_run_at, ended_at, "end")
-               SELECT v.sequence_id, v.id, c.id, k.id, 1, now(),
+                   (sequence_id, version_id, contact_id, course_id, occasion, position, started_at, next_run_at, ended_at, "end")
+               SELECT v.sequence_id, v.id, c.id, k.id, '', 1, now(),
                       CASE WHEN c.id % 10 > 0 THEN now() + interval '1 day' + c.id % 2500000 * interval '1 second' END,
                       CASE WHEN c.id % 10 = 0 THEN now() END, CASE WHEN c.id % 10 = 0 THEN 'finished' END
                FROM contacts c, (SELECT * FROM sequence_versions ORDER BY id LIMIT 1) v, (SELECT id FROM courses ORDER BY id LIMIT 1) k

@@ -14,7 +14,17 @@ from courseapp import storage
 from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.accounts.passwords import set_password
 from courseapp.authoring.models import KeptDraft
-from courseapp.campaigns.models import Broadcast, BroadcastState, LatePolicy, Segment, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.models import (
+    Broadcast,
+    BroadcastState,
+    Goal,
+    LatePolicy,
+    Segment,
+    SequenceRun,
+    SequenceStep,
+    SequenceVersion,
+    Trigger,
+)
 from courseapp.campaigns.models import Sequence as DripSequence
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Need, Revision, Rule
 from courseapp.contacts.address import address_key, address_mac
@@ -39,13 +49,13 @@ def make_contact(address: str | None = None, *, confirmed: bool = True, **kw: An
 
 def make_guest(**kw: Any) -> User:
     """A user without a contact."""
-    return _add(User(**{"created_at": NOW, **kw}))
+    return _add(User(**{"created_at": NOW, "seen_at": NOW, **kw}))
 
 
 def make_user(address: str | None = None, *, roles: Sequence[Role | str] = (), password: str | None = None, **kw: Any) -> User:
     """A user with a confirmed address; `roles` such as Role.OWNER or "owner"."""
     contact = kw.pop("contact", None) or make_contact(address)
-    user = _add(User(**{"contact_id": contact.id, "created_at": NOW, **kw}))
+    user = _add(User(**{"contact_id": contact.id, "created_at": NOW, "seen_at": NOW, **kw}))
     if password is not None:
         set_password(user, password)
     for role in roles:
@@ -254,24 +264,30 @@ def make_event(
 def make_sequence(
     *, delays: Sequence[int] = (0, 3, 7), late: LatePolicy = LatePolicy.SEND, gap_hours: int = 20, **kw: Any
 ) -> SequenceVersion:
-    """A sequence with one version and a step per delay in days; returns the version (`.sequence` is the sequence)."""
+    """A sequence with one version and a step per delay in days; returns the version (`.sequence` is the sequence).
+
+    Arguments are columns of the version, or else of the sequence; `conditions` are those of the steps, in their order.
+    """
     key = kw.pop("key", f"sequence-{next(_numbers)}")
-    values = {
-        "key": key,
-        "title": "A sequence",
-        "purpose": Purpose.COURSE,
-        "trigger": "enrolled",
-        "goal": "course_completed",
-        "created_at": NOW,
+    conditions = kw.pop("conditions", [None] * len(delays))
+    values = {"key": key, "title": "A sequence", "purpose": Purpose.COURSE, "created_at": NOW, "changed_at": NOW}
+    of_version = {
+        "number": 1,
+        "content_hash": _digest(key),
+        "language": "en",
+        "trigger": Trigger.ENROLLED,
+        "goal": Goal.COURSE_COMPLETED,
+        "window_start": time(0),
+        "window_end": time(0),
+        "weekdays": "1234567",
+        "published_at": NOW,
     }
+    of_version |= {name: kw.pop(name) for name in list(kw) if name in SequenceVersion.__table__.columns and name != "by_user_id"}
     sequence = _add(DripSequence(**{**values, **kw}))
-    version = _add(
-        SequenceVersion(
-            sequence_id=sequence.id, number=1, content_hash=_digest(key), minimum_gap_hours=gap_hours, late=late, published_at=NOW
-        )
-    )
-    for position, days in enumerate(delays):
-        _add(SequenceStep(version_id=version.id, position=position, delay_days=days, letter_id=make_letter(subject=f"Step {position}").id))
+    version = _add(SequenceVersion(sequence_id=sequence.id, minimum_gap_hours=gap_hours, late=late, **of_version))
+    for position, (days, condition) in enumerate(zip(delays, conditions, strict=True)):
+        letter = make_letter(subject=f"Step {position}", purpose=sequence.purpose)
+        _add(SequenceStep(version_id=version.id, position=position, delay_days=days, condition=condition, letter_id=letter.id))
     return version
 
 

@@ -35,6 +35,7 @@ class User(UserMixin, Model):
     password_hash: Mapped[str | None] = mapped_column(sa.String(200))
     created_at: Mapped[Moment]
     disabled_at: Mapped[Moment | None]
+    seen_at: Mapped[Moment | None] = mapped_column(index=True)  # when they were here last, to the hour; it outlives their sessions
 
     contact: Mapped[Contact | None] = relationship()
 

@@ -15,7 +15,7 @@ from courseapp.extensions import db, insert_known
 
 def begin_guest(now: datetime) -> User:
     """A new guest: a user without a contact, known to one browser alone."""
-    facts = {"public_id": random_public_id(), "created_at": now}
+    facts = {"public_id": random_public_id(), "created_at": now, "seen_at": now}
     user_id = insert_known(User, **facts)
     return known_user(id=user_id, **facts, contact_id=None, name=None, password_hash=None, disabled_at=None)
 

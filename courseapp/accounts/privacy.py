@@ -18,6 +18,7 @@ def export(user: User) -> dict[str, Any]:
     return {
         "name": user.name,
         "since": user.created_at.isoformat(),
+        "last_here": user.seen_at.isoformat() if user.seen_at else None,
         "disabled_at": user.disabled_at.isoformat() if user.disabled_at else None,
         "roles": [{"role": role.value, "since": since.isoformat()} for role, since in roles],
         "has_password": user.password_hash is not None,

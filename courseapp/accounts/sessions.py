@@ -47,7 +47,7 @@ def open_session(user: User, now: datetime, device: str) -> None:
         last_seen_at=now,
         expires_at=now + (STAFF_ABSOLUTE if is_staff else ABSOLUTE),
     )
-    user.session_token = token
+    user.session_token, user.seen_at = token, now
 
 
 def user_of_token(token: str, now: datetime) -> tuple[User, bool] | None:
@@ -66,8 +66,10 @@ def user_of_token(token: str, now: datetime) -> tuple[User, bool] | None:
 
 
 def touch(session_id: int, now: datetime) -> None:
-    """Note that the session is in use."""
-    db.session.execute(sa.update(LoginSession).where(LoginSession.id == session_id).values(last_seen_at=now))
+    """Note that the session is in use, and its person here."""
+    used = sa.update(LoginSession).where(LoginSession.id == session_id).values(last_seen_at=now).returning(LoginSession.user_id)
+    user_id = db.session.scalar(used)
+    db.session.execute(sa.update(User).where(User.id == user_id).values(seen_at=now))
 
 
 def sessions_of(user: User) -> Sequence[LoginSession]:

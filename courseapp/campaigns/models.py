@@ -2,6 +2,7 @@
 
 import enum
 from datetime import time
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -11,6 +12,30 @@ from courseapp.columns import BigId, Json, Moment, PrimaryKey, PublicId, enum_of
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import Model
 from courseapp.mailing.models import Letter, Stream
+
+
+class Trigger(enum.StrEnum):
+    """What begins a run."""
+
+    ENROLLED = "enrolled"
+    COURSE_COMPLETED = "course_completed"
+    QUIET = "quiet"  # so many days without activity, in a course begun and not finished
+    MODULE_OPENED = "module_opened"  # a module of one's course gets its first lesson
+
+
+class Goal(enum.StrEnum):
+    """What ends a run early, because it is what the letters were for: a type of journal event."""
+
+    COURSE_COMPLETED = "course_completed"
+
+
+class Condition(enum.StrEnum):
+    """How far somebody must be with the course for a step to be sent; else it is skipped, and the run goes on."""
+
+    NOT_BEGUN = "not_begun"
+    BEGUN = "begun"  # and not finished
+    NOT_FINISHED = "not_finished"
+    FINISHED = "finished"
 
 
 class LatePolicy(enum.StrEnum):
@@ -28,25 +53,37 @@ class RunEnd(enum.StrEnum):
     GOAL = "goal"
     UNSUBSCRIBED = "unsubscribed"
     ERASED = "erased"
+    ACTIVE = "active"  # they came back
+    STOPPED = "stopped"  # staff stopped it
 
 
 class Sequence(Model):
-    """A drip sequence: started by one journal event, ended early by another (its goal)."""
+    """A drip sequence. What people get is its versions; `draft` is what staff are writing, NULL while that is the current version.
+
+    `draft_version` is raised with each change, so that nobody undoes what they have not seen.
+    """
 
     __tablename__ = "sequences"
 
     id: Mapped[PrimaryKey]
+    public_id: Mapped[PublicId]
     key: Mapped[str] = mapped_column(sa.String(60), unique=True)
     title: Mapped[str] = mapped_column(sa.String(200))
     purpose: Mapped[Purpose] = mapped_column(enum_of(Purpose))
-    trigger: Mapped[str] = mapped_column(sa.String(40))
-    goal: Mapped[str | None] = mapped_column(sa.String(40))
+    draft: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    draft_version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[Moment]
+    changed_at: Mapped[Moment]
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
     paused_at: Mapped[Moment | None]
+    archived_at: Mapped[Moment | None]
 
 
 class SequenceVersion(Model):
-    """One published state of a sequence; runs are pinned to the version they began with."""
+    """One published state of a sequence, immutable; runs are pinned to the version they began with.
+
+    `trigger_days` belongs to QUIET alone; without `course_id` it is about any course. `weekdays` are digits, 1 is Monday.
+    """
 
     __tablename__ = "sequence_versions"
     __table_args__ = (sa.UniqueConstraint("sequence_id", "number"),)
@@ -55,15 +92,24 @@ class SequenceVersion(Model):
     sequence_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("sequences.id", ondelete="CASCADE"))
     number: Mapped[int]
     content_hash: Mapped[str] = mapped_column(sa.String(64))
+    language: Mapped[str] = mapped_column(sa.String(16))
+    trigger: Mapped[Trigger] = mapped_column(enum_of(Trigger))
+    trigger_days: Mapped[int | None]
+    course_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"), index=True)
+    goal: Mapped[Goal | None] = mapped_column(enum_of(Goal))
+    window_start: Mapped[time]
+    window_end: Mapped[time]
+    weekdays: Mapped[str] = mapped_column(sa.String(7))
     minimum_gap_hours: Mapped[int]
     late: Mapped[LatePolicy] = mapped_column(enum_of(LatePolicy))
     published_at: Mapped[Moment]
+    by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
 
     sequence: Mapped[Sequence] = relationship()
 
 
 class SequenceStep(Model):
-    """One mail of a version, due so many days after the run began."""
+    """One mail of a version, due so many days after the run began, for those of whom its condition is true."""
 
     __tablename__ = "sequence_steps"
     __table_args__ = (sa.UniqueConstraint("version_id", "position"),)
@@ -72,17 +118,22 @@ class SequenceStep(Model):
     version_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("sequence_versions.id", ondelete="CASCADE"))
     position: Mapped[int]
     delay_days: Mapped[int]
+    condition: Mapped[Condition | None] = mapped_column(enum_of(Condition))
     letter_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
 
     letter: Mapped[Letter] = relationship()
 
 
 class SequenceRun(Model):
-    """One person's way through one version. `next_run_at` is when the step at `position` is due; None once ended."""
+    """One person's way through one version. `next_run_at` is when the step at `position` is due; None once ended.
+
+    `occasion` is empty where it happens once ever in a course; else it says of what it is one: the day of the last activity before
+    a quiet spell, the module that opened.
+    """
 
     __tablename__ = "sequence_runs"
     __table_args__ = (
-        sa.UniqueConstraint("sequence_id", "contact_id", "course_id"),
+        sa.UniqueConstraint("sequence_id", "contact_id", "course_id", "occasion"),
         sa.Index(
             "ix_sequence_runs_due",
             "next_run_at",
@@ -96,6 +147,7 @@ class SequenceRun(Model):
     version_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("sequence_versions.id", ondelete="CASCADE"), index=True)
     contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id", ondelete="CASCADE"), index=True)
     course_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"))
+    occasion: Mapped[str] = mapped_column(sa.String(40), default="")
     position: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[Moment]
     last_step_at: Mapped[Moment | None]

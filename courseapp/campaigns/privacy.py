@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from courseapp.campaigns.models import Broadcast, BroadcastRecipient, Segment, Sequence, SequenceRun
+from courseapp.campaigns.models import Broadcast, BroadcastRecipient, Segment, Sequence, SequenceRun, SequenceVersion
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
 
@@ -48,17 +48,26 @@ def erase(contact_id: int) -> None:
 
 
 def export_made(user_id: int) -> dict[str, Any]:
-    """What somebody made here as staff: which segments and broadcasts they changed last, and when. Empty for whoever made none."""
+    """What somebody made here as staff: which segments, broadcasts and sequences they changed last or published, and when; or nothing."""
     segments = db.session.scalars(sa.select(Segment).where(Segment.by_user_id == user_id).order_by(Segment.id))
     broadcasts = db.session.scalars(sa.select(Broadcast).where(Broadcast.by_user_id == user_id).order_by(Broadcast.id))
+    sequences = db.session.scalars(sa.select(Sequence).where(Sequence.by_user_id == user_id).order_by(Sequence.id))
+    versions = db.session.execute(
+        sa.select(Sequence.title, SequenceVersion.number, SequenceVersion.published_at)
+        .join(Sequence, Sequence.id == SequenceVersion.sequence_id)
+        .where(SequenceVersion.by_user_id == user_id)
+        .order_by(SequenceVersion.id)
+    )
     held = {
         "segments": [{"name": row.name, "at": row.changed_at.isoformat()} for row in segments],
         "broadcasts": [{"title": row.title, "at": row.changed_at.isoformat()} for row in broadcasts],
+        "sequences": [{"title": row.title, "at": row.changed_at.isoformat()} for row in sequences],
+        "sequence_versions": [{"title": title, "number": number, "at": at.isoformat()} for title, number, at in versions],
     }
     return {name: rows for name, rows in held.items() if rows}
 
 
 def erase_made(user_id: int) -> None:
     """Forget who made it; it is the house's and stays."""
-    for model in (Segment, Broadcast):
+    for model in (Segment, Broadcast, Sequence, SequenceVersion):
         db.session.execute(sa.update(model).where(model.by_user_id == user_id).values(by_user_id=None))

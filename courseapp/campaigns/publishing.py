@@ -1,25 +1,25 @@
-"""Publishing a sequence from its folder: an immutable version with its letters. The same files again change nothing."""
+"""Sequences in files: a folder is read into the same draft that pages write, and goes the same way. The same files again change nothing."""
 
-import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 import yaml
 
-from courseapp.campaigns.models import LatePolicy, Sequence, SequenceStep, SequenceVersion
-from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, Trigger
+from courseapp.campaigns.sequence_drafts import keep_draft, new_sequence, publish
+from courseapp.campaigns.sequence_problems import SequenceProblem, problems_of
+from courseapp.campaigns.sequence_shapes import ALL_DAY, SequenceDraft, StepDraft, latest_version, said_by
+from courseapp.campaigns.windows import EVERY_DAY, Window
 from courseapp.contacts.models import Purpose
+from courseapp.errors import Refusal
 from courseapp.extensions import db
-from courseapp.mailing.letters import Unfit, publish_letter
-from courseapp.mailing.text import Text
-from courseapp.site import present_site
 
-TRIGGERS = {"enrolled"}
-GOALS = {"course_completed"}
+HEAD = "sequence.md"
 
 
 def publish_sequence(folder: Path, now: datetime, language: str = "en") -> tuple[Sequence, bool]:
@@ -27,47 +27,117 @@ def publish_sequence(folder: Path, now: datetime, language: str = "en") -> tuple
 
     Raises ValueError naming the file and what is wrong in it.
     """
-    head, _body = _read(folder / "sequence.md")
-    steps = [(path, *_read(path)) for path in sorted(folder.glob("[0-9]*.md"), key=_number)]
-    if not steps:
-        raise ValueError(f"{folder.name}: there is no step; the first is 1.md")
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.md")))).hexdigest()
-    sequence = _sequence_of(head, folder, now)
+    _key, draft = read_sequence(folder, language)
+    if words := list(_said_of_files(folder, draft)):
+        raise ValueError("\n".join(words))
+    sequence = draft_sequence(folder, now, language)
     latest = latest_version(sequence)
-    if latest is not None and latest.content_hash == digest:
+    if latest is not None and said_by(latest) == draft:
         return sequence, False
     try:
-        gap, late = int(head.get("minimum_gap_hours", 20)), LatePolicy(head.get("late", "send"))
+        version = publish(sequence, None, now)
+    except Refusal as refusal:
+        raise ValueError(f"{folder.name}/{HEAD}: {refusal.words}") from refusal
+    return sequence, latest is None or version.id != latest.id
+
+
+def bring_in(folder: Path, now: datetime) -> None:
+    """What a new installation does with a folder: course mail is published, what offers something waits for staff as a draft.
+
+    One that is there may have been changed by page, and stays as it is.
+    """
+    key, draft = read_sequence(folder)
+    if sequence_of_key(key) is None:
+        if draft.purpose is Purpose.COURSE:
+            publish_sequence(folder, now)
+        else:
+            draft_sequence(folder, now)
+
+
+def draft_sequence(folder: Path, now: datetime, language: str = "en") -> Sequence:
+    """Bring the sequence of a folder in as a draft, over what was the draft; staff publish it. Raises ValueError in words."""
+    key, draft = read_sequence(folder, language)
+    sequence = sequence_of_key(key)
+    if sequence is None:
+        return new_sequence(draft, None, now, key)
+    try:
+        keep_draft(sequence, draft, sequence.draft_version, None, now)
+    except Refusal as refusal:
+        raise ValueError(f"{folder.name}/{HEAD}: {refusal.words}") from refusal
+    return sequence
+
+
+def sequence_of_key(key: str) -> Sequence | None:
+    """The sequence that files call by this name, or None."""
+    return db.session.scalar(sa.select(Sequence).where(Sequence.key == key))
+
+
+def read_sequence(folder: Path, language: str = "en") -> tuple[str, SequenceDraft]:
+    """What the files of a folder say: the sequence's key, and the draft. Raises ValueError naming the file and what is wrong in it."""
+    head, _body = _read(folder / HEAD)
+    steps = [(path, *_read(path)) for path in _files_of(folder)]
+    place = f"{folder.name}/{HEAD}"
+    if not steps:
+        raise ValueError(f"{folder.name}: there is no step; the first is 1.md")
+    for name, kind in (("trigger", Trigger), ("goal", Goal)):
+        if head.get(name) not in {*kind} | ({None} if name == "goal" else set()):
+            raise ValueError(f"{place}: {name} must be one of {sorted(kind)}{' or none' if name == 'goal' else ''}")
+    try:
+        return str(head["key"]), SequenceDraft(
+            title=str(head["title"]),
+            purpose=Purpose(head["purpose"]),
+            language=str(head.get("language", language)),
+            trigger=Trigger(head["trigger"]),
+            trigger_days=int(head["trigger_days"]) if "trigger_days" in head else None,
+            course_slug=str(head["course"]) if head.get("course") else None,
+            goal=Goal(head["goal"]) if head.get("goal") else None,
+            window=_window(head["window"]) if "window" in head else ALL_DAY,
+            weekdays="".join(sorted(str(head.get("weekdays", EVERY_DAY)))),
+            minimum_gap_hours=int(head.get("minimum_gap_hours", 20)),
+            late=LatePolicy(head.get("late", "send")),
+            steps=tuple(_step(*step) for step in steps),
+        )
+    except KeyError as error:
+        raise ValueError(f"{place}: {error.args[0]} is missing") from error
+    except _InStep as error:
+        raise ValueError(str(error)) from error
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{folder.name}/sequence.md: {error}") from error
-    number = (latest.number if latest else 0) + 1
-    version = SequenceVersion(
-        sequence_id=sequence.id, number=number, content_hash=digest, minimum_gap_hours=gap, late=late, published_at=now
-    )
-    db.session.add(version)
-    db.session.flush()
-    for position, (path, front, body) in enumerate(steps):
-        try:
-            _add_step(version, position, front, Text(language, *_words(front), body, sequence.purpose, targets_of(body)), now)
-        except Unfit as error:
-            before = _lines_before(path, body)
-            said = [str(replace(problem, line=problem.line + before)) for problem in error.problems]
-            raise ValueError(f"{path.name}: {'; '.join(said)}") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path.name}: {error}") from error
-    return sequence, True
+        raise ValueError(f"{place}: {error}") from error
 
 
-def _add_step(version: SequenceVersion, position: int, front: dict[str, Any], text: Text, now: datetime) -> None:
-    days = int(front["delay_days"])
-    if days < 0:
-        raise ValueError("delay_days counts from the beginning, and cannot be below 0")
-    letter = publish_letter(text, now)
-    db.session.add(SequenceStep(version_id=version.id, position=position, delay_days=days, letter_id=letter.id))
+class _InStep(ValueError):
+    """Something wrong in a step's file, which the message names."""
 
 
-def _words(front: dict[str, Any]) -> tuple[str, str]:
-    return str(front["subject"]), str(front.get("preheader", ""))
+def _step(path: Path, front: dict[str, Any], body: str) -> StepDraft:
+    try:
+        condition = Condition(front["condition"]) if front.get("condition") else None
+        return StepDraft(int(front["delay_days"]), condition, str(front["subject"]), str(front.get("preheader", "")), body)
+    except KeyError as error:
+        raise _InStep(f"{path.name}: {error.args[0]} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise _InStep(f"{path.name}: {error}") from error
+
+
+def _window(words: Any) -> Window:
+    """`09:00-18:00`"""
+    start, _dash, end = str(words).replace("–", "-").partition("-")
+    return Window(time.fromisoformat(start.strip()), time.fromisoformat(end.strip()))
+
+
+def _said_of_files(folder: Path, draft: SequenceDraft) -> Iterator[str]:
+    """What keeps a draft from being published, file by file, with the lines that an editor shows."""
+    found = [problem for problem in problems_of(draft) if not problem.is_warning]
+    yield from (f"{folder.name}/{HEAD}: {problem.words}" for problem in found if problem.step is None)
+    for number, path in enumerate(_files_of(folder), 1):
+        before = _lines_before(path, draft.steps[number - 1].body)
+        said = [_words_in_file(problem, before) for problem in found if problem.step == number]
+        if said:
+            yield f"{path.name}: {'; '.join(said)}"
+
+
+def _words_in_file(problem: SequenceProblem, before: int) -> str:
+    return str(replace(problem.letter, line=problem.letter.line + before)) if problem.letter else problem.words
 
 
 def _lines_before(path: Path, body: str) -> int:
@@ -76,28 +146,8 @@ def _lines_before(path: Path, body: str) -> int:
     return whole.count("\n", 0, max(0, whole.find(body)))
 
 
-def latest_version(sequence: Sequence) -> SequenceVersion | None:
-    """The version new runs begin with."""
-    query = sa.select(SequenceVersion).where(SequenceVersion.sequence_id == sequence.id)
-    return db.session.scalar(query.order_by(SequenceVersion.number.desc()).limit(1))
-
-
-def _sequence_of(head: dict[str, Any], folder: Path, now: datetime) -> Sequence:
-    if head.get("trigger") not in TRIGGERS or head.get("goal") not in GOALS | {None}:
-        raise ValueError(f"{folder.name}/sequence.md: trigger must be one of {sorted(TRIGGERS)}, goal one of {sorted(GOALS)} or none")
-    try:
-        key, title, purpose = str(head["key"]), str(head["title"]), Purpose(head["purpose"])
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{folder.name}/sequence.md: {error}") from error
-    if purpose is Purpose.MARKETING and not present_site().postal_address:
-        raise ValueError(f"{folder.name}/sequence.md: what offers something must carry a postal address, and none is set: POSTAL_ADDRESS")
-    sequence = db.session.scalar(sa.select(Sequence).where(Sequence.key == key))
-    if sequence is None:
-        sequence = Sequence(key=key, title=title, purpose=purpose, trigger=head["trigger"], created_at=now)
-        db.session.add(sequence)
-    sequence.title, sequence.purpose, sequence.trigger, sequence.goal = title, purpose, head["trigger"], head.get("goal")
-    db.session.flush()
-    return sequence
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.md"), key=_number)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.models import LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion
-from courseapp.campaigns.publishing import latest_version
+from courseapp.campaigns.models import Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.catalog.models import Course
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
@@ -58,26 +57,41 @@ def _people_of(event: Event) -> Rows[tuple[User, Contact]]:
 
 def _begin_for(user: User, contact: Contact, now: datetime) -> None:
     enrolments = db.session.scalars(sa.select(Enrolment).where(Enrolment.user_id == user.id, Enrolment.finished_at.is_(None))).all()
-    for sequence in db.session.scalars(sa.select(Sequence).where(Sequence.trigger == "enrolled", Sequence.paused_at.is_(None))).all():
-        version = latest_version(sequence)
-        if version is None or not holds_consent(contact, sequence.purpose):
+    for version in begun_by(Trigger.ENROLLED):
+        if not holds_consent(contact, version.sequence.purpose):
             continue
         for enrolment in enrolments:
-            _begin(sequence, version, contact, enrolment.course_id, now)
+            if version.course_id in {None, enrolment.course_id}:
+                _begin(version, contact, enrolment.course_id, now)
 
 
-def _begin(sequence: Sequence, version: SequenceVersion, contact: Contact, course_id: int, now: datetime) -> None:
+def begun_by(trigger: Trigger) -> Rows[SequenceVersion]:
+    """The current versions that this begins, of sequences that run."""
+    newest = sa.select(sa.func.max(SequenceVersion.number)).where(SequenceVersion.sequence_id == Sequence.id).correlate(Sequence)
+    query = (
+        sa.select(SequenceVersion)
+        .join(Sequence, Sequence.id == SequenceVersion.sequence_id)
+        .options(joinedload(SequenceVersion.sequence))
+        .where(SequenceVersion.number == newest.scalar_subquery(), SequenceVersion.trigger == trigger)
+        .where(Sequence.paused_at.is_(None), Sequence.archived_at.is_(None))
+        .order_by(SequenceVersion.id)
+    )
+    return db.session.scalars(query).all()
+
+
+def _begin(version: SequenceVersion, contact: Contact, course_id: int, now: datetime) -> None:
     """One run per person, sequence and course, ever; its first step is due after its own delay."""
     first = _step(version.id, 0)
     if first is None:
         return
     insert_later(
         SequenceRun,
-        once=("sequence_id", "contact_id", "course_id"),
-        sequence_id=sequence.id,
+        once=("sequence_id", "contact_id", "course_id", "occasion"),
+        sequence_id=version.sequence_id,
         version_id=version.id,
         contact_id=contact.id,
         course_id=course_id,
+        occasion="",
         position=0,
         started_at=now,
         next_run_at=now + timedelta(days=first.delay_days),
@@ -85,10 +99,10 @@ def _begin(sequence: Sequence, version: SequenceVersion, contact: Contact, cours
 
 
 def _end_where_goal(event: Event, now: datetime) -> None:
-    goal = sa.select(Sequence.id).where(Sequence.goal == event.type)
+    goal = sa.select(SequenceVersion.id).where(SequenceVersion.goal == Goal(event.type))
     contact = sa.select(User.contact_id).where(User.id == event.facts["user_id"], User.contact_id.is_not(None))
     _end(
-        sa.and_(SequenceRun.sequence_id.in_(goal), SequenceRun.contact_id.in_(contact), SequenceRun.course_id == event.facts["course_id"]),
+        sa.and_(SequenceRun.version_id.in_(goal), SequenceRun.contact_id.in_(contact), SequenceRun.course_id == event.facts["course_id"]),
         RunEnd.GOAL,
         now,
     )
@@ -165,7 +179,7 @@ def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None)
         _finish(run, RunEnd.FINISHED, now)
         return
     user = db.session.scalar(sa.select(User).where(User.contact_id == contact.id))
-    if user is None or _has_reached_goal(sequence, user, run.course):
+    if user is None or _has_reached_goal(run.version, user, run.course):
         _finish(run, RunEnd.GOAL if user is not None else RunEnd.ERASED, now)
         return
     assert run.next_run_at is not None
@@ -202,7 +216,7 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
         now=now,
         due_at=overdue_at,
         reason=OVERDUE if overdue_at is not None else None,
-        void_if=VoidIf(sequence.goal, f"user:{user.id}") if sequence.goal else None,
+        void_if=VoidIf(run.version.goal, f"user:{user.id}") if run.version.goal else None,
     )
 
 
@@ -214,8 +228,8 @@ def _progress_words(user: User, course: Course) -> str:
     return f"{progress.done} of {progress.total} lessons"
 
 
-def _has_reached_goal(sequence: Sequence, user: User, course: Course) -> bool:
-    if sequence.goal is None:
+def _has_reached_goal(version: SequenceVersion, user: User, course: Course) -> bool:
+    if version.goal is None:
         return False
     finished = sa.exists().where(Enrolment.user_id == user.id, Enrolment.course_id == course.id, Enrolment.finished_at.is_not(None))
     return bool(db.session.scalar(sa.select(finished)))

@@ -1,11 +1,12 @@
-"""Windows: at which hours of a person's own day a mail may come."""
+"""Windows: at which hours of a person's own day, and on which days of their week, a mail may come."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-DAYS_TRIED = 4  # a change of clocks may leave out a window of one night, and nothing leaves out two
+EVERY_DAY = "1234567"
+DAYS_TRIED = 16  # a change of clocks may leave out a window of one night, which may be the only one of its week; nothing leaves out two
 
 
 @dataclass(frozen=True)
@@ -22,22 +23,33 @@ class Window:
         return self.start == self.end or moment >= self.start or moment < self.end
 
 
-def next_in(window: Window, moment: datetime, zone: str) -> datetime:
-    """The first moment from this one on at which the clocks of a zone show a time of the window; in UTC.
+def next_in(window: Window, moment: datetime, zone: str, weekdays: str = EVERY_DAY) -> datetime:
+    """The first moment from this one on at which the clocks of a zone show a time of the window, on one of these days; in UTC.
 
     A window that begins in an hour that is left out when clocks go forward begins right behind it; one that comes twice when they go
-    back begins with the first. A window that is left out as a whole is not that day's.
+    back begins with the first. A window that is left out as a whole is not that day's. One over midnight belongs to the day on which
+    it begins.
+
+    Args:
+        weekdays: digits of ISO 8601, 1 is Monday; at least one.
     """
     place = zone_of(zone)
     local = moment.astimezone(place)
-    if window.holds(local.time()):
+    if _is_in(window, local, weekdays):
         return moment.astimezone(UTC)
+    start = window.start if window.start != window.end else time(0)
     for days in range(DAYS_TRIED):
         day = local.date() + timedelta(days=days)
-        begins = _first_after(datetime.combine(day, window.start, tzinfo=place))
-        if begins > moment and window.holds(begins.astimezone(place).time()):
+        begins = _first_after(datetime.combine(day, start, tzinfo=place))
+        if begins > moment and _is_in(window, begins.astimezone(place), weekdays):
             return begins
-    raise AssertionError("no clock leaves out a window for days")
+    raise AssertionError("no clock leaves out a window for weeks")
+
+
+def _is_in(window: Window, local: datetime, weekdays: str) -> bool:
+    is_after_midnight = window.start > window.end and local.time() < window.end
+    day = local.date() - timedelta(days=is_after_midnight)
+    return window.holds(local.time()) and str(day.isoweekday()) in weekdays
 
 
 def _first_after(wished: datetime) -> datetime:

@@ -26,7 +26,7 @@ from courseapp.accounts.people import account_for, grant_role
 from courseapp.accounts.sign_in import new_request
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.standing import course_named
-from courseapp.campaigns.publishing import publish_sequence
+from courseapp.campaigns.publishing import bring_in
 from courseapp.config import Settings
 from courseapp.contacts.people import confirm, contact_for
 from courseapp.mailing.links import full_url
@@ -39,14 +39,14 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def prepare(now: datetime) -> None:
-    """Tables, the introductory course and its sequence; a second start changes nothing. The caller commits."""
+    """Tables, the introductory course and its sequences; a second start changes nothing. The caller commits."""
     upgrade()
     if course_named("introduction") is None:  # one that is there may have been corrected or withdrawn by page, and would be put back
         result = import_course(ROOT / "content" / "introduction", now, publish=True, without_review=True)
         if result.report.has_errors:
             raise SystemExit("\n".join(row.words() for row in result.report.sorted()))
     for folder in sorted((ROOT / "content" / "sequences").iterdir()):
-        publish_sequence(folder, now)
+        bring_in(folder, now)
 
 
 def demo_links(now: datetime) -> dict[Role, str]:

@@ -34,7 +34,7 @@ def make_learners(count: int, now: datetime, seed: int = 1, *, with_contacts: bo
     for start in range(0, count, BATCH):
         size = min(BATCH, count - start)
         contacts = _contacts(size, now) if with_contacts else [None] * size
-        users = [{"public_id": random_public_id(), "created_at": now, "contact_id": contact_id} for contact_id in contacts]
+        users = [{"public_id": random_public_id(), "created_at": now, "seen_at": now, "contact_id": contact_id} for contact_id in contacts]
         ids = db.session.scalars(sa.insert(User).returning(User.id), users).all()
         began = [now - timedelta(days=dice.randint(0, 300)) for _ in ids]
         enrolments = [{"user_id": user_id, "course_id": course_id, "started_at": at} for user_id, at in zip(ids, began, strict=True)]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from courseapp.accounts.models import LoginSession
+from courseapp.accounts.models import LoginSession, User
 from courseapp.accounts.sessions import device_words
 from courseapp.extensions import db
 from tests.client import Client
@@ -119,11 +119,13 @@ def test_looking_notes_when_at_most_once_an_hour_and_writes_nothing_else(client:
     for page in pages:
         client.get(page)
     after = all_rows()
-    assert changed_tables(before, after) == ["login_sessions"]
-    seen = db.session.scalars(sa.select(LoginSession)).one().last_seen_at
-    assert abs(seen - later) < timedelta(seconds=30)
-    changed = [index for index, value in enumerate(before["login_sessions"][0]) if value != after["login_sessions"][0][index]]
-    assert [LoginSession.__table__.columns.keys()[index] for index in changed] == ["last_seen_at"]
+    assert set(changed_tables(before, after)) == {"login_sessions", "users"}
+    for model, column in ((LoginSession, "last_seen_at"), (User, "seen_at")):
+        table = model.__table__
+        seen = db.session.scalars(sa.select(table.c[column])).one()
+        assert abs(seen - later) < timedelta(seconds=30)
+        changed = [index for index, value in enumerate(before[table.name][0]) if value != after[table.name][0][index]]
+        assert [table.columns.keys()[index] for index in changed] == [column]
 
 
 def test_a_page_that_fails_to_exist_still_counts_as_being_here(client: Client, pass_time) -> None:

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from courseapp.campaigns.models import LatePolicy, Sequence, SequenceStep, SequenceVersion
+from courseapp.campaigns.models import Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.publishing import publish_sequence
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
@@ -32,13 +32,13 @@ def folder(place: Path, head: str = HEAD, *steps: str) -> Path:
 def test_the_first_week_is_published_as_it_is_written(app: Flask) -> None:
     sequence, is_new = publish_sequence(FIRST_WEEK, NOW)
     assert is_new
-    assert (sequence.key, sequence.purpose, sequence.trigger, sequence.goal) == (
+    version = db.session.scalars(sa.select(SequenceVersion)).one()
+    assert (sequence.key, sequence.purpose, version.trigger, version.goal) == (
         "first-week",
         Purpose.COURSE,
-        "enrolled",
-        "course_completed",
+        Trigger.ENROLLED,
+        Goal.COURSE_COMPLETED,
     )
-    version = db.session.scalars(sa.select(SequenceVersion)).one()
     assert (version.number, version.minimum_gap_hours, version.late) == (1, 20, LatePolicy.SEND)
     assert db.session.scalars(sa.select(SequenceStep.delay_days).order_by(SequenceStep.position)).all() == [0, 2, 5]
 

@@ -1,6 +1,7 @@
 """A sequence under time travel: each step on its day, once; what begins it, and what ends it early."""
 
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from flask import Flask
 
 from courseapp.accounts.models import User
 from courseapp.campaigns.loops import advance_runs, read_news
-from courseapp.campaigns.models import LatePolicy, RunEnd, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceVersion
 from courseapp.campaigns.publishing import publish_sequence
+from courseapp.campaigns.sequence_drafts import StepDraft, draft_of, keep_draft, publish
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.people import confirm, forget_address
@@ -23,7 +25,7 @@ from courseapp.learning.progress import complete_lesson
 from courseapp.learning.reading import lesson_of_learner
 from courseapp.mailing.models import Message
 from tests.campaigns.people import at, learner_of, run_of, steps, tick, withdraw
-from tests.factories import NOW, lessons_of, make_consent, make_course, make_guest, make_letter, make_sequence
+from tests.factories import NOW, lessons_of, make_consent, make_course, make_guest, make_sequence
 
 FIRST_WEEK = Path(__file__).parent.parent.parent / "content" / "sequences" / "first-week"
 
@@ -286,11 +288,9 @@ def test_a_second_start_after_unsubscribing_begins_nothing_again(course: Course,
 def test_a_run_keeps_to_the_version_it_began_with(course: Course, version: SequenceVersion) -> None:
     learner_of(course)
     tick(NOW)
-    values = {"content_hash": "x" * 64, "minimum_gap_hours": 20, "late": LatePolicy.SEND, "published_at": after(days=1)}
-    newer = SequenceVersion(sequence_id=version.sequence_id, number=2, **values)
-    db.session.add(newer)
-    db.session.flush()
-    db.session.add(SequenceStep(version_id=newer.id, position=0, delay_days=1, letter_id=make_letter(subject="New step").id))
+    newer = replace(draft_of(version.sequence), steps=(StepDraft(1, None, "New step", "In short", "Hello."),))
+    keep_draft(version.sequence, newer, 1, None, after(days=1))
+    publish(version.sequence, None, after(days=1))
     learner_of(course, now=after(days=1))
     for day in range(1, 9):
         tick(after(days=day))

@@ -84,7 +84,9 @@ def a_whole_life() -> tuple[User, Contact]:
     mail = make_message(contact, state=State.FAILED, fields={"words": "canary filling"}, settled_at=NOW, reason="canary reason")
     make_event("enrolled", f"user:{user.id}", readers=["campaigns"], data={"user_id": user.id})
     make_event("consent_given", f"contact:{contact.id}")
-    make_run(make_sequence(title="Canary sequence"), contact, course)
+    version = make_sequence(title="Canary sequence", by_user_id=user.id)
+    version.by_user_id = user.id
+    make_run(version, contact, course)
     make_position(user, make_asset(course, b"canary film"))
     lesson.revision.by_user_id = user.id
     times = {"created_at": NOW, "expires_at": NOW + timedelta(days=1)}

@@ -1,0 +1,128 @@
+"""What is wrong with a sequence before anybody gets it: each with its step, its line, and how to mend it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from flask import current_app
+from flask_babel import gettext as _
+
+from courseapp.campaigns.models import Condition, Goal, Trigger
+from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.catalog.models import Course
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db
+from courseapp.mailing.text import Text
+from courseapp.site import present_site
+
+if TYPE_CHECKING:  # what reads letters is large, and a web process reads none until somebody looks at one
+    from courseapp.mailing.problems import Problem
+
+MOST_STEPS = 30
+MOST_DAYS = 730
+MOST_QUIET_DAYS = 365
+MOST_GAP_HOURS = 720
+LONGEST_TITLE = 200
+NEVER = {
+    (Trigger.COURSE_COMPLETED, Condition.NOT_BEGUN),
+    (Trigger.COURSE_COMPLETED, Condition.BEGUN),
+    (Trigger.COURSE_COMPLETED, Condition.NOT_FINISHED),
+}
+
+
+@dataclass(frozen=True)
+class SequenceProblem:
+    """One thing that is wrong. `step` counts from 1, None is the sequence itself; `field` is of its draft; `letter` has the line."""
+
+    step: int | None
+    field: str
+    words: str
+    is_warning: bool = False
+    letter: "Problem | None" = None
+
+    def __str__(self) -> str:
+        return self.words if self.step is None else _("Step %(number)s: %(words)s", number=self.step, words=self.words)
+
+
+def problems_of(draft: SequenceDraft) -> list[SequenceProblem]:
+    """What is wrong with a draft, the sequence first, then step by step. All but warnings keep it from being published."""
+    found = [*_of_words(draft), *_of_times(draft), *_of_steps(draft)]
+    for number, step in enumerate(draft.steps, 1):
+        found += [*_of_step(draft, number, step), *_of_letter(draft, number, step)]
+    return found
+
+
+def _of_words(draft: SequenceDraft) -> Iterator[SequenceProblem]:
+    if not draft.title.strip():
+        yield SequenceProblem(None, "title", _("Please give it a name."))
+    if len(draft.title) > LONGEST_TITLE:
+        yield SequenceProblem(None, "title", _("Its name is too long. Shorten it to %(most)s letters at most.", most=LONGEST_TITLE))
+    if draft.purpose is Purpose.SERVICE:
+        words = _("A sequence is course mail or marketing. What people need in order to use the site is sent by the site itself.")
+        yield SequenceProblem(None, "purpose", words)
+    if draft.purpose is Purpose.MARKETING and not present_site().postal_address:
+        words = _("What offers something must carry a postal address, and none is set. An owner can enter it among the settings.")
+        yield SequenceProblem(None, "purpose", words)
+    if draft.language not in current_app.config["SETTINGS"].language_list:
+        yield SequenceProblem(None, "language", _("This site has no pages in that language. Please choose another."))
+    if draft.course_slug and not db.session.scalar(sa.select(sa.exists().where(Course.slug == draft.course_slug))):
+        yield SequenceProblem(None, "course_slug", _("There is no course “%(slug)s”. Please choose another.", slug=draft.course_slug))
+
+
+def _of_times(draft: SequenceDraft) -> Iterator[SequenceProblem]:
+    if (draft.trigger is Trigger.QUIET) != (draft.trigger_days is not None):
+        words = _("Say after how many days without a visit it begins. Only a sequence for quiet people has such a number.")
+        yield SequenceProblem(None, "trigger_days", words)
+    elif draft.trigger_days is not None and not 1 <= draft.trigger_days <= MOST_QUIET_DAYS:
+        words = _("The days without a visit must be a number from 1 to %(most)s.", most=MOST_QUIET_DAYS)
+        yield SequenceProblem(None, "trigger_days", words)
+    if draft.trigger is Trigger.COURSE_COMPLETED and draft.goal is Goal.COURSE_COMPLETED:
+        words = _("It begins when somebody finishes the course, so finishing cannot end it. Take that goal out.")
+        yield SequenceProblem(None, "goal", words)
+    if not draft.weekdays or set(draft.weekdays) - set("1234567") or len(set(draft.weekdays)) < len(draft.weekdays):
+        yield SequenceProblem(None, "weekdays", _("Please choose at least one day of the week."))
+    if not 1 <= draft.minimum_gap_hours <= MOST_GAP_HOURS:
+        words = _("The least gap between two mails must be a number of hours from 1 to %(most)s.", most=MOST_GAP_HOURS)
+        yield SequenceProblem(None, "minimum_gap_hours", words)
+
+
+def _of_steps(draft: SequenceDraft) -> Iterator[SequenceProblem]:
+    if not draft.steps:
+        yield SequenceProblem(None, "steps", _("There is no step yet. Add the first letter."))
+    if len(draft.steps) > MOST_STEPS:
+        yield SequenceProblem(None, "steps", _("There are too many steps; at most %(most)s.", most=MOST_STEPS))
+    for number, (before, step) in enumerate(pairwise(draft.steps), 2):
+        if step.delay_days < before.delay_days:
+            words = _("It is planned before the step above it. Put the steps in the order of their days.")
+            yield SequenceProblem(number, "delay_days", words)
+        elif 24 * (step.delay_days - before.delay_days) < draft.minimum_gap_hours:
+            words = _("It is planned closer to the step above it than the least gap, and so will come later than its day.")
+            yield SequenceProblem(number, "delay_days", words, is_warning=True)
+    if draft.purpose is Purpose.COURSE and draft.trigger is Trigger.COURSE_COMPLETED and len(draft.steps) > 1:
+        words = _("Whoever agreed to course mail was told that it stops when they finish. One closing letter is what they expect.")
+        yield SequenceProblem(None, "steps", words, is_warning=True)
+
+
+def _of_step(draft: SequenceDraft, number: int, step: StepDraft) -> Iterator[SequenceProblem]:
+    if not 0 <= step.delay_days <= MOST_DAYS:
+        words = _("The days count from the beginning, and must be a number from 0 to %(most)s.", most=MOST_DAYS)
+        yield SequenceProblem(number, "delay_days", words)
+    is_over = draft.goal is Goal.COURSE_COMPLETED and step.condition is Condition.FINISHED
+    if step.condition is not None and (is_over or (draft.trigger, step.condition) in NEVER):
+        words = _("Its condition is true of nobody who is in this sequence at that time, so the step is never sent.")
+        yield SequenceProblem(number, "condition", words, is_warning=True)
+
+
+def _of_letter(draft: SequenceDraft, number: int, step: StepDraft) -> Iterator[SequenceProblem]:
+    from courseapp.mailing.problems import problems_of_letter  # as above
+
+    for problem in problems_of_letter(text_of(draft, step)):
+        yield SequenceProblem(number, problem.place.value, str(problem), problem.is_warning, problem)
+
+
+def text_of(draft: SequenceDraft, step: StepDraft) -> Text:
+    """A step's letter as it would be published now."""
+    return Text(draft.language, step.subject, step.preheader, step.body, draft.purpose, targets_of(step.body))

@@ -1,0 +1,105 @@
+"""What a sequence says, apart from where it is kept: a draft's words and a published version's alike."""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.windows import EVERY_DAY, Window
+from courseapp.catalog.models import Course
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db
+from courseapp.mailing.models import Letter
+
+ALL_DAY = Window(time(0), time(0))
+
+
+@dataclass(frozen=True)
+class StepDraft:
+    """One letter: how many days after the beginning, for whom, and its words."""
+
+    delay_days: int
+    condition: Condition | None
+    subject: str
+    preheader: str
+    body: str
+
+
+@dataclass(frozen=True)
+class SequenceDraft:
+    """A whole sequence as somebody writes it. `trigger_days` belongs to QUIET; without `course_slug` it is about any course."""
+
+    title: str
+    purpose: Purpose
+    language: str
+    trigger: Trigger
+    trigger_days: int | None
+    course_slug: str | None
+    goal: Goal | None
+    window: Window = ALL_DAY
+    weekdays: str = EVERY_DAY
+    minimum_gap_hours: int = 20
+    late: LatePolicy = LatePolicy.SEND
+    steps: tuple[StepDraft, ...] = ()
+
+    def says_the_same_as(self, other: "SequenceDraft") -> bool:
+        """Whether people would get the same; what staff call it is not for them."""
+        return replace(self, title="") == replace(other, title="")
+
+
+def kept(draft: SequenceDraft) -> dict[str, Any]:
+    """A draft as JSON."""
+    return asdict(draft) | {"window": [f"{moment:%H:%M}" for moment in (draft.window.start, draft.window.end)]}
+
+
+def draft_from(facts: dict[str, Any]) -> SequenceDraft:
+    """What `kept` kept."""
+    start, end = (time.fromisoformat(moment) for moment in facts["window"])
+    return SequenceDraft(
+        **facts
+        | {
+            "purpose": Purpose(facts["purpose"]),
+            "trigger": Trigger(facts["trigger"]),
+            "goal": Goal(facts["goal"]) if facts["goal"] else None,
+            "late": LatePolicy(facts["late"]),
+            "window": Window(start, end),
+            "steps": tuple(StepDraft(**step | {"condition": _condition(step["condition"])}) for step in facts["steps"]),
+        }
+    )
+
+
+def _condition(word: str | None) -> Condition | None:
+    return Condition(word) if word else None
+
+
+def latest_version(sequence: Sequence) -> SequenceVersion | None:
+    """The version new runs begin with."""
+    query = sa.select(SequenceVersion).where(SequenceVersion.sequence_id == sequence.id)
+    return db.session.scalar(query.order_by(SequenceVersion.number.desc()).limit(1))
+
+
+def said_by(version: SequenceVersion) -> SequenceDraft:
+    """What a version says, as a draft."""
+    rows = db.session.execute(
+        sa.select(SequenceStep, Letter)
+        .join(Letter, Letter.id == SequenceStep.letter_id)
+        .where(SequenceStep.version_id == version.id)
+        .order_by(SequenceStep.position)
+    ).all()
+    course = db.session.get_one(Course, version.course_id) if version.course_id else None
+    return SequenceDraft(
+        title=version.sequence.title,
+        purpose=version.sequence.purpose,
+        language=version.language,
+        trigger=version.trigger,
+        trigger_days=version.trigger_days,
+        course_slug=course.slug if course else None,
+        goal=version.goal,
+        window=Window(version.window_start, version.window_end),
+        weekdays=version.weekdays,
+        minimum_gap_hours=version.minimum_gap_hours,
+        late=version.late,
+        steps=tuple(StepDraft(step.delay_days, step.condition, row.subject, row.preheader, row.body) for step, row in rows),
+    )
