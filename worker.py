@@ -21,6 +21,7 @@ celery.conf.beat_schedule = {
     "returned mail": {"task": "mailing.read_returned", "schedule": 60.0, "options": {"expires": 60.0}},
     "news": {"task": "campaigns.read_news", "schedule": 15.0, "options": {"expires": 15.0}},
     "sequences": {"task": "campaigns.advance_sequences", "schedule": 30.0, "options": {"expires": 30.0}},
+    "quiet people": {"task": "campaigns.notice", "schedule": 900.0, "options": {"expires": 900.0}},
     "broadcasts": {"task": "campaigns.work_broadcasts", "schedule": 15.0, "options": {"expires": 15.0}},
     "printed copies": {"task": "learning.build_copies", "schedule": 60.0, "options": {"expires": 60.0}},
     "uploads": {"task": "authoring.work_uploads", "schedule": 30.0, "options": {"expires": 30.0}},

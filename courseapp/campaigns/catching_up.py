@@ -6,7 +6,7 @@ timetable, it would come into the outbox after that was said, and be sent a seco
 
 from datetime import datetime
 
-from courseapp.campaigns import runs
+from courseapp.campaigns import advancing, noticing, runs
 from courseapp.campaigns.models import SequenceRun
 from courseapp.extensions import db
 from courseapp.journal.events import unread
@@ -15,14 +15,17 @@ AT_ONCE = 500
 
 
 def catch_up(now: datetime) -> int:
-    """Follow all news and enqueue every step whose day has come, in the caller's transaction; how many runs had one."""
+    """Follow all news, notice what is to be noticed, and enqueue every step whose day has come, in the caller's transaction; how many
+    runs had one."""
     while batch := unread("campaigns", AT_ONCE):
         for receipt, event in batch:
             runs.follow(event, now)
             receipt.read_at = now
         db.session.flush()
+    for _page in noticing.notice(now):
+        db.session.flush()
     count = 0
-    while due := runs.runs_due(now, AT_ONCE):
+    while due := advancing.runs_due(now, AT_ONCE):
         for run in due:
             _advance_all(run, now)
         db.session.flush()
@@ -33,6 +36,6 @@ def catch_up(now: datetime) -> int:
 def _advance_all(run: SequenceRun, now: datetime) -> None:
     """Enqueue what is overdue of a run. Between its mails stays the least gap, should they be sent after all."""
     at = now
-    while run.next_run_at is not None and runs.has_come(run, now):
+    while run.next_run_at is not None and advancing.has_come(run, now):
         at = max(at, run.next_run_at)
-        runs.advance(run, now, at)
+        advancing.advance(run, now, at)

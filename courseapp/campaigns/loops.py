@@ -1,4 +1,4 @@
-"""Reading the news, advancing runs, expanding broadcasts, a commit for each piece."""
+"""Reading the news, noticing, advancing runs, expanding broadcasts, a commit for each piece."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from courseapp.campaigns import expanding, runs
+from courseapp.campaigns import advancing, expanding, noticing, runs
 from courseapp.campaigns.broadcasts import freeze, give_back
 from courseapp.campaigns.models import Broadcast, BroadcastState
 from courseapp.errors import Refusal
@@ -40,13 +40,25 @@ def advance_runs(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
     ends, count = time.monotonic() + seconds, 0
     while time.monotonic() < ends:
         now = clock()
-        batch = runs.runs_due(now, BATCH)
+        batch = advancing.runs_due(now, BATCH)
         for run in batch:
-            runs.advance(run, now)
+            advancing.advance(run, now)
         db.session.commit()
         count += len(batch)
         if len(batch) < BATCH:
             break
+    return count
+
+
+def notice(clock: Callable[[], datetime], seconds: float = 40.0) -> int:
+    """Begin and end runs by who has gone quiet, came back, and by modules that opened, a commit each page; how many runs that were."""
+    ends, count = time.monotonic() + seconds, 0
+    for found in noticing.notice(clock()):
+        db.session.commit()
+        count += found
+        if time.monotonic() >= ends:
+            break
+    db.session.rollback()
     return count
 
 

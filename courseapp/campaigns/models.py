@@ -140,6 +140,14 @@ class SequenceRun(Model):
             postgresql_where=sa.text("next_run_at IS NOT NULL"),
             sqlite_where=sa.text("next_run_at IS NOT NULL"),
         ),
+        sa.Index(
+            "ix_sequence_runs_open",
+            "version_id",
+            "position",
+            postgresql_where=sa.text("ended_at IS NULL"),
+            sqlite_where=sa.text("ended_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},  # its number is in the key of each of its mails, which stay when a run is forgotten
     )
 
     id: Mapped[PrimaryKey]

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
+from courseapp.campaigns.holding import cancel_waiting, hold_waiting, let_waiting_go
 from courseapp.campaigns.models import RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.sequence_problems import SequenceProblem, problems_of, text_of
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft, draft_from, kept, latest_version, said_by
@@ -156,10 +157,11 @@ def _take_over(sequence: Sequence, draft: SequenceDraft, by_user_id: int | None,
 
 
 def pause(sequence: Sequence, by_user_id: int | None, now: datetime) -> None:
-    """Let nothing more of it be sent until it is resumed; pausing it twice changes nothing."""
+    """Let nothing more of it leave until it is resumed; each worker finishes the mail it is at. People begin it meanwhile, and wait."""
     _lock(sequence)
     if sequence.paused_at is None:
         sequence.paused_at = now
+        hold_waiting(sequence)
         _note(sequence, "sequence_paused", by_user_id, now)
 
 
@@ -170,6 +172,7 @@ def resume(sequence: Sequence, by_user_id: int | None, now: datetime) -> None:
         raise Refusal(_("This sequence is put away. Bring it back before you let it run."))
     if sequence.paused_at is not None:
         sequence.paused_at = None
+        let_waiting_go(sequence, now)
         _note(sequence, "sequence_resumed", by_user_id, now)
         wake("news.campaigns")
 
@@ -186,6 +189,7 @@ def archive(sequence: Sequence, by_user_id: int | None, now: datetime) -> int:
         .values(ended_at=now, end=RunEnd.STOPPED, next_run_at=None)
         .execution_options(synchronize_session=False)
     )
+    cancel_waiting(sequence, now)
     _note(sequence, "sequence_archived", by_user_id, now)
     return int(stopped.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
 

@@ -50,8 +50,9 @@ class SequenceProblem:
 def problems_of(draft: SequenceDraft) -> list[SequenceProblem]:
     """What is wrong with a draft, the sequence first, then step by step. All but warnings keep it from being published."""
     found = [*_of_words(draft), *_of_times(draft), *_of_steps(draft)]
+    can_be_made = all(problem.field != "language" for problem in found)
     for number, step in enumerate(draft.steps, 1):
-        found += [*_of_step(draft, number, step), *_of_letter(draft, number, step)]
+        found += [*_of_step(draft, number, step), *(_of_letter(draft, number, step) if can_be_made else ())]
     return found
 
 

@@ -17,6 +17,12 @@ def advance_sequences() -> None:
     loops.advance_runs(clock.now)
 
 
+@celery.task(name="campaigns.notice")
+def notice() -> None:
+    """Begin and end runs by who has gone quiet or came back, and by modules that opened."""
+    loops.notice(clock.now)
+
+
 @celery.task(name="campaigns.work_broadcasts")
 def work_broadcasts() -> None:
     """Begin, expand and finish broadcasts."""

@@ -17,6 +17,7 @@ TRIGGERS = ("enrolled", "course_completed", "quiet", "module_opened")
 GOALS = ("course_completed",)
 CONDITIONS = ("not_begun", "begun", "not_finished", "finished")
 ENDS = ("finished", "goal", "unsubscribed", "erased")
+OPEN = sa.text("ended_at IS NULL")
 FROM_SEQUENCES = """
 UPDATE sequence_versions SET
   "trigger" = (SELECT sequences."trigger" FROM sequences WHERE sequences.id = sequence_versions.sequence_id),
@@ -46,19 +47,25 @@ def upgrade() -> None:
     with op.batch_alter_table("sequence_steps") as batch_op:
         batch_op.add_column(sa.Column("condition", WORD, nullable=True))
         batch_op.create_check_constraint(op.f("ck_sequence_steps_condition"), sa.column("condition").in_(CONDITIONS))
-    with op.batch_alter_table("sequence_runs") as batch_op:
+    kwargs = {"recreate": "always", "table_kwargs": {"sqlite_autoincrement": True}} if _is_sqlite() else {}
+    with op.batch_alter_table("sequence_runs", **kwargs) as batch_op:
         batch_op.add_column(sa.Column("occasion", sa.String(length=40), nullable=False, server_default=""))
         batch_op.drop_constraint(op.f("uq_sequence_runs_sequence_id_contact_id_course_id"), type_="unique")
         batch_op.drop_constraint(op.f("ck_sequence_runs_runend"), type_="check")
-    with op.batch_alter_table("sequence_runs") as batch_op:
+    with op.batch_alter_table("sequence_runs", **kwargs) as batch_op:
         batch_op.alter_column("occasion", server_default=None, existing_type=sa.String(length=40), existing_nullable=False)
         batch_op.create_check_constraint(op.f("ck_sequence_runs_runend"), sa.column("end").in_((*ENDS, "active", "stopped")))
         batch_op.create_unique_constraint(
             op.f("uq_sequence_runs_sequence_id_contact_id_course_id_occasion"), ["sequence_id", "contact_id", "course_id", "occasion"]
         )
+    op.create_index("ix_sequence_runs_open", "sequence_runs", ["version_id", "position"], postgresql_where=OPEN, sqlite_where=OPEN)
     op.add_column("users", sa.Column("seen_at", MOMENT, nullable=True))
     op.execute(SEEN)
     op.create_index("ix_users_seen_at", "users", ["seen_at"])
+
+
+def _is_sqlite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"
 
 
 def _versions_up() -> None:
@@ -116,13 +123,17 @@ def _sequences_up() -> None:
 def downgrade() -> None:
     op.drop_index("ix_users_seen_at", table_name="users")
     op.drop_column("users", "seen_at")
+    op.drop_index("ix_sequence_runs_open", table_name="sequence_runs")
     op.execute("DELETE FROM sequence_runs WHERE occasion <> ''")
     op.execute("""UPDATE sequence_runs SET "end" = 'finished' WHERE "end" IN ('active', 'stopped')""")
     with op.batch_alter_table("sequence_runs") as batch_op:
         batch_op.drop_constraint(op.f("uq_sequence_runs_sequence_id_contact_id_course_id_occasion"), type_="unique")
         batch_op.drop_constraint(op.f("ck_sequence_runs_runend"), type_="check")
         batch_op.drop_column("occasion")
-    with op.batch_alter_table("sequence_runs") as batch_op:
+    kwargs = {"recreate": "always", "table_kwargs": {"sqlite_autoincrement": False}} if _is_sqlite() else {}
+    with op.batch_alter_table("sequence_runs", **kwargs) as batch_op:
+        if _is_sqlite():
+            batch_op.create_primary_key("pk_sequence_runs", ["id"])  # whose name SQLite does not keep with AUTOINCREMENT
         batch_op.create_check_constraint(op.f("ck_sequence_runs_runend"), sa.column("end").in_(ENDS))
         batch_op.create_unique_constraint(
             op.f("uq_sequence_runs_sequence_id_contact_id_course_id"), ["sequence_id", "contact_id", "course_id"]

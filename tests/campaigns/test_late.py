@@ -9,8 +9,8 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from courseapp.campaigns.advancing import LATE_AFTER
 from courseapp.campaigns.models import LatePolicy, RunEnd, Sequence
-from courseapp.campaigns.runs import LATE_AFTER
 from courseapp.extensions import db
 from courseapp.mailing.models import Message
 from tests.campaigns.people import learner_of, run_of, tick

@@ -1,0 +1,225 @@
+"""Advancing: what of the runs is due, and for each whether its step is sent now, skipped, or put off.
+
+A step's outbox row and the run's advance are one transaction, and the outbox's `dedupe_key` makes the step exactly one. A step is put
+off until its day has come, the least gap behind what this person got last of any sequence of the same purpose is over, and the
+clock of their own zone, as it is now, shows a time of the window. What left and what waits says the outbox. So neither an outage of
+the scheduler nor one of the mail server ends in a burst: of what waits, one letter at a time is put into the outbox.
+
+Two schedulers may meet at one person with two sequences. Whoever advances holds the row of the contact, and passes over people whom
+another one holds; likewise over sequences that staff are changing.
+"""
+
+from collections.abc import Sequence as Rows
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import joinedload
+
+from courseapp.accounts.models import User
+from courseapp.campaigns.holding import SEQUENCE_PAUSED
+from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.runs import in_window
+from courseapp.catalog.models import Course
+from courseapp.contacts.consent import holds_consent
+from courseapp.contacts.models import Contact, Purpose
+from courseapp.extensions import db
+from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
+from courseapp.learning.models import Enrolment
+from courseapp.learning.progress import outline_for
+from courseapp.mailing.links import full_url
+from courseapp.mailing.models import Message, State
+from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
+
+LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
+LONGEST_GAP = timedelta(days=30)
+STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
+WAITS = (State.PENDING, State.LEASED, State.SUBMITTING)
+MAY_HAVE_COME = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED, State.UNCERTAIN)
+
+
+def runs_due(now: datetime, limit: int) -> Rows[SequenceRun]:
+    """Runs with a step due, the longest-waiting first, held with their people until the caller commits; other schedulers skip them.
+
+    Looked for by id alone: mostly nothing is due, and then one look into the index is all.
+    """
+    found = db.session.execute(_due, {"b_now": now, "b_limit": limit}).all()
+    if not found:
+        return []
+    sequences = sa.select(Sequence.id).where(Sequence.id.in_({row.sequence_id for row in found}), Sequence.paused_at.is_(None))
+    running = set(db.session.scalars(sequences.order_by(Sequence.id).with_for_update(read=True, skip_locked=True)))
+    contacts = sa.select(Contact.id).where(Contact.id.in_({row.contact_id for row in found})).order_by(Contact.id)
+    held = set(db.session.scalars(contacts.with_for_update(key_share=True, skip_locked=True)))
+    query = (
+        sa.select(SequenceRun)
+        .options(
+            joinedload(SequenceRun.contact),
+            joinedload(SequenceRun.course),
+            joinedload(SequenceRun.version).joinedload(SequenceVersion.sequence),
+        )
+        .where(SequenceRun.id.in_([row.id for row in found if row.sequence_id in running and row.contact_id in held]))
+        .order_by(SequenceRun.next_run_at, SequenceRun.id)
+    )
+    return db.session.scalars(query, execution_options={"populate_existing": True}).all()
+
+
+_due = (
+    sa.select(SequenceRun.id, SequenceRun.sequence_id, SequenceRun.contact_id)
+    .where(
+        SequenceRun.next_run_at <= sa.bindparam("b_now", type_=SequenceRun.next_run_at.type),
+        SequenceRun.sequence_id.not_in(sa.select(Sequence.id).where(Sequence.paused_at.is_not(None))),
+    )
+    .order_by(SequenceRun.next_run_at, SequenceRun.id)
+    .limit(sa.bindparam("b_limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
+
+
+def has_come(run: SequenceRun, now: datetime) -> bool:
+    """Whether the day of the step at which a run stands has come, whatever gap there must be between two mails."""
+    step = _step(run.version_id, run.position)
+    return step is not None and run.started_at + timedelta(days=step.delay_days) <= now
+
+
+def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None) -> None:
+    """Send the step that is due and set when the next is; or put it off; or end the run. The caller commits.
+
+    Args:
+        overdue_at: only put it into the outbox, as overdue, to leave at this moment if it is to leave at all.
+    """
+    assert run.next_run_at is not None
+    user = db.session.scalar(sa.select(User).where(User.contact_id == run.contact_id))
+    step = _step(run.version_id, run.position)
+    end = _end_of(run, step, user)
+    if end is not None:
+        _finish(run, end, now)
+        return
+    assert user is not None
+    assert step is not None
+    moment = overdue_at or now
+    is_late = now - run.next_run_at > LATE_AFTER
+    if is_late and run.version.late is LatePolicy.SKIP:
+        _move_on(run, now)
+        return
+    free = _free_at(run, moment, leaves_when_due=overdue_at is not None)
+    wished = in_window(run.version, max(free, run.started_at + timedelta(days=step.delay_days)), run.contact.zone)
+    if is_late and run.version.late is LatePolicy.SHIFT:
+        run.started_at += wished - run.next_run_at
+    if wished > moment:
+        run.next_run_at = wished
+        return
+    if _holds(step.condition, user.id, run.course_id):
+        _enqueue(run, step, user, now, overdue_at)
+        run.last_step_at = moment
+    _move_on(run, now)
+
+
+def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> RunEnd | None:
+    """Why a run is over, if it is."""
+    if run.contact.erased_at is not None or user is None:
+        return RunEnd.ERASED
+    if not holds_consent(run.contact, run.version.sequence.purpose):
+        return RunEnd.UNSUBSCRIBED
+    if step is None:
+        return RunEnd.FINISHED
+    if run.version.goal is not None and _holds(Condition.FINISHED, user.id, run.course_id):
+        return RunEnd.GOAL
+    if run.version.trigger is Trigger.QUIET and user.seen_at is not None and user.seen_at > run.started_at:
+        return RunEnd.ACTIVE
+    return None
+
+
+def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> datetime:
+    """From when on this person may get the next mail of a sequence of this purpose: behind each that came or waits, the wider gap.
+
+    Args:
+        leaves_when_due: what waits is thought to leave when it is due; else no sooner than now, however long it has waited.
+    """
+    version = run.version
+    query = (
+        sa.select(sa.func.coalesce(Message.settled_at, Message.due_at), Message.settled_at, SequenceVersion.minimum_gap_hours)
+        .join(SequenceStep, SequenceStep.letter_id == Message.letter_id)
+        .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
+        .join(Sequence, Sequence.id == SequenceVersion.sequence_id)
+        .where(
+            Message.contact_id == run.contact_id,
+            Sequence.purpose == version.sequence.purpose,
+            sa.or_(
+                sa.and_(Message.settled_at > moment - LONGEST_GAP, Message.state.in_(MAY_HAVE_COME)),
+                sa.and_(Message.settled_at.is_(None), Message.state.in_(WAITS)),
+            ),
+            sa.func.coalesce(Message.reason, "") != SEQUENCE_PAUSED,
+        )
+    )
+    free = moment
+    for at, settled_at, gap in db.session.execute(query):
+        leaves = at if settled_at is not None or leaves_when_due else max(at, moment)
+        free = max(free, leaves + timedelta(hours=max(gap, version.minimum_gap_hours)))
+    return free
+
+
+def _holds(condition: Condition | None, user_id: int, course_id: int) -> bool:
+    """Whether somebody is as far with a course as a condition says; as coarsely as others may know it."""
+    if condition is None:
+        return True
+    if condition is Condition.NOT_FINISHED:
+        is_so = sa.not_(is_standing(Standing.FINISHED))
+    else:
+        is_so = is_standing(
+            {
+                Condition.NOT_BEGUN: Standing.NOT_BEGUN,
+                Condition.BEGUN: Standing.BEGUN,
+                Condition.FINISHED: Standing.FINISHED,
+            }[condition]
+        )
+    query = sa.select(Enrolment.id).where(Enrolment.user_id == user_id, Enrolment.course_id == course_id, is_so)
+    return db.session.scalar(query) is not None
+
+
+def _move_on(run: SequenceRun, now: datetime) -> None:
+    """Set when the following step is due: its day, but never sooner after this one than the least gap."""
+    run.position += 1
+    following = _step(run.version_id, run.position)
+    if following is None:
+        _finish(run, RunEnd.FINISHED, now)
+        return
+    due = run.started_at + timedelta(days=following.delay_days)
+    if run.last_step_at is not None:
+        due = max(due, run.last_step_at + timedelta(hours=run.version.minimum_gap_hours))
+    run.next_run_at = in_window(run.version, due, run.contact.zone)
+
+
+def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, overdue_at: datetime | None) -> None:
+    goal = run.version.goal
+    enqueue(
+        dedupe_key=key_of(run.id, step.position),
+        stream=STREAM_OF[run.version.sequence.purpose],
+        contact_id=run.contact_id,
+        letter=step.letter,
+        fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run.course)},
+        now=now,
+        due_at=overdue_at,
+        reason=OVERDUE if overdue_at is not None else None,
+        void_if=VoidIf(goal, f"user:{user.id}") if goal else None,
+    )
+
+
+def key_of(run_id: int, position: int) -> str:
+    """What makes a step's mail exactly one."""
+    return f"sequence:{run_id}:{position}"
+
+
+def _progress_words(user: User, course: Course) -> str:
+    found = enrolment_of(user, course.slug)
+    if found is None:
+        return ""
+    progress = outline_for(user.id, course.id, found[0].finished_at, None).progress
+    return f"{progress.done} of {progress.total} lessons"
+
+
+def _finish(run: SequenceRun, end: RunEnd, now: datetime) -> None:
+    run.ended_at, run.end, run.next_run_at = now, end, None
+
+
+def _step(version_id: int, position: int) -> SequenceStep | None:
+    query = sa.select(SequenceStep).options(joinedload(SequenceStep.letter))
+    return db.session.scalar(query.where(SequenceStep.version_id == version_id, SequenceStep.position == position))
