@@ -1,10 +1,9 @@
 """Broadcasts, for marketers and owners: written, looked at, tried out, scheduled, watched, stopped."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
-from flask_babel import format_time
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
@@ -19,7 +18,7 @@ from courseapp.campaigns.forms import TrialForm
 from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
-from courseapp.campaigns.windows import Window, zone_of
+from courseapp.campaigns.windows import Window, words_of_window, zone_of
 from courseapp.columns import row_number
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
@@ -140,7 +139,7 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
         form=form,
         count=count,
         trouble=trouble,
-        hours=hours_of(found),
+        hours=words_of_window(broadcasts.window_of(found)),
         is_ready=all(problem.is_warning for problem in broadcasts.problems(found)),
         zone=present_site().default_zone,
         today=now.astimezone(zone_of(present_site().default_zone)).date().isoformat(),
@@ -259,7 +258,7 @@ def watching(found: Broadcast) -> str:
         state=STATE_WORDS[found.state],
         is_open=found.state in broadcasts.OPEN,
         is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
-        hours=hours_of(found),
+        hours=words_of_window(broadcasts.window_of(found)),
         begins=words_of_moment(found.send_at, present_site().default_zone) if found.send_at is not None else "",
         count=counted(found, clock.now())[0] if found.state is BroadcastState.SCHEDULED else 0,
     )
@@ -293,12 +292,3 @@ def chosen(form: BroadcastForm) -> Segment | None:
 def named(id: str) -> Broadcast:
     """The broadcast of an address, or 404."""
     return broadcasts.broadcast_named(id) or abort(404)
-
-
-def hours_of(found: Broadcast) -> str:
-    """The hours at which it may come, in words; empty where it may come at any."""
-    if found.window_start == found.window_end:
-        return ""
-    today = clock.now().date()
-    start, end = (format_time(datetime.combine(today, hour, UTC), "short", rebase=False) for hour in (found.window_start, found.window_end))
-    return str(_("between %(start)s and %(end)s by their own clocks", start=start, end=end))
