@@ -120,15 +120,15 @@ def begins(trigger: Trigger, days: int | None, course: str | None) -> str:
         return str(_("When a new module opens in a course that somebody has begun"))
     spell = ngettext("%(num)d day", "%(num)d days", days or 0)
     if course:
-        return str(_("When somebody has done nothing in “%(course)s” for %(days)s", course=course, days=spell))
-    return str(_("When somebody has done nothing in a course for %(days)s", days=spell))
+        return str(_("When somebody who takes “%(course)s” has not been here for %(days)s", course=course, days=spell))
+    return str(_("When somebody who takes a course has not been here for %(days)s", days=spell))
 
 
 def whom(trigger: Trigger, purpose: Purpose) -> str:
     """Who begins it then, and how often."""
     agreed = _("who asked for mails with their course") if purpose is Purpose.COURSE else _("who agreed to hear of further courses")
     if trigger is Trigger.QUIET:
-        return str(_("Everybody %(agreed)s, once for each quiet spell.", agreed=agreed))
+        return str(_("Everybody %(agreed)s, once for each time they are away.", agreed=agreed))
     if trigger is Trigger.MODULE_OPENED:
         return str(_("Everybody %(agreed)s, once for each module.", agreed=agreed))
     return str(_("Everybody %(agreed)s, once for each course.", agreed=agreed))
@@ -152,7 +152,7 @@ def apart(hours_apart: int) -> str:
 
 def ends_early(trigger: Trigger, goal: Goal | None) -> str:
     """What ends it before the last letter."""
-    reasons = [str(_("do anything in the course again"))] if trigger is Trigger.QUIET else []
+    reasons = [str(_("come back"))] if trigger is Trigger.QUIET else []
     reasons += [str(GOALS[goal])] if goal is not None else []
     reasons.append(str(_("stop these mails")))
     return str(_("Ends early when they %(reasons)s", reasons=format_list(reasons, "or", locale=get_locale())))
@@ -170,7 +170,7 @@ def publishing(on_way: Mapping[int, int], draft: SequenceDraft, present: Sequenc
     number = max(on_way, default=0) + 1
     still = {version: count for version, count in on_way.items() if count}
     if not on_way:
-        words = _("Whoever this happens to from now on gets these letters. For what has happened before, nobody gets any.")
+        words = _("Whoever this happens to from now on gets these letters, each on its day.")
     elif not still:
         words = _("New people get version %(number)s from now. Nobody is under way with an older one.", number=number)
     elif len(still) == 1:

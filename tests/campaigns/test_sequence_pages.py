@@ -102,7 +102,7 @@ def test_from_the_first_word_to_a_published_version(client: Client, press) -> No
     assert "Hello, it is ready." in frame.text
     assert "sandbox" in frame.headers["Content-Security-Policy"]
     page = client.visit("sequence_drafts.draft", id=the_only().public_id).text
-    assert "Whoever this happens to from now on gets these letters." in page
+    assert "Whoever this happens to from now on gets these letters, each on its day." in page
     answer = press("sequence_drafts.publish", the_only())
     page = client.get(answer.location).text
     assert "Version 1 is published." in page
@@ -160,9 +160,9 @@ def test_the_head_of_a_draft_is_shown_as_it_is_and_changed(client: Client, press
     make_course(slug="sleep", title="Sleeping well")
     made = written(trigger=Trigger.QUIET, trigger_days=21, goal=None, weekdays="67", course_slug="sleep")
     page = shown(client.visit("sequence_drafts.draft", id=made.public_id).text)
-    assert "When somebody has done nothing in “Sleeping well” for 21 days" in page
+    assert "When somebody who takes “Sleeping well” has not been here for 21 days" in page
     assert "On day 2, Saturday and Sunday" in page
-    assert "Ends early when they do anything in the course again or stop these mails" in page
+    assert "Ends early when they come back or stop these mails" in page
     page = client.visit("sequence_drafts.head", id=made.public_id).text
     assert '<option selected value="sleep">' in page
     assert 'value="21"' in page

@@ -35,7 +35,7 @@ HOW_TO_WRITE = _l(
 TRIGGERS = {
     Trigger.ENROLLED: _l("Somebody begins a course"),
     Trigger.COURSE_COMPLETED: _l("Somebody finishes a course"),
-    Trigger.QUIET: _l("Somebody has done nothing in a course for some days"),
+    Trigger.QUIET: _l("Somebody who takes a course has not been here for some days"),
     Trigger.MODULE_OPENED: _l("A new module opens in a course that somebody has begun"),
 }
 GOALS = {"": _l("Only when they stop these mails"), Goal.COURSE_COMPLETED: _l("They finish the course")}
@@ -74,7 +74,7 @@ class HeadForm(FlaskForm):
     purpose = SelectField(_l("Purpose"), choices=[SelectChoice(key, words) for key, words in PURPOSES.items()])
     language = SelectField(_l("Language it is written in"))
     trigger = SelectField(_l("It begins when"), choices=[SelectChoice(key, words) for key, words in TRIGGERS.items()])
-    trigger_days = NumberField(_l("After how many quiet days"), render_kw=DAYS)
+    trigger_days = NumberField(_l("After how many days away"), render_kw=DAYS)
     course = SelectField(_l("In which course"))
     goal = SelectField(_l("It ends early when"), choices=[SelectChoice(key, words) for key, words in GOALS.items()])
     window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
@@ -102,7 +102,7 @@ class HeadForm(FlaskForm):
         self.weekdays.choices = [SelectChoice(digit, names[int(digit) - 1]) for digit in EVERY_DAY]
 
     def validate_trigger_days(self, field: NumberField) -> None:
-        """Only who has done nothing for some days needs to be told for how many."""
+        """Only where people are away for some days it must be said for how many."""
         if self.trigger.data == Trigger.QUIET and not (field.data and field.data <= MOST_DAYS):
             raise ValidationError(_("Please give a number of days from 1 to %(most)s.", most=MOST_DAYS))
 
