@@ -211,10 +211,18 @@ def walk_desk(browser: Browser, staff: Page, base: str) -> list[tuple[str, str, 
 
 def walk_mail(folder: Path) -> list[tuple[str, str, None]]:
     """Mail of every kind and how it may stand: the pages about it."""
-    subprocess.run([sys.executable, "-c", MAILS], cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, check=True)
+    for kind in (MAILS, SEQUENCES):
+        subprocess.run([sys.executable, "-c", kind], cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, check=True)
     with sqlite3.connect(folder / "courseapp.sqlite3") as database:
         doubt = database.execute("SELECT public_id FROM messages WHERE state = 'uncertain' LIMIT 1").fetchone()[0]
+        week = database.execute("SELECT public_id FROM sequences WHERE key = 'first-week'").fetchone()[0]
     return [
+        ("sequences", "/staff/mail/sequences", None),
+        ("sequence", f"/staff/mail/sequences/{week}", None),
+        ("sequence-move", f"/staff/mail/sequences/{week}/move", None),
+        ("sequence-draft", f"/staff/mail/sequences/{week}/draft", None),
+        ("sequence-head", f"/staff/mail/sequences/{week}/draft/head", None),
+        ("sequence-letter", f"/staff/mail/sequences/{week}/draft/letters/2", None),
         ("mail-outbox", "/staff/mail", None),
         ("mail-pause", "/staff/mail/streams/course/pause", None),
         ("mail-resume", "/staff/mail/streams/marketing/resume", None),
@@ -390,6 +398,50 @@ with create_app().app_context():
     asked = link_for(Asked(person.public_id, (Purpose.MARKETING,), "form:blog", now)).rpartition("/")[2]
     form = token_of(Offer((Purpose.COURSE, Purpose.MARKETING), "en", "blog"))
     print(*(found.public_id for found in made), written.public_id, form, asked, mail_token(person.public_id, "all"))
+"""
+
+
+SEQUENCES = """
+from dataclasses import replace
+from datetime import time, timedelta
+from courseapp import clock, create_app
+from courseapp.campaigns.models import Condition, RunEnd, Sequence, Trigger
+from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, latest_version, new_sequence, pause, publish
+from courseapp.campaigns.sequence_shapes import StepDraft
+from courseapp.campaigns.windows import Window
+from courseapp.catalog.models import Course
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db
+from courseapp.mailing.models import State
+from tests.factories import make_contact, make_message, make_run
+def walk(version, waiting, ends):
+    runs = [dict(position=position) for position, count in enumerate(waiting) for _ in range(count)]
+    for end, (place, count) in ends.items():
+        runs += count * [dict(position=place, next_run_at=None, ended_at=now, end=RunEnd(end))]
+    for facts in runs:
+        run = make_run(version, make_contact(), course, **{"next_run_at": now + timedelta(days=1), **facts})
+        for position in range(run.position):
+            make_message(run.contact, stream="course", dedupe_key=f"sequence:{run.id}:{position}", state=State.ACCEPTED, settled_at=now)
+with create_app().app_context():
+    now = clock.now()
+    course = db.session.query(Course).filter_by(slug="introduction").one()
+    week = db.session.query(Sequence).filter_by(key="first-week").one()
+    walk(latest_version(week), (0, 61, 67), {"finished": (3, 212), "goal": (2, 31), "unsubscribed": (1, 9), "erased": (1, 2)})
+    said = replace(draft_of(week), window=Window(time(9), time(20)), weekdays="12345")
+    said = replace(said, steps=(said.steps[0], replace(said.steps[1], condition=Condition.NOT_FINISHED), said.steps[2]))
+    keep_draft(week, said, week.draft_version, None, now)
+    walk(publish(week, None, now), (14, 23, 3), {"finished": (3, 18), "goal": (2, 6), "unsubscribed": (1, 2)})
+    more = StepDraft(9, None, "", "Whenever you like", "Hello {{ first_name }},\\n\\n::: offer\\nThere is a second course.\\n:::")
+    keep_draft(week, replace(said, steps=(*said.steps, more)), week.draft_version, None, now)
+    body = "Hello,\\n\\nnothing has run away. Your course is where you left it.\\n\\n[Continue the course]({{ continue_url }})"
+    steps = (StepDraft(0, None, "Your course waits", "Where you left it.", body), StepDraft(9, None, "No hurry", "Our last word.", body))
+    quiet = replace(said, title="After three quiet weeks", trigger=Trigger.QUIET, trigger_days=21, goal=None, steps=steps)
+    made = new_sequence(quiet, None, now)
+    walk(publish(made, None, now), (8, 40), {"active": (1, 33)})
+    pause(made, None, now)
+    next_up = {"title": "What comes next", "purpose": Purpose.MARKETING, "trigger": Trigger.COURSE_COMPLETED, "trigger_days": None}
+    new_sequence(replace(quiet, **next_up, course_slug="introduction"), None, now)
+    db.session.commit()
 """
 
 

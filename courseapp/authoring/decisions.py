@@ -8,6 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
+from courseapp import moments
 from courseapp.authoring import publications, releasing, uploads
 from courseapp.authoring.models import Problem, Upload, UploadState
 from courseapp.catalog.models import Course
@@ -95,9 +96,9 @@ def plan_of(thing: Upload | Course) -> dict[str, Any]:
     moment = open_one or (ended if was_due else None)
     return {
         "is_open": open_one is not None,
-        "moment": publications.words_of_moment(moment.at, zone) if moment is not None else None,
+        "moment": moments.words_of_moment(moment.at, zone) if moment is not None else None,
         "problem": PROBLEM_WORDS[problem] if problem else None,
-        "fields": publications.fields_of(open_one.at if open_one is not None else None, zone),
+        "fields": moments.fields_of(open_one.at if open_one is not None else None, zone),
         "zone": zone,
     }
 
@@ -105,17 +106,17 @@ def plan_of(thing: Upload | Course) -> dict[str, Any]:
 def planned_words(found: list[Upload]) -> dict[int, str]:
     """When each of some uploads is to be published, in words, of those that are."""
     times = publications.planned_times([upload.id for upload in found])
-    return {upload_id: publications.words_of_moment(at, present_site().default_zone) for upload_id, at in times.items()}
+    return {upload_id: moments.words_of_moment(at, present_site().default_zone) for upload_id, at in times.items()}
 
 
 def _time_chosen(form: Mapping[str, str], now: datetime) -> tuple[datetime, str]:
     """The moment of a form's date and time, and what is to be said of it. Raises Refusal (400) in words."""
     day, time, zone = form.get("day", ""), form.get("time", ""), present_site().default_zone
-    at = publications.moment_of(day, time, zone, now)
+    at = moments.moment_of(day, time, zone, now)
     if at <= now:
         return at, str(PASSED)
-    words = str(_("It will be published on %(moment)s. Until then you can change that.", moment=publications.words_of_moment(at, zone)))
-    if not publications.is_as_typed(at, time, zone):
+    words = str(_("It will be published on %(moment)s. Until then you can change that.", moment=moments.words_of_moment(at, zone)))
+    if not moments.is_as_typed(at, time, zone):
         words = f"{words} {_('The clocks are put forward then and leave out the time you chose; this is the one they show instead.')}"
     return at, words
 

@@ -14,9 +14,12 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasting.views import pages as broadcast_pages
 from courseapp.campaigns.choosing.views import pages as segment_pages
+from courseapp.campaigns.composing.views import pages as draft_pages
 from courseapp.campaigns.contacting.views import pages as contact_pages
 from courseapp.campaigns.forms import TrialForm
+from courseapp.campaigns.lettering.views import pages as step_pages
 from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.sequencing.views import pages as sequence_pages
 from courseapp.campaigns.signing.views import pages as signing_pages
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
 from courseapp.columns import row_number
@@ -27,7 +30,7 @@ from courseapp.mailing.looks import Look, html_in, in_frame, reader_named, seen_
 from courseapp.mailing.models import Letter
 
 letters = Blueprint("letters", __name__)
-BLUEPRINTS = (broadcast_pages, segment_pages, contact_pages, signing_pages, letters)
+BLUEPRINTS = (broadcast_pages, sequence_pages, draft_pages, step_pages, segment_pages, contact_pages, signing_pages, letters)
 letters.before_request(need_role(Role.MARKETER, Role.OWNER))
 PAGE = 30
 

@@ -1,9 +1,12 @@
 """Windows: at which hours of a person's own day, and on which days of their week, a mail may come."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from flask_babel import format_time
+from flask_babel import gettext as _
 
 EVERY_DAY = "1234567"
 DAYS_TRIED = 16  # a change of clocks may leave out a window of one night, which may be the only one of its week; nothing leaves out two
@@ -67,3 +70,11 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo("UTC")
+
+
+def words_of_window(window: Window) -> str:
+    """The hours of a window in words; empty where it may be any."""
+    if window.start == window.end:
+        return ""
+    start, end = (format_time(datetime.combine(date.min, hour, UTC), "short", rebase=False) for hour in (window.start, window.end))
+    return str(_("between %(start)s and %(end)s their time", start=start, end=end))

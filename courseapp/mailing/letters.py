@@ -58,6 +58,13 @@ def kept_letter(letter_id: int) -> Text:
     return memory[letter_id]
 
 
+def letter_saying(text: Text) -> Letter | None:
+    """The newest published letter that says just this, its references too; or None."""
+    columns = {name: getattr(text, name) for name in ("language", "subject", "preheader", "body", "purpose")}
+    found = db.session.scalar(sa.select(Letter).filter_by(**columns).order_by(Letter.id.desc()).limit(1))
+    return found if found is not None and kept_letter(found.id) == text else None
+
+
 def letter_of(public_id: str) -> Letter | None:
     """A published letter by its id in addresses, or None."""
     return db.session.scalar(sa.select(Letter).where(Letter.public_id == public_id))

@@ -4,8 +4,10 @@ A page shows it by the macro of `mailing/_previews.html`, and answers the addres
 """
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from flask import Response, current_app, make_response
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # what reads letters is large
     from courseapp.mailing.problems import Problem
 
 FRAME_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+ADDRESS = re.compile(r"(?::\n| \()https?://[^\s)]+\)?")  # as plain text has it behind the words of a link
 SCHEME = "(prefers-color-scheme: dark)"
 
 
@@ -96,6 +99,14 @@ def seen_by(
         choices=[Choice(other.words, page_url(other.key), other.key == reader.key) for other in READERS],
         frames={look.value: frame_url(reader.key, look.value) for look in Look},
     )
+
+
+def first_words(body: str, most: int = 170) -> str:
+    """How a letter begins, as plain text of so many letters at most, for where several stand together."""
+    from courseapp.mailing.blocks import bodies_of  # as above
+
+    plain = bodies_of(filled_in(body, values_of(reader_named("nameless"))), {}, "").text
+    return shorten(ADDRESS.sub("", plain), most, placeholder=" …")
 
 
 def html_in(text: Text, reader: Reader, look: Look) -> str:

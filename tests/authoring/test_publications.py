@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from courseapp.authoring import loops, publications, uploads
 from courseapp.authoring.models import Import, Problem, Publication, Upload, UploadState
 from courseapp.authoring.releasing import publish_course
 from courseapp.catalog.models import Course
-from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.operations import backups
@@ -148,36 +147,6 @@ def test_a_time_that_is_none_changes_nothing(instructor: Client, ready: Upload, 
         return
     assert "Nothing was changed" in said
     assert (only_upload().state, db.session.scalars(sa.select(Publication)).all()) == (UploadState.READY, [])
-
-
-NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
-
-
-@pytest.mark.one_database
-@pytest.mark.parametrize(
-    ("day", "time", "moment", "words"),
-    [
-        ("2027-01-15", "09:00", datetime(2027, 1, 15, 8, tzinfo=UTC), "January 15, 2027, 9:00 AM (Europe/Berlin, UTC+01:00)"),
-        ("2027-07-15", "09:00", datetime(2027, 7, 15, 7, tzinfo=UTC), "July 15, 2027, 9:00 AM (Europe/Berlin, UTC+02:00)"),
-        ("2027-03-28", "02:30", datetime(2027, 3, 28, 1, 30, tzinfo=UTC), "March 28, 2027, 3:30 AM (Europe/Berlin, UTC+02:00)"),
-        ("2027-10-31", "02:30", datetime(2027, 10, 31, 0, 30, tzinfo=UTC), "October 31, 2027, 2:30 AM (Europe/Berlin, UTC+02:00)"),
-    ],
-)
-def test_the_clocks_of_the_zone_are_followed_over_their_changes(app: Flask, day: str, time: str, moment: datetime, words: str) -> None:
-    found = publications.moment_of(day, time, BERLIN, NOW)
-    assert found == moment
-    with app.test_request_context():
-        assert " ".join(publications.words_of_moment(found, BERLIN).split()) == words
-    assert publications.is_as_typed(found, time, BERLIN) == (day != "2027-03-28")
-    shown_day, shown_time = publications.fields_of(found, BERLIN)
-    assert publications.moment_of(shown_day, shown_time, BERLIN, NOW) == moment  # what the form shows leads to the same moment
-
-
-@pytest.mark.one_database
-def test_the_second_half_past_two_of_autumn_can_be_told_from_the_first(app: Flask) -> None:
-    with app.test_request_context():
-        assert "UTC+01:00" in publications.words_of_moment(datetime(2027, 10, 31, 1, 30, tzinfo=UTC), BERLIN)
-        assert publications.words_of_moment(NOW, "UTC").endswith("(UTC)")
 
 
 def test_a_time_the_clocks_leave_out_is_said_to_be_another(instructor: Client, ready: Upload) -> None:
@@ -413,13 +382,6 @@ def test_whoever_decides_is_named_as_the_one_who_brought_it_in(app: Flask, instr
     decide(other, "publish")
     work()
     assert db.session.scalars(sa.select(Import)).one().by_user_id == colleague.id
-
-
-@pytest.mark.one_database
-def test_seconds_that_a_browser_adds_are_passed_over(app: Flask) -> None:
-    with app.test_request_context(), pytest.raises(Refusal):
-        publications.moment_of("x", "y", "UTC", NOW)
-    assert publications.moment_of("2026-11-03", "09:00:00", "UTC", NOW) == NOW + timedelta(days=1)
 
 
 def test_what_waits_is_in_a_backup_and_what_does_not_is_not(instructor: Client, ready: Upload, tmp_path: Path) -> None:

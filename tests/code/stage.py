@@ -6,6 +6,7 @@ After each request that wrote something everything stands as before, so no answe
 import io
 import sqlite3
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from courseapp.authoring import drafts, editing, loops, ordering, parts, uploads
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
-from courseapp.campaigns import contact_exports, contact_imports
+from courseapp.campaigns import contact_exports, contact_imports, sequence_drafts
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
 from courseapp.campaigns.saved_segments import stamp_of
@@ -58,6 +59,7 @@ from tests.factories import (
     make_message,
     make_outcome,
     make_position,
+    make_run,
     make_segment,
     make_sequence,
     make_user,
@@ -77,6 +79,20 @@ WORDS = {
     "window_end": "18:00",
     "version": "1",
 }
+HEAD = {
+    "title": "Other",
+    "purpose": "course",
+    "language": "en",
+    "trigger": "enrolled",
+    "course": "",
+    "goal": "",
+    "window_start": "09:00",
+    "window_end": "18:00",
+    "weekdays": "1",
+    "minimum_gap_hours": "20",
+    "late": "send",
+}
+LETTER = {"delay_days": "1", "condition": "", "subject": "News", "preheader": "Of today", "body": "Words."}
 FORMS: dict[str, Thing] = {
     "insights.add_source": {"word": "leaflet"},
     "accounts.change_address": {"new_address": "new@example.org"},
@@ -119,6 +135,14 @@ FORMS: dict[str, Thing] = {
     "broadcasts.send": {"when": "now"},
     "broadcasts.try_out": {"to": "{to}"},
     "letters.try_out": {"to": "{to}"},
+    "sequence_letters.add_letter": LETTER | {"version": "{version}"},
+    "sequence_drafts.arrange": {"do": "down:1", "version": "{version}"},
+    "sequence_drafts.change_head": HEAD | {"version": "{version}"},
+    "sequence_letters.change_letter": LETTER | {"version": "{version}"},
+    "sequence_drafts.make": HEAD,
+    "sequence_drafts.publish": {"version": "{version}"},
+    "sequence_letters.try_out": {"to": "{to}"},
+    "sequences.act": {"choice": "pause"},
     "mailing.preferences": {"course_mail": "y"},
     "organisation.change_logo": {"remove": "1"},
     "organisation.change_page": {"text": "# Words"},
@@ -350,8 +374,8 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "segment": chosen_people(),
         "broadcast": {"id": make_broadcast().public_id, "to": known["marketer"].public_id},
         "sent-broadcast": {"id": make_broadcast(is_sent=True).public_id},
-        "sequence": {"id": make_sequence().sequence.public_id},
         **lists(known),
+        **of_sequences(known),
         "names": {"section": "names"},
         "privacy": {"name": "privacy"},
     }
@@ -364,6 +388,30 @@ def lists(known: dict[str, User]) -> dict[str, Thing]:
     db.session.commit()
     work_contacts(clock.now)
     return {"list": {"id": came.public_id}, "file-of-contacts": {"id": written.public_id}}
+
+
+def of_sequences(known: dict[str, User]) -> dict[str, Thing]:
+    """A draft; what is published, with a draft for more and somebody under way on an older version; and what was put away."""
+    made = {name: make_sequence(delays=(0, 2), title=name).sequence for name in ("sequence", "away-sequence")}
+    older = sequence_drafts.latest_version(made["sequence"])
+    assert older is not None
+    for words in ("Newer", "Newest"):
+        said = sequence_drafts.draft_of(made["sequence"])
+        draft = replace(said, steps=(replace(said.steps[0], body=words), said.steps[1]))
+        sequence_drafts.keep_draft(made["sequence"], draft, made["sequence"].draft_version, None, NOW)
+        if words == "Newer":
+            sequence_drafts.publish(made["sequence"], None, NOW)
+    course = db.session.scalars(sa.select(Course)).first()
+    contact = known["learner"].contact
+    assert course is not None
+    assert contact is not None
+    make_run(older, contact, course)
+    sequence_drafts.archive(made["away-sequence"], None, NOW)
+    made["draft-sequence"] = sequence_drafts.new_sequence(replace(sequence_drafts.draft_of(made["sequence"]), title="A draft"), None, NOW)
+    return {
+        name: {"id": row.public_id, "number": 1, "version": str(row.draft_version), "to": known["marketer"].public_id}
+        for name, row in made.items()
+    }
 
 
 def chosen_people() -> Thing:

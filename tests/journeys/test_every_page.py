@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +24,10 @@ from courseapp.authoring.loops import work_uploads
 from courseapp.campaigns import contact_exports, contact_imports
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
-from courseapp.campaigns.models import ContactImport
+from courseapp.campaigns.models import Condition, ContactImport, SequenceVersion
+from courseapp.campaigns.models import Sequence as Drip
+from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
+from courseapp.campaigns.sequence_shapes import StepDraft
 from courseapp.campaigns.signing_up import Offer, token_of
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.contacts.models import Purpose
@@ -57,6 +61,7 @@ from tests.factories import (
     make_guest,
     make_message,
     make_outcome,
+    make_run,
     make_segment,
     make_sequence,
     make_suppression,
@@ -525,6 +530,52 @@ def test_what_anyone_sees_who_signs_up_or_pauses(page: "Page", app: Flask) -> No
     page.wait_for_load_state()
     assert "it is noted" in page.locator("main").inner_text()
     assert found + faults_of(page, "agreed") == []
+
+
+def test_what_marketers_see_of_a_sequence(page: "Page", enter: Callable[[User], User]) -> None:
+    enter(make_user(roles=["owner"]))
+    week = db.session.scalars(sa.select(Drip)).one()
+    said = draft_of(week)
+    for version in (2, 3):
+        steps = (
+            replace(said.steps[0], body=f"Of version {version}."),
+            replace(said.steps[1], condition=Condition.NOT_FINISHED),
+            said.steps[2],
+        )
+        keep_draft(week, replace(said, steps=steps, weekdays="12345"), week.draft_version, None, NOW)
+        if version == 2:
+            publish(week, None, NOW)
+    make_run(make_sequence(title="Away", archived_at=NOW), make_contact(), db.session.query(Course).one())
+    make_run(version_of(week, 1), make_contact(), db.session.query(Course).one())
+    broken = StepDraft(9, None, "", "A line", "Hello {{ nobody }},\n\n[here](/relative)")
+    new = new_sequence(replace(said, title="Not yet", steps=(broken,), purpose=Purpose.MARKETING), None, NOW)
+    db.session.commit()
+    here = f"/staff/mail/sequences/{week.public_id}"
+    paths = {
+        "/staff/mail/sequences": "When somebody begins a course",
+        "/staff/mail/sequences?show=archived": "Away",
+        "/staff/mail/sequences/new": "A new sequence",
+        here: "Move those on older versions to the newest",
+        f"{here}?version=1": "This is version 1",
+        f"{here}/archive": "On their way now",
+        f"{here}/move": "go on with version 2",
+        f"{here}/draft": "New people get version 3 from now; fewer than five people go on with version 1.",
+        f"{here}/draft/head": "The sequence itself",
+        f"{here}/draft/discard": "Throw the changes away?",
+        f"{here}/draft/letters/new": "A new letter",
+        f"{here}/draft/letters/2": "Only who has not finished the course",
+        f"{here}/draft/letters/2/look": "only if they have not finished the course",
+        f"{here}/draft/letters/2/remove": "Take step 2 out?",
+        f"/staff/mail/sequences/{new.public_id}/draft": "must carry a postal address",
+        f"/staff/mail/sequences/{new.public_id}/draft/letters/1/look": "then it can be tried out and published",
+    }
+    assert faults_at(page, paths) == []
+
+
+def version_of(sequence: Drip, number: int) -> SequenceVersion:
+    """One version of a sequence."""
+    query = sa.select(SequenceVersion).where(SequenceVersion.sequence_id == sequence.id, SequenceVersion.number == number)
+    return db.session.scalars(query).one()
 
 
 def test_what_instructors_see_of_an_upload(page: "Page", enter: Callable[[User], User], tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
 """Broadcasts, for marketers and owners: written, looked at, tried out, scheduled, watched, stopped."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
-from flask_babel import format_date, format_time
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
@@ -19,13 +18,14 @@ from courseapp.campaigns.forms import TrialForm
 from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
-from courseapp.campaigns.windows import Window, zone_of
+from courseapp.campaigns.windows import Window, words_of_window, zone_of
 from courseapp.columns import row_number
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by
 from courseapp.mailing.models import State
 from courseapp.mailing.sums import unsent_of
+from courseapp.moments import moment_of, words_of_moment
 from courseapp.site import present_site
 
 pages = Blueprint("broadcasts", __name__)
@@ -124,7 +124,7 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
         form=form,
         count=count,
         trouble=trouble,
-        hours=hours_of(found),
+        hours=words_of_window(broadcasts.window_of(found)),
         is_ready=all(problem.is_warning for problem in broadcasts.problems(found)),
         zone=present_site().default_zone,
         today=now.astimezone(zone_of(present_site().default_zone)).date().isoformat(),
@@ -175,7 +175,7 @@ def send(id: str) -> Response:
     """Schedule it: for now, or for a `day` and `time` by the clocks of the house."""
     found, now = named(id), clock.now()
     try:
-        at = now if request.form.get("when") != "at" else moment_of(request.form.get("day", ""), request.form.get("time", ""))
+        at = now if request.form.get("when") != "at" else chosen_moment(now)
         if at < now:
             raise Refusal(_("That moment has passed. Please choose a later one. Nothing was changed."))
         broadcasts.schedule(found, at, current_user.id, now)
@@ -188,13 +188,9 @@ def send(id: str) -> Response:
     return redirect(url_for("broadcasts.broadcast", id=id), 303)
 
 
-def moment_of(day: str, time_of_day: str) -> datetime:
-    """A date and a time by the clocks of the house."""
-    try:
-        local = datetime.strptime(f"{day.strip()} {time_of_day.strip()[:5]}", "%Y-%m-%d %H:%M")  # noqa: DTZ007  # its zone is put to it next
-        return local.replace(tzinfo=zone_of(present_site().default_zone))
-    except ValueError as error:
-        raise Refusal(_("Please choose a date and a time, such as 2027-01-31 and 09:00. Nothing was changed."), 400) from error
+def chosen_moment(now: datetime) -> datetime:
+    """The date and time of a form, by the clocks of the house."""
+    return moment_of(request.form.get("day", ""), request.form.get("time", ""), present_site().default_zone, now)
 
 
 @pages.post("/staff/mail/broadcasts/<id>/act")
@@ -246,8 +242,8 @@ def watching(found: Broadcast) -> str:
         state=STATE_WORDS[found.state],
         is_open=found.state in broadcasts.OPEN,
         is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
-        hours=hours_of(found),
-        begins=words_of_moment(found.send_at) if found.send_at is not None else "",
+        hours=words_of_window(broadcasts.window_of(found)),
+        begins=words_of_moment(found.send_at, present_site().default_zone) if found.send_at is not None else "",
         count=counted(found, clock.now())[0] if found.state is BroadcastState.SCHEDULED else 0,
     )
 
@@ -280,19 +276,3 @@ def chosen(form: BroadcastForm) -> Segment | None:
 def named(id: str) -> Broadcast:
     """The broadcast of an address, or 404."""
     return broadcasts.broadcast_named(id) or abort(404)
-
-
-def hours_of(found: Broadcast) -> str:
-    """The hours at which it may come, in words; empty where it may come at any."""
-    if found.window_start == found.window_end:
-        return ""
-    today = clock.now().date()
-    start, end = (format_time(datetime.combine(today, hour, UTC), "short", rebase=False) for hour in (found.window_start, found.window_end))
-    return str(_("between %(start)s and %(end)s by their own clocks", start=start, end=end))
-
-
-def words_of_moment(moment: datetime) -> str:
-    """A moment by the clocks of the house, in words."""
-    zone = present_site().default_zone
-    local = moment.astimezone(zone_of(zone))
-    return f"{format_date(local, 'long', rebase=False)}, {format_time(local, 'short', rebase=False)} ({zone})"

@@ -1,0 +1,167 @@
+"""The forms of sequences: what begins and ends one, and each of its letters."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import time
+
+from babel.dates import get_day_names
+from flask_babel import get_locale
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, IntegerField, SelectField, SelectMultipleField, StringField, TextAreaField, TimeField
+from wtforms.fields.choices import SelectChoice
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
+from wtforms.widgets import CheckboxInput, ListWidget, TextInput
+
+from courseapp.campaigns.broadcasting.forms import LONGEST_BODY, NEEDS_TIME, NEEDS_TITLE, ON_ONE_LINE, PURPOSES
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, Trigger
+from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.campaigns.windows import EVERY_DAY, Window
+from courseapp.catalog.models import Course
+from courseapp.contacts.models import Purpose
+from courseapp.mailing.text import LONGEST
+
+MOST_DAYS = 365
+MOST_HOURS = 30 * 24
+BLANK = SequenceDraft("", Purpose.COURSE, "en", Trigger.ENROLLED, None, None, Goal.COURSE_COMPLETED, Window(time(9), time(20)))
+DAYS = {"inputmode": "numeric", "maxlength": "3"}
+NEEDS_HOURS = _l("Please give a number of hours from 1 to %(most)s.", most=MOST_HOURS)
+NEEDS_DAYS = _l("Please give a number of days from 0 to %(most)s.", most=MOST_DAYS)
+HOW_TO_WRITE = _l(
+    'Markdown. A name is put in by {{ first_name | default("there") }}; a link alone in its paragraph, such as '
+    "[Continue the course]({{ continue_url }}), becomes the button."
+)
+TRIGGERS = {
+    Trigger.ENROLLED: _l("Somebody begins a course"),
+    Trigger.COURSE_COMPLETED: _l("Somebody finishes a course"),
+    Trigger.QUIET: _l("Somebody who takes a course has not been here for some days"),
+    Trigger.MODULE_OPENED: _l("A new module opens in a course that somebody has begun"),
+}
+GOALS = {"": _l("Only when they stop these mails"), Goal.COURSE_COMPLETED: _l("They finish the course")}
+CONDITIONS = {
+    "": _l("Everybody who is on the way"),
+    Condition.NOT_BEGUN: _l("Only who has not begun a lesson"),
+    Condition.BEGUN: _l("Only who has begun and not finished the course"),
+    Condition.NOT_FINISHED: _l("Only who has not finished the course"),
+    Condition.FINISHED: _l("Only who has finished the course"),
+}
+LATE = {
+    LatePolicy.SEND: _l("It is sent all the same"),
+    LatePolicy.SKIP: _l("It is left out"),
+    LatePolicy.SHIFT: _l("It is sent, and all that follow come as much later"),
+}
+
+
+class NumberField(IntegerField):
+    """A whole number; what is none is said in words, and stays in the field: one of the type “number” would send nothing of it."""
+
+    widget = TextInput()
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        typed = valuelist[0].strip() if valuelist else ""
+        if typed and not (typed.isascii() and typed.isdecimal() and len(typed) < 6):
+            self.data = None
+            raise ValueError(_l("Please give a whole number, such as 3."))
+        self.data = int(typed) if typed else None
+
+
+class HeadForm(FlaskForm):
+    """A sequence without its letters. `version` says which state of the draft was shown."""
+
+    version = HiddenField(default="1")
+    title = StringField(_l("Name among staff"), [DataRequired(NEEDS_TITLE), Length(max=120), ON_ONE_LINE], render_kw={"maxlength": "120"})
+    purpose = SelectField(_l("Purpose"), choices=[SelectChoice(key, words) for key, words in PURPOSES.items()])
+    language = SelectField(_l("Language it is written in"))
+    trigger = SelectField(_l("It begins when"), choices=[SelectChoice(key, words) for key, words in TRIGGERS.items()])
+    trigger_days = NumberField(_l("After how many days away"), render_kw=DAYS)
+    course = SelectField(_l("In which course"))
+    goal = SelectField(_l("It ends early when"), choices=[SelectChoice(key, words) for key, words in GOALS.items()])
+    window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
+    window_end = TimeField(_l("Not after"), [DataRequired(NEEDS_TIME)])
+    weekdays = SelectMultipleField(
+        _l("On which days of the week"),
+        [DataRequired(_l("Please tick at least one day of the week."))],
+        widget=ListWidget(),
+        option_widget=CheckboxInput(),
+    )
+    minimum_gap_hours = NumberField(
+        _l("Hours between two letters, at least"),
+        [InputRequired(NEEDS_HOURS), NumberRange(1, MOST_HOURS, NEEDS_HOURS)],
+        render_kw=DAYS,
+    )
+    late = SelectField(
+        _l("What becomes of a letter that an outage held up"), choices=[SelectChoice(key, words) for key, words in LATE.items()]
+    )
+
+    def offer(self, courses: Iterable[Course], languages: Iterable[str]) -> None:
+        """What there is to choose from."""
+        names = get_day_names("wide", locale=get_locale())
+        self.course.choices = [SelectChoice("", _l("Any course")), *(SelectChoice(course.slug, course.title) for course in courses)]
+        self.language.choices = [SelectChoice(language, language) for language in languages]
+        self.weekdays.choices = [SelectChoice(digit, names[int(digit) - 1]) for digit in EVERY_DAY]
+
+    def validate_trigger_days(self, field: NumberField) -> None:
+        """Only where people are away for some days it must be said for how many."""
+        if self.trigger.data == Trigger.QUIET and not (field.data and field.data <= MOST_DAYS):
+            raise ValidationError(_("Please give a number of days from 1 to %(most)s.", most=MOST_DAYS))
+
+    def show(self, draft: SequenceDraft, version: int) -> None:
+        """Begin from what is there."""
+        for name in ("title", "language", "trigger_days", "minimum_gap_hours"):
+            getattr(self, name).data = getattr(draft, name)
+        self.trigger.data, self.late.data = draft.trigger.value, draft.late.value
+        if "purpose" in self:
+            self.purpose.data = draft.purpose.value
+        self.course.data, self.goal.data = draft.course_slug or "", draft.goal or ""
+        self.window_start.data, self.window_end.data = draft.window.start, draft.window.end
+        self.weekdays.data, self.version.data = list(draft.weekdays), str(version)
+
+    def laid_over(self, draft: SequenceDraft) -> SequenceDraft:
+        """A draft with what was typed; its letters stay."""
+        assert self.window_start.data is not None
+        assert self.window_end.data is not None
+        trigger = Trigger(self.trigger.data)
+        return replace(
+            draft,
+            title=(self.title.data or "").strip(),
+            purpose=Purpose(self.purpose.data) if "purpose" in self else draft.purpose,
+            language=self.language.data,
+            trigger=trigger,
+            trigger_days=self.trigger_days.data if trigger is Trigger.QUIET else None,
+            course_slug=self.course.data or None,
+            goal=Goal(self.goal.data) if self.goal.data else None,
+            window=Window(self.window_start.data, self.window_end.data),
+            weekdays="".join(sorted(self.weekdays.data or ())),
+            minimum_gap_hours=self.minimum_gap_hours.data or 0,
+            late=LatePolicy(self.late.data),
+        )
+
+
+class StepForm(FlaskForm):
+    """One letter of a sequence: when it comes, for whom, and its words."""
+
+    version = HiddenField(default="1")
+    delay_days = NumberField(
+        _l("Days after the beginning"), [InputRequired(NEEDS_DAYS), NumberRange(0, MOST_DAYS, NEEDS_DAYS)], render_kw=DAYS
+    )
+    condition = SelectField(_l("For whom"), choices=[SelectChoice(key, words) for key, words in CONDITIONS.items()])
+    subject = StringField(_l("Subject"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
+    preheader = StringField(_l("Preheader"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
+    body = TextAreaField(_l("Letter"), [Length(max=LONGEST_BODY)], description=HOW_TO_WRITE, render_kw={"rows": "16"})
+
+    def show(self, step: StepDraft) -> None:
+        """Begin from what is there."""
+        for name in ("delay_days", "subject", "preheader", "body"):
+            getattr(self, name).data = getattr(step, name)
+        self.condition.data = step.condition or ""
+
+    def step(self) -> StepDraft:
+        """What was typed."""
+        return StepDraft(
+            delay_days=self.delay_days.data or 0,
+            condition=Condition(self.condition.data) if self.condition.data else None,
+            subject=(self.subject.data or "").strip(),
+            preheader=(self.preheader.data or "").strip(),
+            body=(self.body.data or "").replace("\r\n", "\n"),
+        )

@@ -1,0 +1,78 @@
+"""Which sequences there are, and which versions of each."""
+
+from collections.abc import Iterable
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute
+
+from courseapp.campaigns.models import Sequence, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.sequence_sentences import begins
+from courseapp.campaigns.sequence_shapes import draft_from
+from courseapp.catalog.sensitivity import all_courses
+from courseapp.extensions import db
+from courseapp.mailing.models import Letter
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A sequence in a list: what begins it, in words, and whether it has ever been published."""
+
+    sequence: Sequence
+    begins: str
+    has_versions: bool
+
+
+def sequences_before(before: int | None, limit: int, *, archived: bool = False) -> Rows[Sequence]:
+    """Sequences, the newest first; `before`: only those made before the one with this number."""
+    query = sa.select(Sequence).where(Sequence.archived_at.is_not(None) if archived else Sequence.archived_at.is_(None))
+    if before is not None:
+        query = query.where(Sequence.id < before)
+    return db.session.scalars(query.order_by(Sequence.id.desc()).limit(limit)).all()
+
+
+def as_listed(found: Iterable[Sequence]) -> list[Listed]:
+    """Sequences with what begins each: as published, or as drafted where nothing was published yet."""
+    sequences = list(found)
+    ids = [row.id for row in sequences]
+    query = sa.select(SequenceVersion).where(SequenceVersion.sequence_id.in_(ids)).order_by(SequenceVersion.number)
+    latest = {version.sequence_id: version for version in db.session.scalars(query)}
+    titles: dict[int | str, str] = {key: course.title for course in all_courses() for key in (course.id, course.slug)}
+    return [_as_listed(row, latest.get(row.id), titles) for row in sequences]
+
+
+def _as_listed(row: Sequence, latest: SequenceVersion | None, titles: dict[int | str, str]) -> Listed:
+    if latest is not None:
+        title = titles[latest.course_id] if latest.course_id is not None else None
+        return Listed(row, begins(latest.trigger, latest.trigger_days, title), True)
+    draft = draft_from(row.draft or {})
+    title = titles.get(draft.course_slug, draft.course_slug) if draft.course_slug else None
+    return Listed(row, begins(draft.trigger, draft.trigger_days, title), False)
+
+
+def versions_of(found: Sequence) -> Rows[SequenceVersion]:
+    """Every version of a sequence, the newest first."""
+    query = sa.select(SequenceVersion).where(SequenceVersion.sequence_id == found.id)
+    return db.session.scalars(query.order_by(SequenceVersion.number.desc())).all()
+
+
+def under_way(found: Sequence) -> dict[int, int]:
+    """How many people are under way with each version of a sequence, by its id."""
+    return _counted(SequenceRun.version_id, SequenceRun.sequence_id == found.id)
+
+
+def under_way_in(sequence_ids: Iterable[int]) -> dict[int, int]:
+    """How many people are under way in each of some sequences, by id."""
+    return _counted(SequenceRun.sequence_id, SequenceRun.sequence_id.in_(list(sequence_ids)))
+
+
+def _counted(by: InstrumentedAttribute[int], which: sa.ColumnElement[bool]) -> dict[int, int]:
+    query = sa.select(by, sa.func.count()).where(which, SequenceRun.ended_at.is_(None)).group_by(by)
+    return {int(key): int(count) for key, count in db.session.execute(query)}
+
+
+def letters_of(version: SequenceVersion) -> Rows[str]:
+    """The ids in addresses of a version's letters, in their order."""
+    query = sa.select(Letter.public_id).join(SequenceStep, SequenceStep.letter_id == Letter.id)
+    return db.session.scalars(query.where(SequenceStep.version_id == version.id).order_by(SequenceStep.position)).all()

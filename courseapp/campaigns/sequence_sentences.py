@@ -1,0 +1,191 @@
+"""A sequence in sentences, as its pages say them: when it begins, when each letter comes and to whom, what ends it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from babel.dates import get_day_names
+from babel.lists import format_list
+from flask_babel import format_decimal, get_locale, ngettext
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Trigger
+from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.campaigns.windows import EVERY_DAY, words_of_window
+from courseapp.catalog.models import Course
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db
+from courseapp.mailing.looks import first_words
+
+FEWEST = 5  # people; fewer are never told exactly
+PURPOSES = {Purpose.COURSE: _l("Course mail"), Purpose.MARKETING: _l("Marketing")}
+CONDITIONS = {
+    Condition.NOT_BEGUN: _l("only if they have not begun a lesson"),
+    Condition.BEGUN: _l("only if they have begun and not finished the course"),
+    Condition.NOT_FINISHED: _l("only if they have not finished the course"),
+    Condition.FINISHED: _l("only if they have finished the course"),
+}
+GOALS = {Goal.COURSE_COMPLETED: _l("finish the course")}
+LATE = {
+    LatePolicy.SEND: _l("A letter that an outage held up is sent all the same."),
+    LatePolicy.SKIP: _l("A letter that an outage held up is left out."),
+    LatePolicy.SHIFT: _l("A letter that an outage held up is sent, and all that follow come as much later."),
+}
+ENDS = {
+    RunEnd.FINISHED: _l("had every letter"),
+    RunEnd.GOAL: _l("finished the course before"),
+    RunEnd.ACTIVE: _l("came back before"),
+    RunEnd.UNSUBSCRIBED: _l("stopped these mails"),
+    RunEnd.STOPPED: _l("were taken out by staff"),
+    RunEnd.ERASED: _l("were erased"),
+}
+
+
+@dataclass(frozen=True)
+class LetterSaid:
+    """One letter of a column: its place from 1, on which day, at which hours and to whom it comes, and how it begins."""
+
+    number: int
+    day: str
+    hours: str
+    condition: str
+    subject: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A sequence from top to bottom, in sentences."""
+
+    begins: str
+    whom: str
+    letters: tuple[LetterSaid, ...]
+    ends: str
+    holds: str
+
+
+def column_of(draft: SequenceDraft) -> Column:
+    """All that a page says of a sequence."""
+    return Column(
+        begins=begins_of(draft),
+        whom=whom(draft.trigger, draft.purpose),
+        letters=tuple(_said(draft, number, step) for number, step in enumerate(draft.steps, 1)),
+        ends=ends_early(draft.trigger, draft.goal),
+        holds=f"{apart(draft.minimum_gap_hours)} {LATE[draft.late]}",
+    )
+
+
+def _said(draft: SequenceDraft, number: int, step: StepDraft) -> LetterSaid:
+    condition = str(CONDITIONS[step.condition]) if step.condition is not None else ""
+    day = _("On day %(number)s", number=step.delay_days) if step.delay_days else _("On the day itself")
+    hours = ", ".join(filter(None, (words_of_window(draft.window), days_of_week(draft.weekdays))))
+    return LetterSaid(number, str(day), hours, condition, step.subject, first_words(step.body))
+
+
+def begins_of(draft: SequenceDraft) -> str:
+    """What begins it, in words."""
+    title = db.session.scalar(sa.select(Course.title).where(Course.slug == draft.course_slug)) if draft.course_slug else None
+    return begins(draft.trigger, draft.trigger_days, title or draft.course_slug)
+
+
+def number_of(count: int) -> str:
+    """How many people as a number, never exactly where they are few."""
+    return str(_("fewer than five") if 0 < count < FEWEST else format_decimal(count))
+
+
+def people(count: int) -> str:
+    """How many people, never exactly where they are few."""
+    if count < FEWEST:
+        return str(_("fewer than five people")) if count else str(_("nobody"))
+    return str(ngettext("%(amount)s person", "%(amount)s people", count, amount=format_decimal(count)))
+
+
+def moving(count: int) -> str:
+    """What the button says that moves so many people to the newest version."""
+    if count < FEWEST:
+        return str(_("Move those on older versions to the newest"))
+    return str(_("Move the %(people)s on older versions to the newest", people=people(count)))
+
+
+def begins(trigger: Trigger, days: int | None, course: str | None) -> str:
+    """What begins it, in words; `course` is the title of the one it is about, or None for any."""
+    if trigger is Trigger.ENROLLED:
+        return str(_("When somebody begins “%(course)s”", course=course) if course else _("When somebody begins a course"))
+    if trigger is Trigger.COURSE_COMPLETED:
+        return str(_("When somebody finishes “%(course)s”", course=course) if course else _("When somebody finishes a course"))
+    if trigger is Trigger.MODULE_OPENED:
+        if course:
+            return str(_("When a new module opens in “%(course)s”", course=course))
+        return str(_("When a new module opens in a course that somebody has begun"))
+    spell = ngettext("%(num)d day", "%(num)d days", days or 0)
+    if course:
+        return str(_("When somebody who takes “%(course)s” has not been here for %(days)s", course=course, days=spell))
+    return str(_("When somebody who takes a course has not been here for %(days)s", days=spell))
+
+
+def whom(trigger: Trigger, purpose: Purpose) -> str:
+    """Who begins it then, and how often."""
+    agreed = _("who asked for mails with their course") if purpose is Purpose.COURSE else _("who agreed to hear of further courses")
+    if trigger is Trigger.QUIET:
+        return str(_("Everybody %(agreed)s, once for each time they are away.", agreed=agreed))
+    if trigger is Trigger.MODULE_OPENED:
+        return str(_("Everybody %(agreed)s, once for each module.", agreed=agreed))
+    return str(_("Everybody %(agreed)s, once for each course.", agreed=agreed))
+
+
+def days_of_week(weekdays: str) -> str:
+    """Days of the week, of digits from 1 for Monday, in words; empty where it may be any."""
+    chosen = sorted(set(weekdays) & set(EVERY_DAY))
+    if len(chosen) == len(EVERY_DAY) or not chosen:
+        return ""
+    names = get_day_names("wide", locale=get_locale())
+    if len(chosen) > 2 and "".join(chosen) in EVERY_DAY:
+        return str(_("%(first)s to %(last)s", first=names[int(chosen[0]) - 1], last=names[int(chosen[-1]) - 1]))
+    return format_list([names[int(digit) - 1] for digit in chosen], locale=get_locale())
+
+
+def apart(hours_apart: int) -> str:
+    """How far apart two letters are at least."""
+    return str(_("Two letters are never closer than %(hours)s.", hours=ngettext("%(num)d hour", "%(num)d hours", hours_apart)))
+
+
+def ends_early(trigger: Trigger, goal: Goal | None) -> str:
+    """What ends it before the last letter."""
+    reasons = [str(_("come back"))] if trigger is Trigger.QUIET else []
+    reasons += [str(GOALS[goal])] if goal is not None else []
+    reasons.append(str(_("stop these mails")))
+    return str(_("Ends early when they %(reasons)s", reasons=format_list(reasons, "or", locale=get_locale())))
+
+
+def publishing(on_way: Mapping[int, int], draft: SequenceDraft, present: SequenceDraft | None, *, is_paused: bool) -> str:
+    """What publishing a draft means, in a sentence or two.
+
+    Args:
+        on_way: how many people are under way with each version, by its number; empty before the first.
+        present: what the newest version says, if there is one.
+    """
+    if present is not None and draft.says_the_same_as(present):
+        return str(_("Only its name is another. Everybody gets what they got before, and no new version is made."))
+    number = max(on_way, default=0) + 1
+    still = {version: count for version, count in on_way.items() if count}
+    if not on_way:
+        words = _("Whoever this happens to from now on gets these letters, each on its day.")
+    elif not still:
+        words = _("New people get version %(number)s from now. Nobody is under way with an older one.", number=number)
+    elif len(still) == 1:
+        ((older, count),) = still.items()
+        words = _(
+            "New people get version %(number)s from now; %(people)s go on with version %(older)s.",
+            number=number,
+            people=people(count),
+            older=older,
+        )
+    else:
+        words = _(
+            "New people get version %(number)s from now; %(people)s go on with the versions they began with.",
+            number=number,
+            people=people(sum(still.values())),
+        )
+    paused = _("It is paused: nothing leaves before you let it go on.") if is_paused else ""
+    return " ".join(filter(None, (str(words), str(paused))))

@@ -1,0 +1,447 @@
+"""The pages of sequences without a browser: written, looked at, published, read with who is where, stopped; what is refused."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from courseapp.accounts.models import User
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceVersion, Trigger
+from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
+from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.contacts.models import Purpose
+from courseapp.extensions import db
+from courseapp.journal.models import Event
+from courseapp.mailing.models import Letter, Message
+from tests.client import Client
+from tests.factories import NOW, make_contact, make_course, make_run, make_sequence, make_user
+
+HEAD = {
+    "title": "The first week",
+    "purpose": "course",
+    "language": "en",
+    "trigger": "enrolled",
+    "trigger_days": "",
+    "course": "",
+    "goal": "course_completed",
+    "window_start": "09:00",
+    "window_end": "20:00",
+    "weekdays": ["1", "2", "3", "4", "5"],
+    "minimum_gap_hours": "20",
+    "late": "send",
+}
+LETTER = {"delay_days": "0", "condition": "", "subject": "Where to begin", "preheader": "A short lesson", "body": "Hello, it is ready."}
+
+
+@pytest.fixture
+def marketer(client: Client) -> User:
+    """A browser in which a marketer is signed in."""
+    return client.sign_in(make_user("marketer@example.org", roles=("marketer",)))
+
+
+@pytest.fixture
+def press(client: Client, marketer: User) -> Callable[..., TestResponse]:
+    """press(endpoint, sequence, …): send a form of its pages, from the state the draft is in unless told otherwise."""
+
+    def send(endpoint: str, sequence: Sequence | None = None, number: int | None = None, **data: Any) -> TestResponse:
+        place = {"id": sequence.public_id} if sequence is not None else {}
+        path = client.path(endpoint, **place, **({"number": number} if number else {}))
+        version = {"version": str(sequence.draft_version)} if sequence is not None else {}
+        return client.post(path, data={"csrf_token": client.csrf_token("sequence_drafts.begin"), **version, **data})
+
+    return send
+
+
+def the_only() -> Sequence:
+    """The sequence there is."""
+    db.session.expire_all()
+    return db.session.scalars(sa.select(Sequence)).one()
+
+
+def written(*steps: StepDraft, **kw: Any) -> Sequence:
+    """A draft with letters, of one each day unless told otherwise."""
+    steps = steps or tuple(StepDraft(day, None, f"Letter {day}", "A line", f"Words {day}.") for day in (0, 2, 5))
+    values: dict[str, Any] = {"title": "A draft", "purpose": Purpose.COURSE, "language": "en", "trigger": Trigger.ENROLLED}
+    values |= {"trigger_days": None, "course_slug": None, "goal": Goal.COURSE_COMPLETED, "steps": steps}
+    made = new_sequence(SequenceDraft(**values | kw), None, NOW)
+    db.session.commit()
+    return made
+
+
+def subjects() -> list[tuple[int, str]]:
+    """The days and subjects of the draft."""
+    return [(step.delay_days, step.subject) for step in draft_of(the_only()).steps]
+
+
+def shown(page: str) -> str:
+    """The words of a page, one after the other."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split()).replace(" ,", ",")
+
+
+def test_from_the_first_word_to_a_published_version(client: Client, press) -> None:
+    assert "No sequence so far" in client.visit("sequences.listed").text
+    answer = press("sequence_drafts.make", **HEAD)
+    assert answer.status_code == 303
+    page = client.get(answer.location).text
+    assert "When somebody begins a course" in page
+    assert "Ends early when they finish the course or stop these mails" in page
+    assert "There is no step yet" in page
+    assert press("sequence_letters.add_letter", the_only(), **LETTER).status_code == 303
+    answer = press("sequence_letters.add_letter", the_only(), **LETTER | {"delay_days": "3", "subject": "One thing", "then": "look"})
+    assert answer.location.endswith("/letters/2/look")
+    page = shown(client.get(answer.location).text)
+    assert "Step 2: On day 3, between 9:00" in page
+    assert "Monday to Friday" in page
+    assert "Nothing is wrong with it" in page
+    frame = client.visit("sequence_letters.letter_html", id=the_only().public_id, number=2)
+    assert "Hello, it is ready." in frame.text
+    assert "sandbox" in frame.headers["Content-Security-Policy"]
+    page = client.visit("sequence_drafts.draft", id=the_only().public_id).text
+    assert "Whoever this happens to from now on gets these letters, each on its day." in page
+    answer = press("sequence_drafts.publish", the_only())
+    page = client.get(answer.location).text
+    assert "Version 1 is published." in page
+    assert "Nobody on their way." in page
+    assert "On the day itself, between 9:00" in shown(page)
+    version = db.session.scalars(sa.select(SequenceVersion)).one()
+    assert (version.weekdays, version.minimum_gap_hours, version.late) == ("12345", 20, LatePolicy.SEND)
+    assert "When somebody begins a course" in client.visit("sequences.listed").text
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"title": ""}, "Please give it a name."),
+        ({"title": "two\nlines"}, "Please leave out line breaks"),
+        ({"trigger": "quiet"}, "Please give a number of days from 1 to 365."),
+        ({"trigger": "quiet", "trigger_days": "soon"}, "Please give a whole number, such as 3."),
+        ({"window_end": "late"}, "Please give a time of day"),
+        ({"weekdays": []}, "Please tick at least one day of the week."),
+        ({"minimum_gap_hours": "-1"}, "Please give a whole number, such as 3."),
+        ({"minimum_gap_hours": "721"}, "Please give a number of hours from 1 to 720."),
+    ],
+    ids=["no name", "name", "no days", "days", "hours", "weekdays", "gap", "long gap"],
+)
+def test_a_head_that_cannot_be_kept_is_said_at_its_field_and_nothing_is_lost(press, changed, words) -> None:
+    answer = press("sequence_drafts.make", **HEAD | {"late": "shift"} | changed)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert '<option selected value="shift">' in answer.text
+    assert f'value="{changed.get("trigger_days", "")}"' in answer.text
+    assert db.session.scalars(sa.select(Sequence)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"delay_days": ""}, "Please give a number of days from 0 to 365."),
+        ({"delay_days": "366"}, "Please give a number of days from 0 to 365."),
+        ({"delay_days": "two"}, "Please give a whole number, such as 3."),
+        ({"subject": "two\nlines"}, "Please leave out line breaks"),
+        ({"subject": "x" * 201}, "Field cannot be longer than 200 characters."),
+    ],
+    ids=["no day", "day", "no number", "subject", "long"],
+)
+def test_a_letter_that_cannot_be_kept_is_said_at_its_field_and_nothing_is_lost(press, changed, words) -> None:
+    made = written()
+    answer = press("sequence_letters.change_letter", made, 2, **LETTER | changed)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert "Hello, it is ready." in answer.text
+    assert subjects() == [(0, "Letter 0"), (2, "Letter 2"), (5, "Letter 5")]
+
+
+def test_the_head_of_a_draft_is_shown_as_it_is_and_changed(client: Client, press) -> None:
+    make_course(slug="sleep", title="Sleeping well")
+    made = written(trigger=Trigger.QUIET, trigger_days=21, goal=None, weekdays="67", course_slug="sleep")
+    page = shown(client.visit("sequence_drafts.draft", id=made.public_id).text)
+    assert "When somebody who takes “Sleeping well” has not been here for 21 days" in page
+    assert "On day 2, Saturday and Sunday" in page
+    assert "Ends early when they come back or stop these mails" in page
+    page = client.visit("sequence_drafts.head", id=made.public_id).text
+    assert '<option selected value="sleep">' in page
+    assert 'value="21"' in page
+    assert page.count("checked") == 2
+    assert press("sequence_drafts.change_head", made, **HEAD | {"window_start": "22:00", "window_end": "06:00"}).status_code == 303
+    kept = draft_of(the_only())
+    assert (kept.trigger, kept.trigger_days, kept.course_slug, kept.goal) == (Trigger.ENROLLED, None, None, Goal.COURSE_COMPLETED)
+    assert (kept.weekdays, f"{kept.window.start:%H:%M}", kept.steps[0].subject) == ("12345", "22:00", "Letter 0")
+
+
+def test_a_letter_is_put_where_its_day_belongs(press) -> None:
+    made = written()
+    answer = press(
+        "sequence_letters.add_letter", made, **LETTER | {"delay_days": "2", "subject": "Later that day", "condition": "not_begun"}
+    )
+    assert answer.location.endswith("#letter-3")
+    assert subjects() == [(0, "Letter 0"), (2, "Letter 2"), (2, "Later that day"), (5, "Letter 5")]
+    assert draft_of(the_only()).steps[2].condition is Condition.NOT_BEGUN
+
+
+def test_letters_are_moved_and_the_days_stay_where_they_are(client: Client, press) -> None:
+    made = written()
+    page = client.visit("sequence_drafts.draft", id=made.public_id).text
+    assert [word for word in ("up:1", "up:2", "down:2", "down:3") if f'value="{word}"' in page] == ["up:2", "down:2"]
+    answer = press("sequence_drafts.arrange", made, do="down:1")
+    assert answer.location.endswith("#letter-2")
+    assert "It is step 2 now, on day 2." in client.get(answer.location).text
+    assert subjects() == [(0, "Letter 2"), (2, "Letter 0"), (5, "Letter 5")]
+    press("sequence_drafts.arrange", the_only(), do="up:3")
+    press("sequence_drafts.arrange", the_only(), do="up:1")
+    assert subjects() == [(0, "Letter 2"), (2, "Letter 5"), (5, "Letter 0")]
+    for doing, status in (("sideways:1", 400), ("up:x", 400), ("up:4", 404), ("up:0", 404), ("discard", 400)):
+        assert press("sequence_drafts.arrange", the_only(), do=doing).status_code == status
+
+
+def test_taking_a_letter_out_asks_first(client: Client, press) -> None:
+    made = written()
+    answer = press("sequence_drafts.arrange", made, do="remove:2")
+    assert len(subjects()) == 3
+    page = client.get(answer.location).text
+    assert "Take step 2 out?" in page
+    assert "Words 2." in page
+    press("sequence_drafts.arrange", made, do="remove:2", sure="1")
+    assert subjects() == [(0, "Letter 0"), (5, "Letter 5")]
+
+
+def test_two_who_write_at_once_lose_nothing(client: Client, press) -> None:
+    made = written()
+    stale = made.draft_version
+    assert press("sequence_letters.change_letter", made, 1, **LETTER | {"body": "The first."}).status_code == 303
+    answer = press("sequence_letters.change_letter", the_only(), 1, **LETTER | {"body": "The second.", "version": str(stale)})
+    assert answer.status_code == 409
+    assert "The second." in answer.text
+    assert "Somebody else has changed this sequence meanwhile." in answer.text
+    answer = press("sequence_drafts.change_head", the_only(), **HEAD | {"title": "My own name for it", "version": str(stale)})
+    assert answer.status_code == 409
+    assert "My own name for it" in answer.text
+    press("sequence_drafts.arrange", the_only(), do="up:2", version=str(stale))
+    answer = press("sequence_drafts.publish", the_only(), version=str(stale))
+    assert "nothing was published" in client.get(answer.location).text
+    assert draft_of(the_only()).steps[0].body == "The first."
+    assert (the_only().title, db.session.scalars(sa.select(SequenceVersion)).all()) == ("A draft", [])
+
+
+def test_a_letter_that_somebody_took_out_meanwhile_can_be_added_anew(client: Client, press) -> None:
+    made = written()
+    press("sequence_drafts.arrange", made, do="remove:3", sure="1")
+    answer = press("sequence_letters.change_letter", the_only(), 3, **LETTER | {"body": "What I wrote."})
+    assert answer.status_code == 409
+    assert "What I wrote." in answer.text
+    assert "If you keep it, it is added as a new one." in answer.text
+    assert f'action="{client.path("sequence_letters.add_letter", id=made.public_id)}"' in answer.text
+    assert f'value="{the_only().draft_version}"' in answer.text
+
+
+def test_what_is_wrong_is_told_by_step_and_line_and_is_not_published(client: Client, press) -> None:
+    offer = StepDraft(0, None, "A subject", "A line", "Hello {{ first_name }},\n\n::: offer\nBuy it.\n:::")
+    made = written(offer, StepDraft(3, None, "", "A line", "[Somewhere](lesson:nowhere/none)"))
+    page = client.visit("sequence_drafts.draft", id=made.public_id).text
+    assert "line 3: This offers something that costs money" in page
+    assert "subject: The subject is empty." in page
+    assert page.count("to mend") == 4
+    assert f"{client.path('sequence_letters.letter', id=made.public_id, number=2)}#subject" in page
+    assert "Publish version" not in page
+    answer = press("sequence_drafts.publish", made)
+    page = client.get(answer.location).text
+    assert "It cannot be published yet. Step 1: line 1:" in page
+    assert "Step 2: subject: The subject is empty." in page
+    assert db.session.scalars(sa.select(SequenceVersion)).all() == []
+    page = client.visit("sequence_letters.look", id=made.public_id, number=1).text
+    assert "then it can be tried out and published" in page
+    assert press("sequence_letters.try_out", made, 1, to="x").status_code == 422
+    assert db.session.scalars(sa.select(Letter)).all() == []
+
+
+def test_marketing_needs_a_postal_address(client: Client, press) -> None:
+    made = written(purpose=Purpose.MARKETING)
+    assert "must carry a postal address" in client.visit("sequence_drafts.draft", id=made.public_id).text
+    assert "must carry a postal address" in client.get(press("sequence_drafts.publish", made).location).text
+    assert db.session.scalars(sa.select(SequenceVersion)).all() == []
+
+
+def test_a_trial_goes_to_staff_alone_and_publishes_a_letter_once(client: Client, press, marketer: User) -> None:
+    made = written()
+    for _time in range(2):
+        assert press("sequence_letters.try_out", made, 2, to=marketer.public_id).status_code == 303
+    assert press("sequence_letters.try_out", made, 2, to="0" * 16).status_code == 422
+    (trial,) = db.session.scalars(sa.select(Message)).all()
+    assert (trial.contact.address, trial.letter.subject) == ("marketer@example.org", "Letter 2")
+    assert len(db.session.scalars(sa.select(Letter)).all()) == 1
+    press("sequence_letters.change_letter", made, 2, **LETTER)
+    assert press("sequence_letters.try_out", the_only(), 2, to=marketer.public_id).status_code == 303
+    assert [letter.subject for letter in db.session.scalars(sa.select(Letter).order_by(Letter.id))] == ["Letter 2", "Where to begin"]
+
+
+@pytest.fixture
+def running(app: Flask, marketer: User) -> Sequence:
+    """A sequence with two versions: 12 people at the second step of the first, 7 at the first step of the second; some have left."""
+    made = written()
+    first = publish(made, marketer.id, NOW)
+    course = make_course()
+
+    def walk(version: SequenceVersion, count: int, **facts: Any) -> None:
+        for _number in range(count):
+            make_run(version, make_contact(), course, **facts)
+
+    walk(first, 12, position=1)
+    walk(first, 6, position=3, ended_at=NOW, end=RunEnd.FINISHED, next_run_at=None)
+    second = publish_changed(made)
+    walk(second, 7, position=0)
+    walk(second, 2, position=2)
+    walk(second, 5, position=1, ended_at=NOW, end=RunEnd.GOAL, next_run_at=None)
+    walk(second, 3, position=1, ended_at=NOW, end=RunEnd.UNSUBSCRIBED, next_run_at=None)
+    db.session.commit()
+    return made
+
+
+def publish_changed(sequence: Sequence) -> SequenceVersion:
+    """One version more, with other words."""
+    draft = draft_of(sequence)
+    steps = (replace(draft.steps[0], body=f"{draft.steps[0].body} More."), *draft.steps[1:])
+    keep_draft(sequence, replace(draft, steps=steps), sequence.draft_version, None, NOW)
+    return publish(sequence, None, NOW)
+
+
+def test_a_sequence_is_read_from_top_to_bottom_with_who_is_where(client: Client, running: Sequence) -> None:
+    page = shown(client.visit("sequences.sequence", id=running.public_id).text)
+    assert "21 people on their way." in page
+    assert "Course mail, version 2" in page
+    parts = [
+        "When somebody begins a course",
+        "On the day itself",
+        "Letter 0",
+        "On day 2",
+        "Letter 2",
+        "On day 5",
+        "Letter 5",
+        "Ends early when",
+    ]
+    assert sorted(parts, key=page.index) == parts
+    before, _day_two, after = page.partition("On day 2")
+    assert "wait for it 7" in before
+    assert "wait for it fewer than five" in after
+    assert "had every letter" not in page
+    assert "finished the course before 5 stopped these mails fewer than five" in after
+    assert re.search(r"Version 2 Nov 2, 2026, \S+ AM the command line 9 Version 1 Nov 2, 2026, \S+ AM you 12", page)
+    page = shown(client.get(client.path("sequences.sequence", id=running.public_id, version=1)).text)
+    assert "This is version 1" in page
+    assert "wait for it 12" in page
+    assert "had every letter 6" in page
+    assert client.visit("sequences.sequence", id=running.public_id, version=9).status_code == 404
+    assert "fewer than five" not in shown(client.visit("sequences.listed").text)
+
+
+def test_people_on_older_versions_are_moved_only_when_one_is_sure(client: Client, press, running: Sequence) -> None:
+    page = client.visit("sequences.sequence", id=running.public_id).text
+    assert "Move the 12 people on older versions to the newest" in page
+    page = client.visit("sequences.ask_to_move", id=running.public_id).text
+    assert "12 people who are under way on older versions go on with version 2" in page
+    answer = press("sequences.move", running)
+    page = shown(client.get(answer.location).text)
+    assert "Moved to the newest version: 12 people." in page
+    assert "wait for it 12" in page
+    assert client.visit("sequences.ask_to_move", id=running.public_id).status_code == 303
+    assert [event.facts["runs"] for event in db.session.scalars(sa.select(Event).where(Event.type == "sequence_migrated"))] == [12]
+
+
+def test_publishing_says_what_it_means_for_those_under_way(client: Client, press, running: Sequence) -> None:
+    page = client.visit("sequence_drafts.draft", id=running.public_id).text
+    assert "Nothing is changed since version 2." in page
+    assert "Publish version" not in page
+    assert "Nothing has changed since version 2" in client.get(press("sequence_drafts.publish", running).location).text
+    press("sequence_drafts.change_head", running, **HEAD | {"title": "Another name"})
+    press("sequence_letters.change_letter", the_only(), 1, **LETTER)
+    page = client.visit("sequence_drafts.draft", id=running.public_id).text
+    assert "New people get version 3 from now; 21 people go on with the versions they began with." in page
+    press("sequences.act", running, choice="pause")
+    press("sequences.move", running)
+    page = client.visit("sequence_drafts.draft", id=running.public_id).text
+    assert "New people get version 3 from now; 21 people go on with version 2. It is paused" in page
+    page = client.get(press("sequence_drafts.publish", the_only()).location).text
+    assert "Version 3 is published." in page
+    assert "Another name" in page
+    assert "Move the 21 people" in page
+
+
+def test_a_new_name_alone_makes_no_new_version(client: Client, press, running: Sequence) -> None:
+    draft = draft_of(running)
+    keep_draft(running, replace(draft, title="Another name"), running.draft_version, None, NOW)
+    db.session.commit()
+    assert "Only its name is another." in client.visit("sequence_drafts.draft", id=running.public_id).text
+    page = client.get(press("sequence_drafts.publish", the_only()).location).text
+    assert "Another name" in page
+    assert "Its new name is kept" in page
+    assert len(db.session.scalars(sa.select(SequenceVersion)).all()) == 2
+
+
+def test_a_published_sequence_keeps_its_purpose(client: Client, press, running: Sequence) -> None:
+    assert 'name="purpose"' not in client.visit("sequence_drafts.head", id=running.public_id).text
+    press("sequence_drafts.change_head", running, **HEAD | {"purpose": "marketing"})
+    assert draft_of(the_only()).purpose is Purpose.COURSE
+
+
+def test_changes_are_thrown_away_only_when_one_is_sure(client: Client, press, running: Sequence) -> None:
+    press("sequence_letters.change_letter", running, 1, **LETTER)
+    answer = press("sequence_drafts.arrange", the_only(), do="discard")
+    assert "Throw the changes away?" in client.get(answer.location).text
+    assert subjects()[0] == (0, "Where to begin")
+    press("sequence_drafts.arrange", the_only(), do="discard", sure="1")
+    assert (subjects()[0], the_only().draft) == ((0, "Letter 0"), None)
+
+
+def test_it_is_paused_goes_on_and_is_put_away_only_when_one_is_sure(client: Client, press, running: Sequence) -> None:
+    press("sequences.act", running, choice="pause")
+    page = client.visit("sequences.sequence", id=running.public_id).text
+    assert "Paused since" in page
+    assert "Let it go on" in page
+    assert "paused" in client.visit("sequences.listed").text
+    press("sequences.act", running, choice="resume")
+    assert the_only().paused_at is None
+    answer = press("sequences.act", running, choice="archive")
+    assert "On their way now: 21 people." in client.get(answer.location).text
+    assert the_only().archived_at is None
+    press("sequences.act", running, choice="archive", sure="1")
+    assert {run.end for run in db.session.scalars(sa.select(SequenceRun))} == {
+        RunEnd.FINISHED,
+        RunEnd.GOAL,
+        RunEnd.UNSUBSCRIBED,
+        RunEnd.STOPPED,
+    }
+    assert "No sequence so far" in client.visit("sequences.listed").text
+    assert "put away" in client.visit("sequences.listed", show="archived").text
+    for endpoint in ("sequence_drafts.draft", "sequences.ask_to_archive"):
+        assert client.visit(endpoint, id=running.public_id).status_code == 303
+    for endpoint in ("sequence_drafts.head", "sequence_letters.new_letter"):
+        assert client.visit(endpoint, id=running.public_id).status_code == 404
+    assert press("sequence_letters.change_letter", the_only(), 1, **LETTER).status_code == 409
+    press("sequences.act", running, choice="bring_back")
+    assert (the_only().archived_at, the_only().paused_at is None) == (None, False)
+    assert press("sequences.act", running, choice="jump").status_code == 400
+
+
+def test_a_draft_that_was_never_published_can_be_put_away_and_read(client: Client, press) -> None:
+    made = written()
+    assert client.visit("sequences.sequence", id=made.public_id).location.endswith("/draft")
+    assert "Nobody is on their way." in client.visit("sequences.ask_to_archive", id=made.public_id).text
+    press("sequences.act", made, choice="archive", sure="1")
+    page = client.visit("sequences.sequence", id=made.public_id).text
+    assert "It is put away." in page
+    assert "Letter 5" in page
+
+
+def test_the_list_goes_on_behind_thirty(client: Client, marketer: User) -> None:
+    for number in range(31):
+        make_sequence(title=f"Sequence {number}", delays=(0,))
+    db.session.commit()
+    page = client.visit("sequences.listed").text
+    assert "Sequence 30" in page
+    assert ">Sequence 0<" not in page
+    older = re.search(r'href="([^"]+)"\s+rel="next"', page)
+    assert older is not None
+    assert ">Sequence 0<" in client.get(older[1]).text
