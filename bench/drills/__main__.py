@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.drills.broadcasts import broadcast_paused, broadcast_storm
 from bench.drills.clocks import clock_jumps
 from bench.drills.disks import disk_full
 from bench.drills.embedded import run_killed
@@ -23,7 +24,8 @@ from bench.drills.ground import DrillError, Ground, Sums
 from bench.drills.hostile import hostile_uploads
 from bench.drills.imports import import_killed
 from bench.drills.keeping import backup_under_load
-from bench.drills.mails import mail_workers_killed, races, sigterm_mid_send, smtp_trouble
+from bench.drills.killing import mail_workers_killed
+from bench.drills.mails import races, sigterm_mid_send, smtp_trouble
 from bench.drills.outages import postgresql_gone, redis_gone
 from bench.drills.schedules import two_beats
 from bench.drills.uploads import upload_cut
@@ -32,7 +34,9 @@ RESULTS = Path(__file__).parent.parent / "drills.json"
 DRILLS = {
     # name: (the drill, seconds it may take at most)
     "run_killed": (run_killed, 240),
-    "mail_workers_killed": (mail_workers_killed, 180),
+    "mail_workers_killed": (mail_workers_killed, 300),
+    "broadcast_storm": (broadcast_storm, 300),
+    "broadcast_paused": (broadcast_paused, 180),
     "two_beats": (two_beats, 180),
     "redis_gone": (redis_gone, 150),
     "postgresql_gone": (postgresql_gone, 120),

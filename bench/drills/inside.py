@@ -6,6 +6,7 @@ python -m bench.drills.inside hasty-work               `flask mail work` with sh
 python -m bench.drills.inside restore FILE             a backup brought back, and no more: the command also enqueues what has come due
 python -m bench.drills.inside rows                     every row of every table, as a sum by its key; JSON
 python -m bench.drills.inside files                    the content of every file that a row names; JSON
+python -m bench.drills.inside expand                   what the timetable does for broadcasts, again and again
 python -m bench.drills.inside tick                     what the timetable does for mail, once: news, sequences, lost leases, sending
 python -m bench.drills.inside races SEED COUNT         unsubscribing and forgetting against the last-moment check, in threads; JSON
 """
@@ -101,6 +102,14 @@ def tick() -> None:
         loops.reap(clock.now())
         loops.drain(clock.now)
         loops.close_door()
+
+
+def expand() -> None:
+    """Begin, expand and finish broadcasts until ended."""
+    with create_app().app_context():
+        while True:
+            campaigns.work_broadcasts(clock.now)
+            time.sleep(0.2)
 
 
 def hasty_work() -> None:
@@ -212,7 +221,7 @@ if __name__ == "__main__":
         hasty_work()
     elif what == "restore":
         restore(given[0])
-    elif what in {"rows", "files", "tick"}:
-        {"rows": rows, "files": files, "tick": tick}[what]()
+    elif what in {"rows", "files", "tick", "expand"}:
+        {"rows": rows, "files": files, "tick": tick, "expand": expand}[what]()
     elif what == "races":
         print(json.dumps(Race(create_app(), int(given[0]), int(given[1])).run()))
