@@ -1,7 +1,7 @@
 """A real Postfix of a test's own: a private instance with its own configuration, queue and Maildir, on ports of loopback.
 
-It relays what it is given to `far_port` (a recording server, or `smtp-sink`), and keeps mail to `bounce.example.org` in a Maildir,
-as the installation of an owner would. Its doors:
+It relays what it is given to `far_port` (a recording server, or `smtp-sink`), to `down.example` to a port where nobody listens, and keeps
+mail to `bounce.example.org` in a Maildir, as the installation of an owner would. Its doors:
 
     open          takes mail from this machine as it comes: no TLS, no login
     submission    STARTTLS and a login, both required
@@ -47,7 +47,7 @@ inet_protocols = ipv4
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
 default_transport = smtp:[127.0.0.1]:{far_port}
-relay_transport = smtp:[127.0.0.1]:{far_port}
+transport_maps = inline:{{ {{down.example = smtp:[127.0.0.1]:1}} }}
 alias_maps =
 recipient_delimiter = +
 maillog_file = {folder}/log
@@ -129,7 +129,7 @@ class Postfix:
     """
 
     def __init__(
-        self, folder: Path, far_port: int, certificate: Path, warns_after: str = "1s", lifetime: str = "5s", more: str = ""
+        self, folder: Path, far_port: int, certificate: Path, warns_after: str = "1s", lifetime: str = "7s", more: str = ""
     ) -> None:
         if why := why_not():
             raise UnavailableError(why)
@@ -175,6 +175,14 @@ class Postfix:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+    def wait_for_returned(self, count: int, seconds: float = PATIENCE) -> None:
+        """Wait until so many mails have come back. Raises TimeoutError with what the log says."""
+        end = time.monotonic() + seconds
+        while len(list((self.returned / "new").iterdir())) < count:
+            if time.monotonic() > end:
+                raise TimeoutError(f"fewer than {count} mails came back: {self.log()[-3000:]}")
+            time.sleep(0.05)
 
     def log(self) -> str:
         """What it and its daemons wrote down."""
