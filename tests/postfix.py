@@ -66,6 +66,7 @@ header_checks = regexp:{folder}/header_checks
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {certificate}
 smtpd_tls_auth_only = yes
+smtpd_tls_loglevel = 1
 smtpd_sasl_type = cyrus
 smtpd_sasl_path = smtpd
 cyrus_sasl_config_path = {folder}/sasl

@@ -26,10 +26,14 @@ def broadcast_storm(ground: Ground, dice: random.Random) -> Sums:
     mailbox, books = Mailbox(ground, "storm"), Books(ground, "storm", sums, STORMY)
     audience(ground, "storm", STORMY)
     marketer = Marketer(ground, "storm", environment)
-    for number in range(SENDERS):
+
+    def start(number: int) -> subprocess.Popen[bytes]:
         own = {**environment, "SMTP_URL": mailbox.url(number)}
-        ground.celery_worker(f"storm-worker-{number}", own, "--concurrency", "1")
-        ground.beat(f"storm-beat-{number}", own)
+        return ground.celery_worker(f"storm-worker-{number}", own, "--concurrency", "1")
+
+    workers = [start(number) for number in range(SENDERS)]
+    for number in range(SENDERS):
+        ground.beat(f"storm-beat-{number}", environment)
     ground.wake("operations.beat")
     wait_for(lambda: ground.rows("storm", "SELECT 1 FROM heartbeats"), 60, "the first heartbeat")
     mailbox.tell(slow=0.004)  # so that there is a middle
@@ -41,6 +45,10 @@ def broadcast_storm(ground: Ground, dice: random.Random) -> Sums:
     marks["redis_emptied_after"] = mailbox.count()
     flush(ground)
     _storm(ground, dice)
+    until_taken(mailbox, 1800, 120, books.look)
+    workers[0].terminate()  # a deploy in mid-send
+    sums.expect(workers[0].wait(45) == 0, f"told to end in mid-send, a worker ended with {workers[0].returncode}")
+    workers[0] = start(0)
     for at, number in zip((3000, 6000), OUTAGES, strict=True):
         until_taken(mailbox, at + dice.randrange(1000), 120)
         marks[f"{number.name}_after"] = mailbox.count()

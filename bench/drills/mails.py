@@ -9,6 +9,8 @@ from collections import Counter
 
 from bench.drills.ground import DrillError, Ground, Sums, soon, wait_for
 from bench.drills.mailbox import Mailbox, fill
+from bench.drills.marketer import Books, Marketer, audience, expander
+from bench.drills.staff import installation
 from bench.processes import PYTHON
 
 
@@ -189,6 +191,7 @@ def races(ground: Ground, dice: random.Random) -> Sums:
     sums.duplicated += said["violations"]
     for kind in ("unsubscribe", "erase"):
         _held(ground, sums, kind)
+    _held_broadcast(ground, sums)
     return sums
 
 
@@ -224,3 +227,49 @@ def _held(ground: Ground, sums: Sums, kind: str) -> None:
     sums.expect({row[:2]: row[2] for row in found} == expected, f"{kind}: {found}")
     sums.lost += sum(row[2] for row in found if row[0] in {"pending", "leased", "submitting", "failed"})
     sums.detail[f"held_{kind}"] = {f"{state} {reason or ''}".strip(): number for state, reason, number in found}
+
+
+def _held_broadcast(ground: Ground, sums: Sums) -> None:
+    """A broadcast to 15 that one worker has claimed whole; one mail is on its way when twelve of the others say stop, or are suppressed."""
+    environment = installation(ground, "races")
+    mailbox, books = Mailbox(ground, "races-broadcast", doors=1), Books(ground, "races", sums, 15)
+    audience(ground, "races", 15)
+    Marketer(ground, "races", environment).send_broadcast()
+    expander(ground, "races-expander", environment)
+    wait_for(lambda: books.look()[0] == "sending", 30, "the broadcast to be expanded")
+    mailbox.tell(hold=[0, "rcpt"])
+    worker = ground.mail_worker("races-broadcast", {**environment, "SMTP_URL": mailbox.url()})
+    if not mailbox.wait_until_held(0, "rcpt", 0, 20):
+        raise DrillError("the worker did not come to its first mail")
+    claimed = ground.states("races")
+    sums.expect(claimed == {"submitting": 1, "leased": 14}, f"broadcast: began with {claimed}")
+    whose = "SELECT address FROM messages JOIN contacts ON contacts.id = contact_id WHERE state = 'leased'"
+    leased = [row[0] for row in ground.rows("races", whose)]
+    with ground.connection("races") as connection:
+        connection.execute(
+            "INSERT INTO consents (contact_id, purpose, action, wording, source, at) "
+            "SELECT id, 'marketing', 'withdrawn', 'marketing-1', 'drill', now() FROM contacts WHERE address = ANY(%s)",
+            (leased[:5],),
+        )
+        connection.execute(
+            "INSERT INTO suppressions (address_mac, reason, at) "
+            "SELECT address_mac, 'complained', now() FROM contacts WHERE address = ANY(%s)",
+            (leased[5:10],),
+        )
+    books.erased = 2
+    for address in leased[10:12]:
+        ground.run([PYTHON, "-m", "flask", "--app", "courseapp", "privacy", "erase", "--yes", address], environment)
+    mailbox.tell(go=0)
+    books.until_finished(30)
+    worker.terminate()
+    worker.wait(15)
+    books.settle(mailbox, may_be_in_doubt=0)
+    counted = "SELECT state, reason, count(*) FROM messages GROUP BY state, reason"
+    found = {(state, reason): number for state, reason, number in ground.rows("races", counted)}
+    expected = {("accepted", None): 3, ("skipped", "unsubscribed"): 5, ("skipped", "suppressed"): 5, ("skipped", "erased"): 2}
+    sums.expect(found == expected, f"broadcast: {found}")
+    reached = {event["to"] for event in mailbox.events("taken")}
+    sums.expect(not reached & set(leased[:12]), f"sent to {len(reached & set(leased[:12]))} who had said stop")
+    for name in ("candidates", "states", "in_doubt_and_taken", "in_doubt_and_not_taken", "taken", "times_the_sums_were_looked_at"):
+        sums.detail.pop(name, None)
+    sums.detail["held_broadcast"] = {f"{state} {reason or ''}".strip(): number for (state, reason), number in found.items()}
