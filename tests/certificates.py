@@ -29,6 +29,12 @@ class Authority:
 
     def context_for(self, name: str, days: int = 30) -> ssl.SSLContext:
         """What a server of this name or address shows who it is with; `days` below nothing: it has expired."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate_for(name, days))
+        return context
+
+    def certificate_for(self, name: str, days: int = 30) -> Path:
+        """A file with certificate and key for this name or address."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
         made = _begun(subject, self._name, key.public_key(), days)
@@ -40,9 +46,7 @@ class Authority:
         secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
         file = self._folder / f"{name}{days}.pem"
         file.write_bytes(certificate + secret)
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(file)
-        return context
+        return file
 
 
 def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:

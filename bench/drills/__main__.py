@@ -16,15 +16,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.drills.broadcasts import broadcast_paused, broadcast_storm
 from bench.drills.clocks import clock_jumps
 from bench.drills.disks import disk_full
 from bench.drills.embedded import run_killed
-from bench.drills.ground import DrillError, Ground, Sums
+from bench.drills.ground import DrillError, Ground, NotHere, Sums
 from bench.drills.hostile import hostile_uploads
 from bench.drills.imports import import_killed
 from bench.drills.keeping import backup_under_load
-from bench.drills.mails import mail_workers_killed, races, sigterm_mid_send, smtp_trouble
+from bench.drills.killing import mail_workers_killed
+from bench.drills.mails import races, sigterm_mid_send, smtp_trouble
 from bench.drills.outages import postgresql_gone, redis_gone
+from bench.drills.relay import real_relay
 from bench.drills.schedules import two_beats
 from bench.drills.uploads import upload_cut
 
@@ -32,13 +35,16 @@ RESULTS = Path(__file__).parent.parent / "drills.json"
 DRILLS = {
     # name: (the drill, seconds it may take at most)
     "run_killed": (run_killed, 240),
-    "mail_workers_killed": (mail_workers_killed, 180),
+    "mail_workers_killed": (mail_workers_killed, 300),
+    "broadcast_storm": (broadcast_storm, 300),
+    "broadcast_paused": (broadcast_paused, 180),
     "two_beats": (two_beats, 180),
     "redis_gone": (redis_gone, 150),
     "postgresql_gone": (postgresql_gone, 120),
     "smtp_trouble": (smtp_trouble, 180),
+    "real_relay": (real_relay, 240),
     "sigterm_mid_send": (sigterm_mid_send, 150),
-    "races": (races, 90),
+    "races": (races, 240),
     "hostile_uploads": (hostile_uploads, 240),
     "import_killed": (import_killed, 240),
     "disk_full": (disk_full, 150),
@@ -82,10 +88,15 @@ def main() -> int:
     began = time.monotonic()
     print(f"seed {seed}\n{'drill':22}{'lost':>6}{'duplicated':>12}{'uncertain':>11}  seconds", flush=True)
     rows: list[Row] = []
+    not_run: list[str] = []
     ground = Ground()
     try:
         for name in asked.only or DRILLS:
-            rows.append(hold(ground, name, seed))
+            try:
+                rows.append(hold(ground, name, seed))
+            except NotHere as error:
+                not_run.append(f"{name} DID NOT RUN: {error}")
+                print(not_run[-1], flush=True)
             write(rows)
     except KeyboardInterrupt:
         print("stopped; nothing is left running")
@@ -95,6 +106,8 @@ def main() -> int:
             signal.signal(number, signal.SIG_IGN)  # nothing may keep us from ending what we started
         ground.close()
     print(f"\n{sum(row.holds for row in rows)} of {len(rows)} drills hold; {time.monotonic() - began:.0f} s → bench/{RESULTS.name}")
+    for words in not_run:
+        print(words)
     return 0 if all(row.holds for row in rows) else 1
 
 

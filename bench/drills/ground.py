@@ -34,6 +34,10 @@ class DrillError(Exception):
     """A drill could not be held to its end; the words say where it stood."""
 
 
+class NotHere(Exception):
+    """A drill needs what this machine has not; the words say what."""
+
+
 @dataclass
 class Sums:
     """What a drill came to. `wrong` are sentences; none means that it holds."""

@@ -3,9 +3,11 @@
 python -m bench.drills.inside prepare                  tables, course, sequence
 python -m bench.drills.inside learners TAG COUNT       confirmed learners who asked for course mail and have just started
 python -m bench.drills.inside hasty-work               `flask mail work` with short patience, so that a hang costs a second and not a minute
+python -m bench.drills.inside restless-work            the same, where only the rest after trouble is short
 python -m bench.drills.inside restore FILE             a backup brought back, and no more: the command also enqueues what has come due
 python -m bench.drills.inside rows                     every row of every table, as a sum by its key; JSON
 python -m bench.drills.inside files                    the content of every file that a row names; JSON
+python -m bench.drills.inside expand                   what the timetable does for broadcasts, again and again
 python -m bench.drills.inside tick                     what the timetable does for mail, once: news, sequences, lost leases, sending
 python -m bench.drills.inside races SEED COUNT         unsubscribing and forgetting against the last-moment check, in threads; JSON
 """
@@ -103,10 +105,23 @@ def tick() -> None:
         loops.close_door()
 
 
+def expand() -> None:
+    """Begin, expand and finish broadcasts until ended."""
+    with create_app().app_context():
+        while True:
+            campaigns.work_broadcasts(clock.now)
+            time.sleep(0.2)
+
+
 def hasty_work() -> None:
     """The loop of `flask mail work`, whose waits are shortened."""
     smtp.ANSWER_PATIENCE = 1.0
     smtp.CONNECT_PATIENCE = 1.0
+    restless_work()
+
+
+def restless_work() -> None:
+    """The loop of `flask mail work`, which tries a server again at once that was in trouble."""
     loops.SENDER_REST = 0.3
     with create_app().app_context():
         from courseapp.mailing.cli import work
@@ -208,11 +223,11 @@ if __name__ == "__main__":
         prepare()
     elif what == "learners":
         learners(given[0], int(given[1]))
-    elif what == "hasty-work":
-        hasty_work()
+    elif what in {"hasty-work", "restless-work"}:
+        {"hasty-work": hasty_work, "restless-work": restless_work}[what]()
     elif what == "restore":
         restore(given[0])
-    elif what in {"rows", "files", "tick"}:
-        {"rows": rows, "files": files, "tick": tick}[what]()
+    elif what in {"rows", "files", "tick", "expand"}:
+        {"rows": rows, "files": files, "tick": tick, "expand": expand}[what]()
     elif what == "races":
         print(json.dumps(Race(create_app(), int(given[0]), int(given[1])).run()))

@@ -36,6 +36,13 @@ class Mailbox:
         lines = self.file.read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines if not kind or f'"event": "{kind}"'.encode() in line]
 
+    def newest(self) -> list[dict[str, Any]]:
+        """The last mails that were taken."""
+        with self.file.open("rb") as file:
+            file.seek(max(0, self.file.stat().st_size - 8000))
+            lines = file.read().split(b"\n")[1:-1]
+        return [json.loads(line) for line in lines if b'"event": "taken"' in line]
+
     def taken(self) -> Counter[str]:
         """How often each Message-ID was taken."""
         return Counter(event["id"] for event in self.events("taken"))

@@ -1,4 +1,4 @@
-"""Drills of the outbox: killed workers, a mail server in trouble, SIGTERM in mid-batch, unsubscribing against claimed rows."""
+"""Drills of the outbox: a mail server in trouble, SIGTERM in mid-batch, unsubscribing against claimed rows."""
 
 import json
 import random
@@ -7,12 +7,11 @@ import subprocess
 import time
 from collections import Counter
 
-from bench.drills.ground import LEASE, DrillError, Ground, Sums, soon, wait_for
+from bench.drills.ground import DrillError, Ground, Sums, soon, wait_for
 from bench.drills.mailbox import Mailbox, fill
+from bench.drills.marketer import Books, Marketer, audience, expander
+from bench.drills.staff import installation
 from bench.processes import PYTHON
-
-KILLS = 20
-EDGES = ("claimed", "connect", "mail", "rcpt", "data", "body", "dot", "taken", "recording", "answered")
 
 
 def settle(sums: Sums, ground: Ground, database: str, mailbox: Mailbox, tag: str = "") -> dict[str, str]:
@@ -31,149 +30,6 @@ def settle(sums: Sums, ground: Ground, database: str, mailbox: Mailbox, tag: str
     sums.expect(not hidden, f"taken by the server, but {Counter(states.get(key, 'unknown') for key in hidden)} in the outbox")
     sums.expect(not lost, f"lost: {Counter(states[key] for key in lost)}")
     return states
-
-
-# mail_workers_killed
-
-
-class Killing:
-    """Two workers, each at a door of its own; a third for rows that are claimed and not yet begun."""
-
-    def __init__(self, ground: Ground, dice: random.Random) -> None:
-        self.ground, self.dice = ground, dice
-        ground.database("killed")
-        self.mailbox = Mailbox(ground, "killed", doors=3)
-        self.workers: dict[int, subprocess.Popen[bytes]] = {}
-        self.kills: Counter[str] = Counter()
-        self.doubts: list[str] = []
-
-    def start(self, door: int) -> None:
-        """A worker at a door."""
-        environment = self.ground.environment("killed", SMTP_URL=self.mailbox.url(door))
-        self.workers[door] = self.ground.mail_worker(f"worker{door}", environment)
-
-    def kill(self, door: int, edge: str) -> None:
-        """SIGKILL, and count."""
-        worker = self.workers.pop(door)
-        if worker.poll() is not None:
-            raise DrillError(f"a worker ended by itself: {self.ground.log(f'worker{door}')[-800:]}")
-        worker.kill()
-        worker.wait()
-        self.kills[edge] += 1
-        self.mailbox.tell(go=door)  # what it left standing ends at its closed line
-
-    def at(self, edge: str) -> None:
-        """Kill one worker at an edge between two states, and start another in its place."""
-        if edge == "claimed":
-            self._claimed()
-            return
-        door = self.dice.choice((0, 1))
-        if edge == "random":
-            time.sleep(self.dice.random() * 0.5)
-        elif edge == "recording":
-            self._recording(door)
-            return
-        else:
-            stage = "taken" if edge == "answered" else edge
-            if edge == "connect":  # greeted only once per connection: the next start will be
-                self.kill(door, "random")
-                before = self.mailbox.held(door, "connect")
-                self.mailbox.tell(hold=[door, "connect"])
-                self.start(door)
-            else:
-                before = self.mailbox.held(door, stage)
-                self.mailbox.tell(hold=[door, stage])
-            if not self.mailbox.wait_until_held(door, stage, before):
-                raise DrillError(f"no worker came to {stage}")
-            if edge == "answered":  # the answer is on its way, and the worker about to write it down
-                self.mailbox.tell(go=door)
-                time.sleep(self.dice.random() * 0.004)
-        self.kill(door, edge)
-        self.start(door)
-
-    def _claimed(self) -> None:
-        """Rows are leased, none is begun: who wants to begin has to wait for a lock on contacts."""
-        with self.ground.connection("killed", autocommit=False) as lock:
-            lock.execute("LOCK TABLE contacts IN ACCESS EXCLUSIVE MODE")
-            others = 2  # both workers come to wait as well
-            self.start(2)
-            if not soon(lambda: self._waiting() >= others + 1, 15):
-                raise DrillError("the third worker did not come to its first message")
-            self.kill(2, "claimed")
-
-    def _recording(self, door: int) -> None:
-        """The server has said 250, the worker writes it down, and dies before its commit (RFC 1047)."""
-        before = self.mailbox.held(door, "taken")
-        self.mailbox.tell(hold=[door, "taken"])
-        if not self.mailbox.wait_until_held(door, "taken", before):
-            raise DrillError("no worker came to the end of a mail")
-        key = [event for event in self.mailbox.events("taken") if event["door"] == door][-1]["id"]
-        with self.ground.connection("killed", autocommit=False) as lock:
-            lock.execute("SELECT id FROM messages WHERE message_id = %s FOR UPDATE", (key,))
-            self.mailbox.tell(go=door)
-            if not soon(lambda: self._waiting() >= 1, 15):
-                raise DrillError("the worker did not come to write down the answer")
-            self.kill(door, "recording")
-        self.start(door)
-
-    def _waiting(self) -> int:
-        """How many wait for a lock; asked by another connection, for PostgreSQL remembers the answer within a transaction."""
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        return int(self.ground.rows("killed", query)[0][0])
-
-    def stop(self) -> None:
-        """SIGTERM to all, and wait."""
-        for worker in self.workers.values():
-            worker.terminate()
-        for worker in self.workers.values():
-            worker.wait(20)
-        self.workers.clear()
-
-
-def mail_workers_killed(ground: Ground, dice: random.Random) -> Sums:
-    """2,000 course mails, two workers, 20 × SIGKILL at every edge between two states."""
-    sums = Sums()
-    killing = Killing(ground, dice)
-    count = 2000
-    fill(ground, "killed", "k", count)
-    edges = list(EDGES) + ["random"] * (KILLS - len(EDGES) - 1)  # the edge `connect` kills twice
-    dice.shuffle(edges)
-    killing.mailbox.tell(slow=0.015)
-    for half in (edges[: len(edges) // 2], edges[len(edges) // 2 :]):
-        for door in (0, 1):
-            killing.start(door)
-        wait_for(lambda: killing.mailbox.count() > 0, 20, "the first mail")
-        for edge in half:
-            killing.at(edge)
-        killing.stop()
-        ground.travel(LEASE)
-    killing.mailbox.tell(slow=0)
-    for door in (0, 1):
-        killing.start(door)
-    open_states = {"pending", "leased", "submitting"}
-    all_settled = soon(lambda: not open_states & ground.states("killed").keys(), 90)
-    killing.stop()
-    if not all_settled:
-        query = "SELECT state, reason, count(*), min(due_at), max(due_at), max(attempts) FROM messages GROUP BY 1, 2"
-        sums.detail["not_settled"] = [[str(part) for part in row] for row in ground.rows("killed", query)]
-        sums.detail["workers_said"] = [ground.log(f"worker{door}")[-600:] for door in (0, 1)]
-    states = settle(sums, ground, "killed", killing.mailbox)
-    kills = killing.kills.total()
-    sums.expect(len(states) == count, f"{len(states)} rows for {count} candidates")
-    sums.expect(sums.duplicated == 0, f"{sums.duplicated} sent twice")
-    sums.expect(sums.uncertain <= kills, f"{sums.uncertain} in doubt after {kills} kills")
-    sums.expect(kills == KILLS, f"{kills} kills instead of {KILLS}")
-    taken = killing.mailbox.taken()
-    doubtful = [key for key, state in states.items() if state == "uncertain"]
-    sums.detail |= {
-        "candidates": count,
-        "states": dict(Counter(states.values())),
-        "kills": dict(killing.kills),
-        "in_doubt_and_taken": sum(key in taken for key in doubtful),
-        "in_doubt_and_not_taken": sum(key not in taken for key in doubtful),
-        "taken": taken.total(),
-    }
-    return sums
 
 
 # smtp_trouble
@@ -335,6 +191,7 @@ def races(ground: Ground, dice: random.Random) -> Sums:
     sums.duplicated += said["violations"]
     for kind in ("unsubscribe", "erase"):
         _held(ground, sums, kind)
+    _held_broadcast(ground, sums)
     return sums
 
 
@@ -370,3 +227,49 @@ def _held(ground: Ground, sums: Sums, kind: str) -> None:
     sums.expect({row[:2]: row[2] for row in found} == expected, f"{kind}: {found}")
     sums.lost += sum(row[2] for row in found if row[0] in {"pending", "leased", "submitting", "failed"})
     sums.detail[f"held_{kind}"] = {f"{state} {reason or ''}".strip(): number for state, reason, number in found}
+
+
+def _held_broadcast(ground: Ground, sums: Sums) -> None:
+    """A broadcast to 15 that one worker has claimed whole; one mail is on its way when twelve of the others say stop, or are suppressed."""
+    environment = installation(ground, "races")
+    mailbox, books = Mailbox(ground, "races-broadcast", doors=1), Books(ground, "races", sums, 15)
+    audience(ground, "races", 15)
+    Marketer(ground, "races", environment).send_broadcast()
+    expander(ground, "races-expander", environment)
+    wait_for(lambda: books.look()[0] == "sending", 30, "the broadcast to be expanded")
+    mailbox.tell(hold=[0, "rcpt"])
+    worker = ground.mail_worker("races-broadcast", {**environment, "SMTP_URL": mailbox.url()})
+    if not mailbox.wait_until_held(0, "rcpt", 0, 20):
+        raise DrillError("the worker did not come to its first mail")
+    claimed = ground.states("races")
+    sums.expect(claimed == {"submitting": 1, "leased": 14}, f"broadcast: began with {claimed}")
+    whose = "SELECT address FROM messages JOIN contacts ON contacts.id = contact_id WHERE state = 'leased'"
+    leased = [row[0] for row in ground.rows("races", whose)]
+    with ground.connection("races") as connection:
+        connection.execute(
+            "INSERT INTO consents (contact_id, purpose, action, wording, source, at) "
+            "SELECT id, 'marketing', 'withdrawn', 'marketing-1', 'drill', now() FROM contacts WHERE address = ANY(%s)",
+            (leased[:5],),
+        )
+        connection.execute(
+            "INSERT INTO suppressions (address_mac, reason, at) "
+            "SELECT address_mac, 'complained', now() FROM contacts WHERE address = ANY(%s)",
+            (leased[5:10],),
+        )
+    books.erased = 2
+    for address in leased[10:12]:
+        ground.run([PYTHON, "-m", "flask", "--app", "courseapp", "privacy", "erase", "--yes", address], environment)
+    mailbox.tell(go=0)
+    books.until_finished(30)
+    worker.terminate()
+    worker.wait(15)
+    books.settle(mailbox, may_be_in_doubt=0)
+    counted = "SELECT state, reason, count(*) FROM messages GROUP BY state, reason"
+    found = {(state, reason): number for state, reason, number in ground.rows("races", counted)}
+    expected = {("accepted", None): 3, ("skipped", "unsubscribed"): 5, ("skipped", "suppressed"): 5, ("skipped", "erased"): 2}
+    sums.expect(found == expected, f"broadcast: {found}")
+    reached = {event["to"] for event in mailbox.events("taken")}
+    sums.expect(not reached & set(leased[:12]), f"sent to {len(reached & set(leased[:12]))} who had said stop")
+    for name in ("candidates", "states", "in_doubt_and_taken", "in_doubt_and_not_taken", "taken", "times_the_sums_were_looked_at"):
+        sums.detail.pop(name, None)
+    sums.detail["held_broadcast"] = {f"{state} {reason or ''}".strip(): number for (state, reason), number in found.items()}

@@ -36,7 +36,7 @@ def two_beats(ground: Ground, dice: random.Random) -> Sums:
     ground.travel(2 * DAY + 60)
     ground.wake("campaigns.advance_sequences")
     wait_for(lambda: mailbox.count() > LEARNERS + dice.randrange(5, 40), 60, "the second day to begin")
-    _flush(ground)
+    flush(ground)
     at = mailbox.count()
     took["day 2, Redis emptied in the middle"] = _until(mailbox, 2 * LEARNERS)
     mailbox.tell(slow=0)
@@ -49,7 +49,8 @@ def two_beats(ground: Ground, dice: random.Random) -> Sums:
     return sums
 
 
-def _flush(ground: Ground) -> None:
+def flush(ground: Ground) -> None:
+    """Empty Redis: every wake-up on its way is lost."""
     from redis import Redis
 
     with Redis.from_url(ground.redis_url) as redis:

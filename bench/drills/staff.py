@@ -1,4 +1,4 @@
-"""An instructor at a browser, and what an installation holds before and after: for drills of uploads."""
+"""Staff at a browser, and what an installation holds before and after: for drills of uploads, and of whatever staff do by page."""
 
 import os
 import re
@@ -12,23 +12,23 @@ from bench.drills.ground import DrillError, Ground, Sums, soon, wait_for
 from bench.processes import PYTHON, free_port
 from courseapp.authoring.preparing import HELD_WITHIN
 
-ADDRESS = "instructor@example.org"
 WORK = "authoring.work_uploads"
 
 
 class Staff:
-    """An instructor at a browser, and a worker that is woken by hand."""
+    """An instructor, or somebody of another role, at a browser, and a worker that is woken by hand."""
 
-    def __init__(self, ground: Ground, database: str, environment: dict[str, str]) -> None:
+    def __init__(self, ground: Ground, database: str, environment: dict[str, str], role: str = "instructor") -> None:
         self.ground, self.database, self.environment = ground, database, environment
         flask = [PYTHON, "-m", "flask", "--app", "courseapp"]
-        ground.run([*flask, "user", "create", ADDRESS, "--role", "instructor"], environment)
-        link = ground.run([*flask, "user", "signin-link", ADDRESS], environment).strip()
+        address = f"{role}@example.org"
+        ground.run([*flask, "user", "create", address, "--role", role], environment)
+        link = ground.run([*flask, "user", "signin-link", address], environment).strip()
         self.browser = Browser(int(environment["PORT"]), "10.5.0.1", patience=120)
         path = urlsplit(link).path
         answer = self.browser.post(path, csrf_token=self.browser.get(path).token)
         if answer.status != 303:
-            raise DrillError(f"the instructor could not sign in: {answer.status}")
+            raise DrillError(f"the {role} could not sign in: {answer.status}")
 
     def send(self, *files: tuple[str, bytes], **fields: str) -> Answer:
         """Send files by the form of the upload page."""

@@ -13,6 +13,7 @@ from email.policy import Compat32
 from itertools import islice
 
 from courseapp.mailing.models import ReturnKind
+from courseapp.mailing.refusals import is_address_at_fault, is_status_of_address
 from courseapp.mailing.returning import STOP
 
 MOST_BYTES = 200_000  # a report and the headers of what came back stand at its beginning
@@ -24,6 +25,8 @@ LONGEST_ADDRESS = 320
 NESTS = re.compile(rb"multipart/|message/", re.IGNORECASE)
 STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b", re.ASCII)
 REPLY_CODE = re.compile(r"\b([45])\d\d\b", re.ASCII)
+EMPTY_LINE = re.compile(r"\r?\n\r?\n")
+SAYS_NOTHING = re.compile(r"5\.\d{1,3}\.0\Z", re.ASCII)  # "other or undefined" (RFC 3463, 3.1): then the server's own words count
 MESSAGE_ID = re.compile(r"^message-id:\s*(<[^<>\s]{1,190}>)", re.IGNORECASE | re.MULTILINE)
 ARRIVED_FOR = ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Delivered-To", "Received")
 SENT_FROM = ("Return-Path", "Original-Mail-From", "X-Postfix-Sender")
@@ -106,10 +109,18 @@ def _of_delivery(blocks: Sequence[Mail], places: tuple[str, ...], message_ids: t
         return OTHER
     worst, block = min(told, key=lambda one: one[0])
     kind, status = ACTIONS[gravity[worst]], _status_of(block)
-    if kind is ReturnKind.SOFT and status.startswith("5"):
+    if kind is ReturnKind.SOFT and _is_address_gone(status, _text(block, "Diagnostic-Code").partition(";")[2]):
         kind = ReturnKind.BOUNCED
     recipient = _address(_text(block, "Original-Recipient")) or _address(_text(block, "Final-Recipient"))
     return Report(kind, places, message_ids, recipient, status)
+
+
+def _is_address_gone(status: str, words: str) -> bool:
+    """Whether no mail will ever arrive there; not where this one was refused for its content, its size or its sender."""
+    code = REPLY_CODE.search(words) if SAYS_NOTHING.match(status) else None
+    if code is None:
+        return is_status_of_address(status)
+    return is_address_at_fault(EMPTY_LINE.split(words[code.start() :], 1)[0])  # behind it the mail may follow that came back
 
 
 def _status_of(block: Mail) -> str:
@@ -133,7 +144,7 @@ def _in_plain_words(mail: Mail, parts: Sequence[Mail], places: tuple[str, ...]) 
     text = next((_decoded(part) for part in parts if part.get_content_type() == "text/plain"), "")
     status, code = STATUS.search(text), REPLY_CODE.search(text)
     known = status[1] if status else f"{code[1]}.0.0" if code else "5.0.0"  # a warning that it is late has no such header
-    kind = ReturnKind.BOUNCED if known.startswith("5") else ReturnKind.SOFT
+    kind = ReturnKind.BOUNCED if _is_address_gone(known, text) else ReturnKind.SOFT
     recipient = _address(_text(mail, "X-Failed-Recipients").partition(",")[0])
     return Report(kind, places, tuple(MESSAGE_ID.findall(text)[:1]), recipient, known)
 

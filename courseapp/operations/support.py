@@ -24,8 +24,9 @@ from courseapp.accounts.sessions import end_sessions, hash_of_token, sessions_of
 from courseapp.accounts.sign_in import LIFETIME, new_request
 from courseapp.contacts.address import address_key
 from courseapp.contacts.consent import consent_history
-from courseapp.contacts.models import Consent, Contact
+from courseapp.contacts.models import Consent, Contact, Suppression
 from courseapp.contacts.people import contact_of_address
+from courseapp.contacts.suppression import lift_bounced, suppression_of
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
@@ -47,6 +48,7 @@ ACTIONS: dict[str, LazyString] = {
     "operator_made_link": _l("Made a link on the server that signs in as you."),
     "operator_exported": _l("Took out on the server everything that is held about you."),
     "staff_ended_sessions": _l("Signed you out on every device."),
+    "staff_lifted_suppression": _l("Let mail go to your address again, after some had come back."),
     "staff_exported": _l("Downloaded what staff may see of your data."),
     "staff_exported_consents": _l("Downloaded what you agreed to and when, as proof."),
 }
@@ -81,6 +83,7 @@ class Sight:
     enrolments: Sequence[CoarseEnrolment]
     mails: Sequence[Message]
     consents: Sequence[Consent]
+    suppression: Suppression | None
     sessions: Sequence[LoginSession]
     actions: Sequence["Action"]
 
@@ -129,6 +132,7 @@ def sight_of(person: Person) -> Sight:
         enrolments=coarse_enrolments_of(user) if user is not None else [],
         mails=db.session.scalars(mails.order_by(Message.id.desc()).limit(MAILS_SHOWN)).all(),
         consents=consent_history(contact),
+        suppression=suppression_of(contact.address_mac),
         sessions=sessions_of(user) if user is not None else [],
         actions=actions_on(user, contact),
     )
@@ -200,6 +204,13 @@ def end_all_sessions(person: Person, staff: User, now: datetime) -> None:
     if person.user is not None:
         end_sessions(person.user)
     note_act(person, "staff_ended_sessions", staff, now)
+
+
+def lift_suppression(person: Person, staff: User, now: datetime) -> None:
+    """Let mail go again to an address from which some came back. Raises Refusal where nothing came back; a complaint stands."""
+    if not lift_bounced(person.contact.address_mac):
+        raise Refusal(_("No mail came back from this address, so nothing was changed."), 409)
+    _note(person, "staff_lifted_suppression", staff, now)
 
 
 def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, Any]:

@@ -285,6 +285,18 @@ def end_sessions(id: str) -> Response:
     return done(found, "sessions", _("They are signed out on every device."))
 
 
+@support.post("/staff/people/<id>/suppression/end")
+def end_suppression(id: str) -> Response:
+    """Let mail go to them again."""
+    found = supported(id)
+    try:
+        supporting.lift_suppression(found, staff(), clock.now())
+    except Refusal as refusal:
+        flash(refusal.words, "error")
+        return redirect(url_for("support.person", id=id), 303)
+    return done(found, "suppression", _("Mail goes to this address again. What was not sent meanwhile stays unsent."))
+
+
 @support.post("/staff/people/<id>/data.json")
 @limiter.limit("20 per hour", methods=["POST"])
 def export_person(id: str) -> Response:

@@ -26,6 +26,10 @@ TEMPLATES = {
         "secret_answer_to": "ada@example.org",
         "list_url": "https://learn.example/staff/questions",
     },
+    "operations/stream_paused": {
+        "why": "It paused itself: 12 of 200 mails of a day came back: the addresses take none.",
+        "mail_url": "https://learn.example/staff/mail",
+    },
     "operations/report": {
         "secret_about": "Lesson number 1",
         "secret_text": "A word is missing.",

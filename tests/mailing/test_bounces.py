@@ -54,7 +54,10 @@ def news() -> list[tuple[str, str]]:
     return [(event.type, event.subject) for event in db.session.scalars(sa.select(Event).order_by(Event.id))]
 
 
-HARD = ["postfix-failed", "exim-failed", "exim-in-words", "exchange-failed", "gmail-failed", "global-failed"]
+HARD = [
+    *("postfix-failed", "postfix-recorded-failed", "postfix-recorded-global", "postfix-recorded-headers"),
+    *("exim-failed", "exim-in-words", "exchange-failed", "gmail-failed", "global-failed"),
+]
 
 
 @pytest.mark.parametrize("name", HARD)

@@ -54,6 +54,11 @@ def text(mail: EmailMessage, kind: str = "plain") -> str:
     return str(part.get_content()).replace("\r\n", "\n")
 
 
+def test_every_mail_of_our_own_is_looked_at_here() -> None:
+    files = (Path(__file__).parent.parent.parent / "templates").glob("*/mail/*.md")
+    assert {f"{path.parent.parent.name}/{path.stem}" for path in files} == set(TEMPLATES)
+
+
 @pytest.mark.one_database
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_the_text_of_each_service_mail_is_the_kept_one(app: Flask, template: str) -> None:

@@ -27,6 +27,9 @@ from tests.recording_smtp import RecordingSmtp
         ("552 5.2.2 mailbox full", False),
         ("554 Service unavailable; Client host blocked", False),
         ("550 5.4.1 Recipient address rejected: Access denied", False),
+        ("550 relay not permitted", False),  # Exim's, to who has not logged in: every address would be at fault
+        ("550-Please turn on SMTP Authentication", False),
+        ("550 Message rejected as spam", False),
     ],
 )
 def test_only_an_address_that_takes_no_mail_is_at_fault(words: str, is_at_fault: bool) -> None:
@@ -46,6 +49,13 @@ def test_only_an_address_that_takes_no_mail_is_at_fault(words: str, is_at_fault:
         ("cannot be built: KeyError: x", Kind.UNBUILT),
         ("501 5.5.4 bad argument", Kind.OTHER),
         ("", Kind.OTHER),
+        ("550 relay not permitted", Kind.POLICY),
+        ("bounced 5.1.1", Kind.UNKNOWN),  # what came back by mail
+        ("bounced", Kind.UNKNOWN),
+        ("soft 5.2.2", Kind.FULL),
+        ("soft 5.7.1", Kind.POLICY),
+        ("soft 5.3.4", Kind.SIZE),
+        ("soft 4.4.1", Kind.OTHER),
     ],
 )
 def test_each_reason_has_its_class(reason: str, kind: Kind) -> None:

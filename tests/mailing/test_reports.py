@@ -18,6 +18,11 @@ TOLD = {
     "postfix-delayed": (ReturnKind.DELAYED, "4.4.1"),
     "postfix-expired": (ReturnKind.SOFT, "4.4.1"),
     "postfix-delivered": (ReturnKind.DELIVERED, "2.0.0"),
+    "postfix-recorded-delayed": (ReturnKind.DELAYED, "4.2.0"),
+    "postfix-recorded-down": (ReturnKind.SOFT, "4.4.1"),
+    "postfix-recorded-failed": (ReturnKind.BOUNCED, "5.1.1"),
+    "postfix-recorded-global": (ReturnKind.BOUNCED, "5.1.1"),
+    "postfix-recorded-headers": (ReturnKind.BOUNCED, "5.1.1"),
     "exim-failed": (ReturnKind.BOUNCED, "5.0.0"),
     "exim-in-words": (ReturnKind.BOUNCED, "5.0.0"),
     "exchange-failed": (ReturnKind.BOUNCED, "5.1.10"),
@@ -60,7 +65,12 @@ def test_each_report_leads_to_the_message(name: str) -> None:
 @pytest.mark.parametrize(
     ("action", "status", "kind"),
     [
-        ("failed", "5.7.1", ReturnKind.BOUNCED),
+        ("failed", "5.2.1", ReturnKind.BOUNCED),
+        ("failed", "5.7.1", ReturnKind.SOFT),  # their policy, and not the address
+        ("failed", "5.7.26", ReturnKind.SOFT),
+        ("failed", "5.2.2", ReturnKind.SOFT),
+        ("failed", "5.3.4", ReturnKind.SOFT),
+        ("failed", "5.1.8", ReturnKind.SOFT),  # the sender's address
         ("failed", "5.1.1 (no such user)", ReturnKind.BOUNCED),
         ("FAILED", "4.2.2", ReturnKind.SOFT),
         ("failed", "", ReturnKind.SOFT),
@@ -81,6 +91,33 @@ def test_without_a_status_the_servers_own_words_count() -> None:
     plain = sample("postfix-failed").replace(b"Status: 5.1.1\r\n", b"")
     assert read_report(plain).status == "5.1.1"
     assert read_report(plain.replace(b"Diagnostic-Code: smtp; 550 5.1.1", b"Diagnostic-Code: smtp; 552")).status == "5.0.0"
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "kind"),
+    [
+        ("smtp; 550 no such user", ReturnKind.BOUNCED),  # of a server without statuses Postfix makes 5.0.0
+        ("smtp; 550-5.1.1 no such\r\n 550 5.1.1 user", ReturnKind.BOUNCED),
+        ("smtp; 553 sorry, no mailbox here by that name", ReturnKind.BOUNCED),
+        ("smtp; 550 relay not permitted", ReturnKind.SOFT),
+        ("smtp; 550 Message rejected as spam", ReturnKind.SOFT),
+        ("smtp; 554 5.7.1 not wanted", ReturnKind.SOFT),
+        ("smtp; 552 mailbox full", ReturnKind.SOFT),
+        ("X-Local; retry time-out exceeded", ReturnKind.SOFT),
+    ],
+)
+def test_where_the_status_says_nothing_the_servers_words_decide_whether_the_address_is_gone(diagnosis: str, kind: ReturnKind) -> None:
+    said = sample("postfix-expired").replace(b"Status: 4.4.1", b"Status: 5.0.0")
+    before, _name, after = said.partition(b"Diagnostic-Code: ")
+    said = before + f"Diagnostic-Code: {diagnosis}\r\n\r\n".encode() + after.partition(b"\r\n\r\n")[2]
+    assert read_report(said).kind is kind
+
+
+def test_words_of_the_mail_that_came_back_do_not_decide_about_the_address() -> None:
+    said = sample("exim-in-words").replace(b"Words.", b"We block no spam.")
+    assert read_report(said).kind is ReturnKind.BOUNCED
+    assert read_report(said.replace(b"550 no such mailbox here", b"550 blocked")).kind is ReturnKind.SOFT
+    assert read_report(said.replace(b"550 no such mailbox here", b"retry time-out exceeded")).kind is ReturnKind.SOFT
 
 
 def test_of_several_recipients_the_worst_counts() -> None:

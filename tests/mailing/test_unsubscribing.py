@@ -49,12 +49,24 @@ def test_one_click_without_session_or_token_withdraws_and_says_200_as_often_as_i
 def test_one_click_sets_no_cookie_and_does_not_redirect(client: Client, contact: Contact) -> None:
     answer = client.post(client.path("mailing.stop", token=mail_token(contact.public_id, "marketing")), data=ONE_CLICK)
     assert answer.location is None
+    assert "Set-Cookie" not in answer.headers
     assert held(contact) == {"course"}
+
+
+def test_a_token_for_one_list_cannot_be_made_into_one_for_another(client: Client, contact: Contact) -> None:
+    course, marketing = (mail_token(contact.public_id, purpose) for purpose in ("course", "marketing"))
+    mixed = {course[:at] + marketing[at:] for at in range(1, len(course))}
+    for token in (mixed | {course.swapcase()}) - {course, marketing}:
+        assert client.post(client.path("mailing.stop", token=token), data=ONE_CLICK).status_code == 404, token
+    for body in ({"purpose": "marketing"}, {"marketing": "y", "stop_all": "1"}):  # nor does the form say which
+        client.post(client.path("mailing.stop", token=course), data={**ONE_CLICK, **body})
+        assert held(contact) == {"marketing"}
 
 
 def test_opening_the_link_asks_and_changes_nothing(client: Client, contact: Contact) -> None:
     before = all_rows()
     token = mail_token(contact.public_id, "course")
+    assert client.get(client.path("mailing.stop", token=token)).status_code in {200, 405}  # what scanners of links do
     for endpoint in ("mailing.unsubscribe", "mailing.preferences"):
         assert client.visit(endpoint, token=token).status_code == 200
         assert client.head(client.path(endpoint, token=token)).status_code == 200

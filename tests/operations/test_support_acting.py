@@ -8,14 +8,15 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp.accounts.models import LoginSession, User
+from courseapp.contacts.address import address_mac
+from courseapp.contacts.models import SuppressionReason
+from courseapp.contacts.suppression import suppression_of
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from tests.accounts.mailbox import last_mail_to
 from tests.client import Client
-from tests.factories import (
-    make_user,
-)
-from tests.operations.supporting import ADA, do, events_about, find, own_page
+from tests.factories import make_suppression, make_user
+from tests.operations.supporting import ADA, do, events_about, find, own_page, page_of
 
 
 def test_a_link_is_sent_that_signs_the_learner_in(client: Client, owner: User, ada: User) -> None:
@@ -45,6 +46,31 @@ def test_all_sessions_end(client: Client, owner: User, ada: User) -> None:
     assert [browser.visit("accounts.settings").status_code for browser in browsers] == [302, 302]
     assert client.visit("support.people").status_code == 200
     assert "Signed you out on every device." in own_page(client.application, ada)
+
+
+def test_mail_goes_again_to_an_address_from_which_some_came_back(client: Client, owner: User, ada: User) -> None:
+    make_suppression(ADA)
+    assert "a mail came back" in page_of(client, ada)
+    do(client, ada, "end_suppression")
+    assert "Mail goes to this address again." in client.visit("support.people").text
+    assert suppression_of(address_mac(ADA)) is None
+    assert "staff_lifted_suppression" in events_about(ada)
+    assert "Let mail go to your address again" in own_page(client.application, ada)
+    make_suppression(ADA)  # it comes back once more
+    assert suppression_of(address_mac(ADA)) is not None
+
+
+@pytest.mark.parametrize("reason", [None, SuppressionReason.COMPLAINED, SuppressionReason.ASKED])
+def test_no_other_silence_is_ended_by_a_page(client: Client, owner: User, ada: User, reason: SuppressionReason | None) -> None:
+    if reason is not None:
+        make_suppression(ADA, reason)
+    assert ("nothing is sent to this address" in page_of(client, ada)) is (reason is not None)
+    assert "Let mail go to it again" not in page_of(client, ada)
+    token = client.csrf_token("support.people")
+    assert client.post(client.path("support.end_suppression", id=ada.contact.public_id), data={"csrf_token": token}).status_code == 303
+    assert "No mail came back from this address" in client.visit("support.people").text
+    assert (suppression_of(address_mac(ADA)) is not None) is (reason is not None)
+    assert "staff_lifted_suppression" not in events_about(ada)
 
 
 def test_what_staff_did_names_a_role_and_never_a_person(client: Client, owner: User, ada: User) -> None:

@@ -35,7 +35,16 @@ from tests.query_counts import statements
 from tests.rows import all_rows, changed_tables, tables_that_hold
 
 GETS = ("people", "person", "erasure", "questions")
-POSTS = ("find_person", "send_link", "change_address", "end_sessions", "export_person", "erase_person", "answer_question")
+POSTS = (
+    "find_person",
+    "send_link",
+    "change_address",
+    "end_sessions",
+    "end_suppression",
+    "export_person",
+    "erase_person",
+    "answer_question",
+)
 
 
 # Who may

@@ -1,5 +1,7 @@
 """Mail as it comes back: written by hand in the shapes that RFC 3464, 5965 and 3834 leave open, as each kind of server fills them.
 
+Those named `recorded` came from a real Postfix (3.7.11; see `tests/postfix.py`), but for what it says to people.
+
 In each stand three words: RETURN_PATH, MESSAGE_ID and RECIPIENT. `sample` puts what a test wants in their place.
 """
 
