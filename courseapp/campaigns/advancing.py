@@ -1,8 +1,8 @@
 """Advancing: what of the runs is due, and for each whether its step is sent now, skipped, or put off.
 
 A step's outbox row and the run's advance are one transaction, and the outbox's `dedupe_key` makes the step exactly one. A step is put
-off until its day has come, the least gap behind what this person got last of any sequence of the same purpose is over, and the
-clock of their own zone, as it is now, shows a time of the window. What left and what waits says the outbox. So neither an outage of
+off until its day has come, the least gap behind what this person got last of any sequence is over, and the clock of their own zone,
+as it is now, shows a time of the window. What left and what waits says the outbox. So neither an outage of
 the scheduler nor one of the mail server ends in a burst: of what waits, one letter at a time is put into the outbox.
 
 Two schedulers may meet at one person with two sequences. Whoever advances holds the row of the contact, and passes over people whom
@@ -133,7 +133,7 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
 
 
 def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> datetime:
-    """From when on this person may get the next mail of a sequence of this purpose: behind each that came or waits, the wider gap.
+    """From when on this person may get the next mail of a sequence: behind each that came or waits, the wider gap.
 
     Args:
         leaves_when_due: what waits is thought to leave when it is due; else no sooner than now, however long it has waited.
@@ -143,10 +143,8 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
         sa.select(sa.func.coalesce(Message.settled_at, Message.due_at), Message.settled_at, SequenceVersion.minimum_gap_hours)
         .join(SequenceStep, SequenceStep.letter_id == Message.letter_id)
         .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
-        .join(Sequence, Sequence.id == SequenceVersion.sequence_id)
         .where(
             Message.contact_id == run.contact_id,
-            Sequence.purpose == version.sequence.purpose,
             sa.or_(
                 sa.and_(Message.settled_at > moment - LONGEST_GAP, Message.state.in_(MAY_HAVE_COME)),
                 sa.and_(Message.settled_at.is_(None), Message.state.in_(WAITS)),

@@ -37,6 +37,8 @@ def catch_up(now: datetime) -> int:
 def _advance_all(run: SequenceRun, now: datetime) -> None:
     """Enqueue what is overdue of a run. Between its mails stays the least gap, should they be sent after all."""
     at = now
-    while run.next_run_at is not None and advancing.has_come(run, now) and not is_resting(run.contact, now):
+    while run.next_run_at is not None and advancing.has_come(run, now):
         at = max(at, run.next_run_at)
         advancing.advance(run, now, at)
+        if is_resting(run.contact, now):  # it was put off
+            break

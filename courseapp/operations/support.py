@@ -210,7 +210,7 @@ def lift_suppression(person: Person, staff: User, now: datetime) -> None:
     """Let mail go again to an address from which some came back. Raises Refusal where nothing came back; a complaint stands."""
     if not lift_bounced(person.contact.address_mac):
         raise Refusal(_("No mail came back from this address, so nothing was changed."), 409)
-    _note(person, "staff_lifted_suppression", staff, now)
+    note_act(person, "staff_lifted_suppression", staff, now)
 
 
 def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, Any]:
