@@ -37,10 +37,14 @@ FROM_ENVIRONMENT = frozenset(
 )
 """Settings of the environment that the database may override."""
 OURS = frozenset(
-    {"public_name", "minimum_age", "default_language", "privacy", "terms", "imprint", "accent_light", "accent_dark", "logo", "logo_size"}
+    {
+        *("public_name", "minimum_age", "default_language", "marketing_per_week", "privacy", "terms", "imprint"),
+        *("accent_light", "accent_dark", "logo", "logo_size"),
+    }
 )
 """What stands in the database alone."""
 FIELDS = FROM_ENVIRONMENT | OURS
+MARKETING_PER_WEEK = 2
 
 
 class SiteSetting(Model):
@@ -76,6 +80,7 @@ class Site:
     default_zone: str
     default_language: str
     minimum_age: int | None
+    marketing_per_week: int
     legal: Mapping[str, str]
     accent_light: str | None
     accent_dark: str | None
@@ -135,6 +140,7 @@ def site_of(settings: Settings, set_here: Mapping[str, str]) -> Site:
         default_zone=value("default_zone"),
         default_language=language if language in settings.language_list else settings.language_list[0],
         minimum_age=int(value("minimum_age")) if value("minimum_age") else None,
+        marketing_per_week=int(value("marketing_per_week") or MARKETING_PER_WEEK),
         legal={page: value(page) for page in ("privacy", "terms", "imprint") if value(page)},
         accent_light=value("accent_light") or None,
         accent_dark=value("accent_dark") or None,

@@ -104,6 +104,7 @@ _sendable = (
         Message.fields,
         Stream.key.label("stream"),
         Stream.purpose,
+        Contact.id.label("contact_id"),
         Contact.public_id.label("contact_public_id"),
         Contact.address,
         Contact.first_name,
@@ -161,6 +162,7 @@ class Sendable:
     fields: dict[str, Any]
     stream: str
     purpose: Purpose
+    contact_id: int
     contact_public_id: str
     address: str
     first_name: str | None

@@ -25,6 +25,7 @@ from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db, insert_into
 from courseapp.mailing import outbox
+from courseapp.mailing.capping import give_back, within_cap
 from courseapp.mailing.models import Bucket, Message, State
 
 SENDER = "sender"
@@ -76,10 +77,10 @@ def claim(now: datetime, limit: int, service_only: bool, limits: Limits) -> Lot:
         most, only_service = (min(limit, tokens), service_only) if tokens and not service_only else (limit, True)
     claimed = outbox.claim(now, most, only_service)
     found = outbox.sendables([message_id for message_id, _epoch in claimed]) if claimed else {}
+    claimed, was_crowded = within_cap(claimed, found, now)
     if limits.domains:
-        claimed, was_crowded = _within_domains(claimed, found, now, limits)
-    else:
-        was_crowded = False
+        claimed, had_no_token = _within_domains(claimed, found, now, limits)
+        was_crowded = was_crowded or had_no_token
     if limits.sender is not None and claimed:
         paid_at += len(claimed) / limits.sender
         _pay(SENDER, paid_at)
@@ -126,11 +127,11 @@ def _queue_up(key: str, queue: Claimed, found: dict[int, outbox.Sendable], now: 
             paid_at = place
         elif place <= moment + AHEAD.total_seconds():
             paid_at = place
-            _give_back(message_id, epoch, now + timedelta(seconds=place - moment), PACED)
+            give_back(message_id, epoch, now + timedelta(seconds=place - moment), PACED)
             back.add(message_id)
         else:
             later = AHEAD * (1 + secrets.randbelow(1000) / 1000)
-            _give_back(message_id, epoch, now + later, CROWDED)
+            give_back(message_id, epoch, now + later, CROWDED)
             back.add(message_id)
     _pay(key, paid_at)
     return back
@@ -140,12 +141,6 @@ def _placed(message_ids: Sequence[int], now: datetime) -> set[int]:
     """Which of these mails had a place in their domain's queue, and come for it in time."""
     has_place = (Message.reason == PACED, Message.due_at > now - PLACE_HELD)
     return set(db.session.scalars(sa.select(Message.id).where(Message.id.in_(message_ids), *has_place)))
-
-
-def _give_back(message_id: int, epoch: int, due_at: datetime, reason: str) -> None:
-    held = (Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
-    changes = {"state": State.PENDING, "due_at": due_at, "reason": reason, "attempts": Message.attempts - 1, "leased_until": None}
-    db.session.execute(sa.update(Message).where(*held).values(changes).execution_options(synchronize_session=False))
 
 
 def _locked(key: str, now: datetime, rate: float) -> float:

@@ -101,6 +101,16 @@ class PeopleForm(FlaskForm):
     default_language = SelectField(_l("Language"))
 
 
+class MailForm(FlaskForm):
+    """How much marketing one person gets."""
+
+    marketing_per_week = StringField(
+        _l("Marketing mails to one person within seven days, at most"),
+        [Optional(), Regexp(r"([1-9]|1[0-9]|20)\Z", message=_l("Please type a number from 1 to 20."))],
+        render_kw={"inputmode": "numeric", "maxlength": "2"},
+    )
+
+
 class ColourForm(FlaskForm):
     """The accent of links and buttons, for the light and the dark look."""
 

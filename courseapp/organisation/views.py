@@ -36,6 +36,7 @@ SECTIONS: dict[str, type[FlaskForm]] = {
     "names": forms.NamesForm,
     "help": forms.HelpForm,
     "people": forms.PeopleForm,
+    "mail": forms.MailForm,
     "colours": forms.ColourForm,
 }
 FOR_A_YEAR = "public, max-age=31536000, immutable"  # the address carries a hash of what it gives

@@ -138,6 +138,8 @@ def test_a_name_follows_the_neutral_one_until_it_is_set_itself(client: Client, o
         ("help", "crisis_words", "Call \uf8ff", "control characters"),
         ("names", "support_address", "nonsense", "e-mail address"),
         ("people", "minimum_age", "0", "1 to 99"),
+        ("mail", "marketing_per_week", "0", "1 to 20"),
+        ("mail", "marketing_per_week", "21", "1 to 20"),
         ("people", "minimum_age", "16 years", "1 to 99"),
         ("people", "default_zone", "Mars/Olympus", "valid choice"),
         ("colours", "accent_light", "#ffd54a", "darker"),

@@ -1,0 +1,89 @@
+"""How much marketing one person gets: so many mails within seven days, of sequences and broadcasts together. What is over waits; nothing
+is dropped.
+
+Asked around the claim, in its transaction, and only where a lease holds marketing: two questions for the whole of it. Who is counted is
+held (FOR NO KEY UPDATE) until the commit, so two workers never count one person at once, and what one has leased the other sees. Nobody
+waits for anybody: mail to a person whom another worker holds is given back for a minute.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from courseapp.contacts.models import Contact, Purpose
+from courseapp.extensions import db
+from courseapp.mailing import outbox
+from courseapp.mailing.models import Message, State, Stream
+from courseapp.site import present_site
+
+WITHIN = timedelta(days=7)
+CAPPED = "enough marketing for this week"  # the reason of a mail that waits until the first of those in the week is a week old
+CROWDED = "enough marketing on its way"  # of one that comes back to see whether what is leaving has left
+HELD_FOR = timedelta(minutes=1)
+HAS_COME = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED, State.UNCERTAIN)
+IS_LEAVING = (State.LEASED, State.SUBMITTING)
+Claimed = list[tuple[int, int]]
+
+
+def within_cap(claimed: Claimed, found: Mapping[int, outbox.Sendable], now: datetime) -> tuple[Claimed, bool]:
+    """The leases that may go, in their order; those over the cap go back. And whether any did."""
+    marketing = [lease for lease in claimed if found[lease[0]].purpose is Purpose.MARKETING]
+    if not marketing:
+        return claimed, False
+    most, people = present_site().marketing_per_week, {found[message_id].contact_id for message_id, _epoch in marketing}
+    held = _held(people)
+    came, leaving = _of_this_week(held, {message_id for message_id, _epoch in marketing}, now)
+    back: set[int] = set()
+    for message_id, epoch in marketing:
+        contact_id = found[message_id].contact_id
+        if contact_id in held and len(came[contact_id]) + leaving[contact_id] < most:
+            leaving[contact_id] += 1
+            continue
+        back.add(message_id)
+        if contact_id not in held:
+            give_back(message_id, epoch, now + HELD_FOR, CROWDED)
+        elif len(came[contact_id]) < most:
+            give_back(message_id, epoch, now + outbox.LEASE, CROWDED)
+        else:
+            give_back(message_id, epoch, sorted(came[contact_id])[-most] + WITHIN, CAPPED)
+    return [lease for lease in claimed if lease[0] not in back], bool(back)
+
+
+def _held(people: Collection[int]) -> set[int]:
+    """Those of these contacts whom nobody else holds; nobody else does before the caller's commit."""
+    query = sa.select(Contact.id).where(Contact.id.in_(people)).order_by(Contact.id)
+    return set(db.session.scalars(query.with_for_update(key_share=True, skip_locked=True)))
+
+
+def _of_this_week(people: Collection[int], but: Collection[int], now: datetime) -> tuple[dict[int, list[datetime]], dict[int, int]]:
+    """By contact: when marketing came within the week, and how much is leaving now; what the caller has just leased apart."""
+    came: dict[int, list[datetime]] = defaultdict(list)
+    leaving: dict[int, int] = defaultdict(int)
+    query = (
+        sa.select(Message.contact_id, Message.settled_at)
+        .join(Stream, Stream.id == Message.stream_id)
+        .where(
+            Message.contact_id.in_(people),
+            Message.id.not_in(but),
+            Stream.purpose == Purpose.MARKETING,
+            sa.or_(
+                sa.and_(Message.settled_at > now - WITHIN, Message.state.in_(HAS_COME)),
+                sa.and_(Message.settled_at.is_(None), Message.state.in_(IS_LEAVING)),
+            ),
+        )
+    )
+    for contact_id, settled_at in db.session.execute(query):
+        if settled_at is None:
+            leaving[contact_id] += 1
+        else:
+            came[contact_id].append(settled_at)
+    return came, leaving
+
+
+def give_back(message_id: int, epoch: int, due_at: datetime, reason: str) -> None:
+    """Give a lease back without having tried; it comes again at `due_at`."""
+    held = (Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
+    changes = {"state": State.PENDING, "due_at": due_at, "reason": reason, "attempts": Message.attempts - 1, "leased_until": None}
+    db.session.execute(sa.update(Message).where(*held).values(changes).execution_options(synchronize_session=False))
