@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceVersion, Trigger
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
 from courseapp.contacts.models import Purpose
@@ -276,6 +276,14 @@ def test_a_trial_goes_to_staff_alone_and_publishes_a_letter_once(client: Client,
     press("sequence_letters.change_letter", made, 2, **LETTER)
     assert press("sequence_letters.try_out", the_only(), 2, to=marketer.public_id).status_code == 303
     assert [letter.subject for letter in db.session.scalars(sa.select(Letter).order_by(Letter.id))] == ["Letter 2", "Where to begin"]
+
+
+def test_a_trial_is_no_mail_of_the_sequence(press, marketer: User, running: Sequence) -> None:
+    for _time in range(2):
+        assert press("sequence_letters.try_out", running, 2, to=marketer.public_id).status_code == 303
+    (trial,) = db.session.scalars(sa.select(Message)).all()
+    assert trial.letter.subject == "Letter 2"
+    assert db.session.scalars(sa.select(SequenceStep).where(SequenceStep.letter_id == trial.letter_id)).all() == []
 
 
 @pytest.fixture
