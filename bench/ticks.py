@@ -52,7 +52,7 @@ def fill(ground: Ground, database: str, count: int) -> None:
                SELECT v.sequence_id, v.id, c.id, k.id, '', 1, now(),
                       CASE WHEN c.id % 10 > 0 THEN now() + interval '1 day' + c.id % 2500000 * interval '1 second' END,
                       CASE WHEN c.id % 10 = 0 THEN now() END, CASE WHEN c.id % 10 = 0 THEN 'finished' END
-               FROM contacts c, (SELECT * FROM sequence_versions ORDER BY id LIMIT 1) v, (SELECT id FROM courses ORDER BY id LIMIT 1) k
-               WHERE c.public_id LIKE 'tick%'"""
+               FROM contacts c, sequence_versions v, (SELECT id FROM courses ORDER BY id LIMIT 1) k
+               WHERE c.public_id LIKE 'tick%' AND v.sequence_id = (SELECT id FROM sequences WHERE key = 'first-week')"""
         )
         connection.execute("VACUUM ANALYZE")

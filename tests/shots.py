@@ -317,12 +317,11 @@ from dataclasses import replace
 from datetime import time, timedelta
 from courseapp import clock, create_app
 from courseapp.accounts.models import RoleGrant
-from courseapp.campaigns.models import Condition, RunEnd, Sequence, SequenceStep, Trigger
-from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, latest_version, new_sequence, pause, publish
+from courseapp.campaigns.models import Condition, RunEnd, Sequence, SequenceStep
+from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, latest_version, pause, publish
 from courseapp.campaigns.sequence_shapes import StepDraft
 from courseapp.campaigns.windows import Window
 from courseapp.catalog.models import Course
-from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing.models import Letter, State
 from tests.factories import make_contact, make_message, make_run
@@ -349,14 +348,9 @@ with create_app().app_context():
     walk(publish(week, owner, now), (14, 23, 3), {"finished": (3, 18), "goal": (2, 6), "unsubscribed": (1, 2)})
     more = StepDraft(9, None, "", "Whenever you like", "Hello {{ first_name }},\\n\\n::: offer\\nThere is a second course.\\n:::")
     keep_draft(week, replace(said, steps=(*said.steps, more)), week.draft_version, None, now)
-    body = "Hello,\\n\\nnothing has run away. Your course is where you left it.\\n\\n[Continue the course]({{ continue_url }})"
-    steps = (StepDraft(0, None, "Your course waits", "Where you left it.", body), StepDraft(9, None, "No hurry", "Our last word.", body))
-    quiet = replace(said, title="After three quiet weeks", trigger=Trigger.QUIET, trigger_days=21, goal=None, steps=steps)
-    made = new_sequence(quiet, None, now)
-    walk(publish(made, owner, now), (8, 40), {"active": (1, 33)})
-    pause(made, None, now)
-    next_up = {"title": "What comes next", "purpose": Purpose.MARKETING, "trigger": Trigger.COURSE_COMPLETED, "trigger_days": None}
-    new_sequence(replace(quiet, **next_up, course_slug="introduction"), None, now)
+    nudge = db.session.query(Sequence).filter_by(key="gentle-nudge").one()
+    walk(latest_version(nudge), (8, 40), {"active": (1, 33)})
+    pause(nudge, None, now)
     db.session.commit()
 """
 

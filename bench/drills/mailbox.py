@@ -75,7 +75,7 @@ def fill(ground: Ground, database: str, tag: str, count: int, purpose: str = "co
                INSERT INTO messages (public_id, dedupe_key, stream_id, contact_id, letter_id, fields, message_id, state, priority, due_at,
                                      lease_epoch, attempts, created_at)
                SELECT %(tag)s || 'm' || m, 'drill:' || %(tag)s || m, (SELECT id FROM streams WHERE key = %(purpose)s), numbered.id,
-                      (SELECT letter_id FROM sequence_steps ORDER BY id LIMIT 1),
+                      (SELECT id FROM letters WHERE subject = 'Your course: where to begin'),
                       '{"continue_url": "http://127.0.0.1/learn/introduction", "progress_words": "2 of 12 lessons"}',
                       '<' || %(tag)s || m || '@drill.example.org>', 'pending', %(priority)s, now(), 0, 0, now()
                FROM generate_series(0, %(count)s - 1) m JOIN numbered ON numbered.n = m %% %(people)s + 1""",

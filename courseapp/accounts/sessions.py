@@ -47,7 +47,9 @@ def open_session(user: User, now: datetime, device: str) -> None:
         last_seen_at=now,
         expires_at=now + (STAFF_ABSOLUTE if is_staff else ABSOLUTE),
     )
-    user.session_token, user.seen_at = token, now
+    user.session_token = token
+    if user.seen_at is None or user.seen_at < now - SEEN_EVERY:
+        user.seen_at = now
 
 
 def user_of_token(token: str, now: datetime) -> tuple[User, bool] | None:

@@ -21,6 +21,7 @@ def export(contact_id: int) -> list[dict[str, Any]]:
         {
             "sequence": title,
             "course": course,
+            "occasion": run.occasion,
             "since": run.started_at.isoformat(),
             "mails_sent": run.position,
             "ended": run.ended_at.isoformat() if run.ended_at else None,

@@ -21,7 +21,17 @@ from courseapp.learning.models import Enrolment
 from courseapp.mailing.models import Message
 from tests.campaigns.people import at, learner_of, steps, tick, withdraw
 from tests.client import Client
-from tests.factories import NOW, lessons_of, make_completion, make_consent, make_course, make_enrolment, make_guest, make_sequence
+from tests.factories import (
+    NOW,
+    lessons_of,
+    make_completion,
+    make_consent,
+    make_course,
+    make_enrolment,
+    make_guest,
+    make_outcome,
+    make_sequence,
+)
 
 DAY = timedelta(days=1)
 
@@ -185,6 +195,28 @@ def test_many_are_found_in_pages_and_each_once(course: Course, nudge: SequenceVe
     db.session.execute(sa.update(User).values(seen_at=NOW + 11 * DAY))
     assert notice(at(NOW + 12 * DAY)) == 10
     assert set(ends()) == {RunEnd.ACTIVE}
+
+
+@pytest.mark.parametrize("outcome", [None, "now", "professional", "gently", "ahead"])
+def test_whatever_the_safety_check_came_to_the_same_visits_are_the_same_activity(
+    app: Flask, pass_time: Callable[..., datetime], outcome: str | None
+) -> None:
+    course = make_course(needs=(("none", "touch"),))
+    make_sequence(trigger=Trigger.QUIET, trigger_days=10, delays=(0,))
+    user, client = learner_of(course), app.test_client()
+    assert isinstance(client, Client)
+    client.sign_in(user)
+    if outcome is not None:
+        make_outcome(user, outcome)
+    db.session.commit()
+    lesson = next(lesson for lesson in lessons_of(course) if lesson.needs_check.value == "touch")
+    seen = pass_time(days=6)
+    assert client.get(f"/lessons/{lesson.public_id}").status_code == 200
+    client.post(f"/lessons/{lesson.public_id}/opening", data={"csrf_token": client.csrf_token("learning.start")})
+    assert notice(at(pass_time(days=5))) == 0
+    assert user.seen_at is not None
+    assert abs(user.seen_at - seen) < timedelta(minutes=1)
+    assert notice(at(pass_time(days=5, hours=1))) == 1
 
 
 # Finished

@@ -1,16 +1,19 @@
 """Publishing a sequence from its folder: a new version where something changed, and words where something is wrong."""
 
+from dataclasses import replace
+from datetime import time
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from courseapp.campaigns.models import Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
-from courseapp.campaigns.publishing import publish_sequence
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.publishing import bring_in, publish_sequence, read_sequence
+from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, latest_version, problems_of, publish
+from courseapp.campaigns.windows import Window
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
-from courseapp.mailing.models import Letter
 from courseapp.site import change_site, forget_site
 from tests.factories import NOW
 
@@ -43,11 +46,65 @@ def test_the_first_week_is_published_as_it_is_written(app: Flask) -> None:
     assert db.session.scalars(sa.select(SequenceStep.delay_days).order_by(SequenceStep.position)).all() == [0, 2, 5]
 
 
-def test_its_letters_name_no_topic(app: Flask) -> None:
-    publish_sequence(FIRST_WEEK, NOW)
-    for letter in db.session.scalars(sa.select(Letter)):
-        words = f"{letter.subject} {letter.preheader} {letter.body}".lower()
-        assert not [word for word in ("pelvi", "massage", "bladder", "sex", "pain", "health") if word in words]
+READY_MADE = sorted(FIRST_WEEK.parent.iterdir())
+
+
+def with_an_address() -> None:
+    """Say where the house is."""
+    change_site({"postal_address": "1 Road, Town"}, NOW)
+    db.session.commit()
+    forget_site()
+
+
+@pytest.mark.parametrize("place", READY_MADE, ids=lambda place: place.name)
+def test_each_ready_made_sequence_can_be_published_and_gives_nothing_to_mend(app: Flask, place: Path) -> None:
+    with_an_address()
+    key, draft = read_sequence(place)
+    assert key == place.name
+    assert problems_of(draft) == []
+    assert publish_sequence(place, NOW)[1]
+    assert not publish_sequence(place, NOW)[1]
+
+
+@pytest.mark.parametrize("place", READY_MADE, ids=lambda place: place.name)
+def test_the_letters_name_no_topic_press_nobody_and_promise_nothing(app: Flask, place: Path) -> None:
+    _key, draft = read_sequence(place)
+    for step in draft.steps:
+        words = f"{step.subject} {step.preheader} {step.body}".lower()
+        topic = ("pelvi", "massage", "bladder", "sex", "pain", "health", "symptom", "heal ", "cure")
+        pressing = ("hurry", "don't miss", "last chance", "only today!", "guarantee", "!", "discount")
+        assert [word for word in (*topic, *pressing) if word in words] == []
+
+
+def test_a_new_installation_publishes_course_mail_and_keeps_offers_as_drafts(app: Flask) -> None:
+    for place in READY_MADE:
+        bring_in(place, NOW)
+    found = {row.key: row for row in db.session.scalars(sa.select(Sequence))}
+    is_published = {key: latest_version(row) is not None for key, row in found.items()}
+    assert is_published == {
+        **dict.fromkeys(("finished", "first-week", "gentle-nudge", "module-opened"), True),
+        **dict.fromkeys(("what-comes-next", "win-back"), False),
+    }
+    assert {draft_of(row).purpose for key, row in found.items() if not is_published[key]} == {Purpose.MARKETING}
+
+
+def test_what_staff_changed_stays_at_the_next_start(app: Flask) -> None:
+    bring_in(FIRST_WEEK, NOW)
+    sequence = db.session.scalars(sa.select(Sequence)).one()
+    keep_draft(sequence, replace(draft_of(sequence), title="Ours", weekdays="12345"), sequence.draft_version, None, NOW)
+    publish(sequence, None, NOW)
+    bring_in(FIRST_WEEK, NOW)
+    assert (sequence.title, draft_of(sequence).weekdays) == ("Ours", "12345")
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(SequenceVersion)) == 2
+
+
+def test_all_that_a_file_can_say_is_read(app: Flask, tmp_path: Path) -> None:
+    head = "trigger: quiet\ntrigger_days: 12\nwindow: 22:00-06:30\nweekdays: 76\nlate: shift\ncourse: one\nlanguage: de\n"
+    place = folder(tmp_path, HEAD.replace("trigger: enrolled\n", head), STEP.format(0) + "condition: not_begun\n")
+    _key, draft = read_sequence(place)
+    assert (draft.trigger_days, draft.window, draft.weekdays) == (12, Window(time(22), time(6, 30)), "67")
+    assert (draft.late, draft.course_slug, draft.language) == (LatePolicy.SHIFT, "one", "de")
+    assert draft.steps[0].condition is Condition.NOT_BEGUN
 
 
 def test_the_same_files_again_publish_nothing(app: Flask, tmp_path: Path) -> None:
@@ -129,7 +186,5 @@ def test_what_offers_something_is_not_published_without_a_postal_address(app: Fl
     with pytest.raises(ValueError, match="postal address"):
         publish_sequence(place, NOW)
     db.session.rollback()
-    change_site({"postal_address": "1 Road, Town"}, NOW)
-    db.session.commit()
-    forget_site()
+    with_an_address()
     assert publish_sequence(place, NOW)[1]

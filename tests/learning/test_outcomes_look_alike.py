@@ -17,7 +17,7 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.accounts.models import LoginSession, User
-from courseapp.campaigns.loops import advance_runs, read_news
+from courseapp.campaigns.loops import advance_runs, notice, read_news
 from courseapp.campaigns.models import SequenceRun
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.contacts.models import Consent, Contact
@@ -75,6 +75,7 @@ def work(rounds: int) -> None:
     """What the worker does meanwhile."""
     for _round in range(rounds):
         read_news(clock.now)
+        notice(clock.now)
         advance_runs(clock.now)
         drain(clock.now)
 
