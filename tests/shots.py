@@ -405,42 +405,41 @@ SEQUENCES = """
 from dataclasses import replace
 from datetime import time, timedelta
 from courseapp import clock, create_app
-from courseapp.campaigns.models import Condition, RunEnd, Sequence, Trigger
-from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, latest_version, new_sequence, pause, publish
+from courseapp.accounts.models import RoleGrant
+from courseapp.campaigns.models import Condition, RunEnd, Sequence, SequenceStep
+from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, latest_version, pause, publish
 from courseapp.campaigns.sequence_shapes import StepDraft
 from courseapp.campaigns.windows import Window
 from courseapp.catalog.models import Course
-from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
-from courseapp.mailing.models import State
+from courseapp.mailing.models import Letter, State
 from tests.factories import make_contact, make_message, make_run
 def walk(version, waiting, ends):
     runs = [dict(position=position) for position, count in enumerate(waiting) for _ in range(count)]
     for end, (place, count) in ends.items():
         runs += count * [dict(position=place, next_run_at=None, ended_at=now, end=RunEnd(end))]
-    for facts in runs:
+    letters = db.session.query(Letter).join(SequenceStep).filter_by(version_id=version.id).order_by(SequenceStep.position).all()
+    for number, facts in enumerate(runs):
         run = make_run(version, make_contact(), course, **{"next_run_at": now + timedelta(days=1), **facts})
-        for position in range(run.position):
-            make_message(run.contact, stream="course", dedupe_key=f"sequence:{run.id}:{position}", state=State.ACCEPTED, settled_at=now)
+        for position, letter in enumerate(letters[:run.position]):
+            if number % 9 or position != 1:
+                key = f"sequence:{run.id}:{position}"
+                make_message(run.contact, stream="course", letter=letter, dedupe_key=key, state=State.ACCEPTED, settled_at=now)
 with create_app().app_context():
     now = clock.now()
     course = db.session.query(Course).filter_by(slug="introduction").one()
     week = db.session.query(Sequence).filter_by(key="first-week").one()
+    owner = db.session.query(RoleGrant.user_id).filter_by(role="owner").first()[0]
     walk(latest_version(week), (0, 61, 67), {"finished": (3, 212), "goal": (2, 31), "unsubscribed": (1, 9), "erased": (1, 2)})
     said = replace(draft_of(week), window=Window(time(9), time(20)), weekdays="12345")
     said = replace(said, steps=(said.steps[0], replace(said.steps[1], condition=Condition.NOT_FINISHED), said.steps[2]))
     keep_draft(week, said, week.draft_version, None, now)
-    walk(publish(week, None, now), (14, 23, 3), {"finished": (3, 18), "goal": (2, 6), "unsubscribed": (1, 2)})
+    walk(publish(week, owner, now), (14, 23, 3), {"finished": (3, 18), "goal": (2, 6), "unsubscribed": (1, 2)})
     more = StepDraft(9, None, "", "Whenever you like", "Hello {{ first_name }},\\n\\n::: offer\\nThere is a second course.\\n:::")
     keep_draft(week, replace(said, steps=(*said.steps, more)), week.draft_version, None, now)
-    body = "Hello,\\n\\nnothing has run away. Your course is where you left it.\\n\\n[Continue the course]({{ continue_url }})"
-    steps = (StepDraft(0, None, "Your course waits", "Where you left it.", body), StepDraft(9, None, "No hurry", "Our last word.", body))
-    quiet = replace(said, title="After three quiet weeks", trigger=Trigger.QUIET, trigger_days=21, goal=None, steps=steps)
-    made = new_sequence(quiet, None, now)
-    walk(publish(made, None, now), (8, 40), {"active": (1, 33)})
-    pause(made, None, now)
-    next_up = {"title": "What comes next", "purpose": Purpose.MARKETING, "trigger": Trigger.COURSE_COMPLETED, "trigger_days": None}
-    new_sequence(replace(quiet, **next_up, course_slug="introduction"), None, now)
+    nudge = db.session.query(Sequence).filter_by(key="gentle-nudge").one()
+    walk(latest_version(nudge), (8, 40), {"active": (1, 33)})
+    pause(nudge, None, now)
     db.session.commit()
 """
 

@@ -1,5 +1,6 @@
 """Who is where in a version of a sequence, and who has left it and why: as counts alone, and pages never tell fewer than five."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceStep, Sequen
 from courseapp.extensions import db
 from courseapp.mailing.models import Message, State
 
+Places = Counter[tuple[int, RunEnd | None]]
+Mails = Counter[tuple[int, State]]
 WAIT = (State.PENDING, State.LEASED, State.SUBMITTING)
 WENT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED, State.UNCERTAIN)
 
@@ -32,23 +35,53 @@ class Standing:
 
 def standing_of(version: SequenceVersion) -> Standing:
     """Who is where in a version."""
-    letters = db.session.scalars(
-        sa.select(SequenceStep.letter_id).where(SequenceStep.version_id == version.id).order_by(SequenceStep.position)
-    ).all()
-    of_version = SequenceRun.version_id == version.id
-    runs = sa.select(SequenceRun.position, SequenceRun.end, sa.func.count()).where(of_version)
-    places = db.session.execute(runs.group_by(SequenceRun.position, SequenceRun.end)).all()
-    mails = (
-        sa.select(Message.letter_id, Message.state, sa.func.count())
-        .where(Message.letter_id.in_(letters), Message.dedupe_key.like("sequence:%"))
-        .group_by(Message.letter_id, Message.state)
+    places = _places(version)
+    mails = _mails(version) + _mails_before_moving(version)
+    count = db.session.scalar(sa.select(sa.func.count()).where(SequenceStep.version_id == version.id)) or 0
+    steps = tuple(_step(position, places, mails) for position in range(count))
+    ends = {end: sum(count for (_place, why), count in places.items() if why is end) for end in RunEnd}
+    return Standing(steps, ends)
+
+
+def _step(position: int, places: Places, mails: Mails) -> StepCounts:
+    here = places[position, None]
+    passed = sum(count for (place, _end), count in places.items() if place > position)
+    wait, went = (sum(mails[position, state] for state in states) for states in (WAIT, WENT))
+    return StepCounts(here + wait, went, max(0, passed - wait - went))
+
+
+def _places(version: SequenceVersion) -> Places:
+    """How many stand before which step, or left there and why."""
+    query = sa.select(SequenceRun.position, SequenceRun.end, sa.func.count()).where(SequenceRun.version_id == version.id)
+    rows = db.session.execute(query.group_by(SequenceRun.position, SequenceRun.end))
+    return Counter({(position, end): count for position, end, count in rows})
+
+
+def _mails(version: SequenceVersion) -> Mails:
+    """How many mails of each step there are in each state; copies that staff try out are none of them."""
+    query = (
+        sa.select(SequenceStep.position, Message.state, sa.func.count())
+        .join(Message, Message.letter_id == SequenceStep.letter_id)
+        .where(SequenceStep.version_id == version.id, Message.dedupe_key.like("sequence:%"))
     )
-    states = {(letter_id, state): count for letter_id, state, count in db.session.execute(mails)}
-    steps = []
-    for position, letter_id in enumerate(letters):
-        passed = sum(count for place, _end, count in places if place > position)
-        wait, went = (sum(states.get((letter_id, state), 0) for state in chosen) for chosen in (WAIT, WENT))
-        here = sum(count for place, end, count in places if place == position and end is None)
-        steps.append(StepCounts(here + wait, went, max(0, passed - wait - went)))
-    ends = {end: sum(count for _place, why, count in places if why is end) for end in RunEnd}
-    return Standing(tuple(steps), ends)
+    return _by_state(query)
+
+
+def _mails_before_moving(version: SequenceVersion) -> Mails:
+    """Likewise what those who were moved to this version had got of it in the words of another: they began before it was published."""
+    key = sa.literal("sequence:") + sa.cast(SequenceRun.id, sa.String) + ":" + sa.cast(SequenceStep.position, sa.String)
+    query = (
+        sa.select(SequenceStep.position, Message.state, sa.func.count())
+        .select_from(SequenceRun)
+        .join(SequenceStep, SequenceStep.version_id == SequenceRun.version_id)
+        .join(Message, Message.dedupe_key == key)
+        .where(
+            SequenceRun.version_id == version.id, SequenceRun.started_at < version.published_at, Message.letter_id != SequenceStep.letter_id
+        )
+    )
+    return _by_state(query)
+
+
+def _by_state(query: sa.Select[int, State, int]) -> Mails:
+    rows = db.session.execute(query.group_by(SequenceStep.position, Message.state))
+    return Counter({(position, state): count for position, state, count in rows})

@@ -57,19 +57,22 @@ def versions_of(found: Sequence) -> Rows[SequenceVersion]:
     return db.session.scalars(query.order_by(SequenceVersion.number.desc())).all()
 
 
-def under_way(found: Sequence) -> dict[int, int]:
-    """How many people are under way with each version of a sequence, by its id."""
+def under_way(found: Sequence) -> dict[int, list[int]]:
+    """How many people are under way with each version of a sequence, by its id, at each step apart."""
     return _counted(SequenceRun.version_id, SequenceRun.sequence_id == found.id)
 
 
-def under_way_in(sequence_ids: Iterable[int]) -> dict[int, int]:
-    """How many people are under way in each of some sequences, by id."""
+def under_way_in(sequence_ids: Iterable[int]) -> dict[int, list[int]]:
+    """How many people are under way in each of some sequences, by id, at each step of each version apart."""
     return _counted(SequenceRun.sequence_id, SequenceRun.sequence_id.in_(list(sequence_ids)))
 
 
-def _counted(by: InstrumentedAttribute[int], which: sa.ColumnElement[bool]) -> dict[int, int]:
-    query = sa.select(by, sa.func.count()).where(which, SequenceRun.ended_at.is_(None)).group_by(by)
-    return {int(key): int(count) for key, count in db.session.execute(query)}
+def _counted(by: InstrumentedAttribute[int], which: sa.ColumnElement[bool]) -> dict[int, list[int]]:
+    query = sa.select(by, sa.func.count()).where(which, SequenceRun.ended_at.is_(None))
+    found: dict[int, list[int]] = {}
+    for key, count in db.session.execute(query.group_by(by, SequenceRun.version_id, SequenceRun.position)):
+        found.setdefault(key, []).append(count)
+    return found
 
 
 def letters_of(version: SequenceVersion) -> Rows[str]:

@@ -1,7 +1,9 @@
 """A sequence in sentences, as its pages say them: when it begins, when each letter comes and to whom, what ends it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Rows
 from dataclasses import dataclass
+from itertools import chain
 
 import sqlalchemy as sa
 from babel.dates import get_day_names
@@ -94,18 +96,34 @@ def number_of(count: int) -> str:
     return str(_("fewer than five") if 0 < count < FEWEST else format_decimal(count))
 
 
-def people(count: int) -> str:
-    """How many people, never exactly where they are few."""
-    if count < FEWEST:
-        return str(_("fewer than five people")) if count else str(_("nobody"))
-    return str(ngettext("%(amount)s person", "%(amount)s people", count, amount=format_decimal(count)))
+def number_in(parts: Iterable[int]) -> str:
+    """How many people all parts together are, as a number. Where one of them is few, its people are in no sum: nobody can subtract them."""
+    known, has_few = _summed(parts)
+    if has_few:
+        return str(_("at least %(amount)s", amount=format_decimal(known)) if known else _("a few"))
+    return str(format_decimal(known))
 
 
-def moving(count: int) -> str:
-    """What the button says that moves so many people to the newest version."""
-    if count < FEWEST:
+def people(parts: Iterable[int]) -> str:
+    """How many people all parts together are, in words; as above."""
+    known, has_few = _summed(parts)
+    if not known:
+        return str(_("a few people") if has_few else _("nobody"))
+    words = ngettext("%(amount)s person", "%(amount)s people", known, amount=format_decimal(known))
+    return str(_("at least %(people)s", people=words) if has_few else words)
+
+
+def _summed(parts: Iterable[int]) -> tuple[int, bool]:
+    all_parts = list(parts)
+    return sum(part for part in all_parts if part >= FEWEST), any(0 < part < FEWEST for part in all_parts)
+
+
+def moving(parts: Iterable[int]) -> str:
+    """What the button says that moves people to the newest version."""
+    known, has_few = _summed(parts)
+    if has_few:
         return str(_("Move those on older versions to the newest"))
-    return str(_("Move the %(people)s on older versions to the newest", people=people(count)))
+    return str(_("Move the %(people)s on older versions to the newest", people=people([known])))
 
 
 def begins(trigger: Trigger, days: int | None, course: str | None) -> str:
@@ -158,34 +176,34 @@ def ends_early(trigger: Trigger, goal: Goal | None) -> str:
     return str(_("Ends early when they %(reasons)s", reasons=format_list(reasons, "or", locale=get_locale())))
 
 
-def publishing(on_way: Mapping[int, int], draft: SequenceDraft, present: SequenceDraft | None, *, is_paused: bool) -> str:
+def publishing(on_way: Mapping[int, Rows[int]], draft: SequenceDraft, present: SequenceDraft | None, *, is_paused: bool) -> str:
     """What publishing a draft means, in a sentence or two.
 
     Args:
-        on_way: how many people are under way with each version, by its number; empty before the first.
+        on_way: how many people are under way with each version, by its number, at each step apart; empty before the first.
         present: what the newest version says, if there is one.
     """
     if present is not None and draft.says_the_same_as(present):
         return str(_("Only its name is another. Everybody gets what they got before, and no new version is made."))
     number = max(on_way, default=0) + 1
-    still = {version: count for version, count in on_way.items() if count}
+    still = {version: parts for version, parts in on_way.items() if any(parts)}
     if not on_way:
         words = _("Whoever this happens to from now on gets these letters, each on its day.")
     elif not still:
         words = _("New people get version %(number)s from now. Nobody is under way with an older one.", number=number)
     elif len(still) == 1:
-        ((older, count),) = still.items()
+        ((older, parts),) = still.items()
         words = _(
             "New people get version %(number)s from now; %(people)s go on with version %(older)s.",
             number=number,
-            people=people(count),
+            people=people(parts),
             older=older,
         )
     else:
         words = _(
             "New people get version %(number)s from now; %(people)s go on with the versions they began with.",
             number=number,
-            people=people(sum(still.values())),
+            people=people(chain.from_iterable(still.values())),
         )
     paused = _("It is paused: nothing leaves before you let it go on.") if is_paused else ""
     return " ".join(filter(None, (str(words), str(paused))))

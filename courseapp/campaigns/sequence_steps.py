@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
+import sqlalchemy as sa
 from flask_babel import gettext as _
 
+from courseapp.campaigns.models import SequenceStep
 from courseapp.campaigns.sequence_problems import text_of
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
 from courseapp.errors import Refusal
@@ -43,10 +45,13 @@ def with_step_moved(draft: SequenceDraft, number: int, by: int) -> tuple[Sequenc
 
 
 def letter_of_step(draft: SequenceDraft, step: StepDraft, now: datetime) -> Letter:
-    """A step's letter as it is now, published where no letter says the same. Raises Refusal in words."""
+    """A step's letter as it is now, to be tried out: one that says the same, or else a new one. Raises Refusal in words.
+
+    Never the letter of a published step: what goes out with that is held, counted and spaced out as mail of its sequence.
+    """
     from courseapp.mailing.problems import hindering, problems_of_letter  # what reads letters is large, and few processes do
 
     text = text_of(draft, step)
     if found := hindering(problems_of_letter(text)):
         raise Refusal(_("It cannot be sent yet. %(words)s", words=" ".join(map(str, found))))
-    return letter_saying(text) or publish_letter(text, now)
+    return letter_saying(text, sa.select(SequenceStep.letter_id)) or publish_letter(text, now)

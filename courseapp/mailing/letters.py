@@ -58,10 +58,11 @@ def kept_letter(letter_id: int) -> Text:
     return memory[letter_id]
 
 
-def letter_saying(text: Text) -> Letter | None:
-    """The newest published letter that says just this, its references too; or None."""
+def letter_saying(text: Text, besides: sa.Select[int]) -> Letter | None:
+    """The newest published letter that says just this, its references too, and whose id is none of some; or None."""
     columns = {name: getattr(text, name) for name in ("language", "subject", "preheader", "body", "purpose")}
-    found = db.session.scalar(sa.select(Letter).filter_by(**columns).order_by(Letter.id.desc()).limit(1))
+    query = sa.select(Letter).filter_by(**columns).where(Letter.id.not_in(besides))
+    found = db.session.scalar(query.order_by(Letter.id.desc()).limit(1))
     return found if found is not None and kept_letter(found.id) == text else None
 
 

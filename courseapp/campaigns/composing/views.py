@@ -65,7 +65,7 @@ def draft(id: str) -> Response | str:
         to_mend=sum(not problem.is_warning for problem in problems),
         newest=versions[0] if versions else None,
         means=publishing(
-            {version.number: on_way.get(version.id, 0) for version in versions},
+            {version.number: on_way.get(version.id, ()) for version in versions},
             present,
             drafts.said_by(versions[0]) if versions else None,
             is_paused=found.paused_at is not None,

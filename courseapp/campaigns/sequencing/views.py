@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -17,7 +18,7 @@ from courseapp.campaigns import sequence_drafts as drafts
 from courseapp.campaigns.models import Sequence, SequenceVersion
 from courseapp.campaigns.sequence_counts import Standing, standing_of
 from courseapp.campaigns.sequence_lists import as_listed, letters_of, sequences_before, under_way, under_way_in, versions_of
-from courseapp.campaigns.sequence_sentences import ENDS, PURPOSES, column_of, moving, number_of, people
+from courseapp.campaigns.sequence_sentences import ENDS, PURPOSES, column_of, moving, number_in, number_of, people
 from courseapp.columns import row_number
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
@@ -36,7 +37,7 @@ def listed() -> str:
     shown = "archived" if is_archived else None
     older = url_for("sequences.listed", before=found[PAGE - 1].id, show=shown) if len(found) > PAGE else None
     counts = under_way_in(row.id for row in found[:PAGE])
-    rows = [(row, state_of(row.sequence, row.has_versions), number_of(counts.get(row.sequence.id, 0))) for row in as_listed(found[:PAGE])]
+    rows = [(row, state_of(row.sequence, row.has_versions), people(counts.get(row.sequence.id, ()))) for row in as_listed(found[:PAGE])]
     return render_template("campaigns/sequences.html", rows=rows, words=STATES, purposes=PURPOSES, is_archived=is_archived, older_url=older)
 
 
@@ -65,10 +66,10 @@ def sequence(id: str) -> Response | str:
         newest=newest,
         letters=letters_of(shown) if shown is not None else [],
         counts=counts_of(standing_of(shown)) if shown is not None else None,
-        on_way=people(sum(on_way.values())),
+        on_way=people(chain.from_iterable(on_way.values())),
         behind=people(behind) if behind else "",
         moving=moving(behind),
-        history=[(version, by_words(version.by_user_id), number_of(on_way.get(version.id, 0))) for version in versions],
+        history=[(version, by_words(version.by_user_id), number_in(on_way.get(version.id, ()))) for version in versions],
     )
 
 
@@ -87,9 +88,9 @@ def counts_of(standing: Standing) -> dict[str, Any]:
     }
 
 
-def behind_of(on_way: Mapping[int, int], newest: SequenceVersion | None) -> int:
-    """How many are under way on an older version than the newest."""
-    return sum(count for version_id, count in on_way.items() if newest is None or version_id != newest.id)
+def behind_of(on_way: Mapping[int, list[int]], newest: SequenceVersion | None) -> list[int]:
+    """How many are under way on an older version than the newest, at each step apart."""
+    return [count for version_id, parts in on_way.items() if newest is None or version_id != newest.id for count in parts]
 
 
 def by_words(user_id: int | None) -> str:
@@ -134,7 +135,7 @@ def ask_to_archive(id: str) -> Response | str:
     found = named(id)
     if found.archived_at is not None:
         return redirect(url_for("sequences.sequence", id=id), 303)
-    on_way = sum(under_way(found).values())
+    on_way = list(chain.from_iterable(under_way(found).values()))
     return render_template("campaigns/sequence_archive.html", sequence=found, on_way=people(on_way) if on_way else "")
 
 
@@ -156,13 +157,14 @@ def move(id: str) -> Response:
     """Move whoever is under way on an older version to the newest."""
     found = named(id)
     try:
-        count = drafts.migrate_runs(found, None, current_user.id, clock.now())
+        behind = behind_of(under_way(found), drafts.latest_version(found))
+        drafts.migrate_runs(found, None, current_user.id, clock.now())
     except Refusal as refusal:
         db.session.rollback()
         flash(refusal.words, "error")
         return redirect(url_for("sequences.sequence", id=id), 303)
     db.session.commit()
-    flash(_("Moved to the newest version: %(people)s.", people=people(count)), "success")
+    flash(_("Moved to the newest version: %(people)s.", people=people(behind)), "success")
     return redirect(url_for("sequences.sequence", id=id), 303)
 
 
