@@ -336,6 +336,9 @@ def test_a_large_one_is_told_as_the_worker_counted_it(client: Client, course: Co
     assert page_of(client, broadcast).count("have left") == first.count("have left")
     assert re.findall(r'stat-number">([^<]*)<', page_of(client, broadcast))[0] == "6"
     assert "The address does not exist" in first
+    with statements() as sent:
+        page_of(client, broadcast)
+    assert not any("FROM messages" in statement for statement in sent)
     pass_time(minutes=10)
     told(broadcast)
     assert re.findall(r'stat-number">([^<]*)<', page_of(client, broadcast))[0] == "7"

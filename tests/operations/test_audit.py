@@ -10,11 +10,15 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp.accounts.models import Role, User
+from courseapp.authoring import uploads
 from courseapp.campaigns import broadcasts
 from courseapp.extensions import db
 from courseapp.journal.models import OF_LEARNERS, Event
+from courseapp.learning.arrivals import make_source
+from courseapp.operations import questions
 from courseapp.operations.audit import acts_of, entries_before
 from courseapp.operations.audit_words import MATTERS, WORDS, Matter
+from courseapp.operations.models import QuestionKind
 from courseapp.operations.people import erase
 from tests.campaigns.test_broadcasts import draft
 from tests.client import Client
@@ -227,3 +231,43 @@ def test_guests_and_deeds_of_the_journal_do_not_stop_it(client: Client, owner: U
         "the site or its command line",
         "owner@example.org",
     ]
+
+
+def acts(matter: Matter) -> list[tuple[str, str]]:
+    """(type's words, about what), the newest first."""
+    return [(entry.what, entry.about) for entry in entries_before([matter], None, None, 20)]
+
+
+def test_what_instructors_send_and_throw_away_is_written_down(app: Flask) -> None:
+    ida, course = make_user("ida@example.org", roles=[Role.INSTRUCTOR]), make_course(title="Walking")
+    upload = uploads.receive(ida, [("course.zip", io.BytesIO(b"no archive"))], NOW)
+    uploads.cancel(upload, NOW, ida.id)
+    uploads.cancel(upload, NOW, ida.id)
+    make_source(course.id, "flyer", NOW, ida.id)
+    make_source(course.id, "flyer", NOW, ida.id)
+    assert acts(Matter.COURSES) == [
+        ("Made a link whose starts are counted", "Walking"),
+        ("Threw an upload away", "course.zip"),
+        ("Sent files of a course", "course.zip"),
+    ]
+    assert {entry.who for entry in entries_before([Matter.COURSES], ida.id, None, 9)} == {"ida@example.org"}
+
+
+def test_a_question_is_answered_once(app: Flask, owner: User) -> None:
+    asked = questions.ask(QuestionKind.MAIL, "Where is it?", NOW, user=None, typed_address="somebody@example.org")
+    for _time in range(2):
+        questions.mark_answered(asked.public_id, NOW, owner.id)
+    assert acts(Matter.PEOPLE) == [("Marked a question as answered", "")]
+
+
+@pytest.mark.one_database
+def test_what_is_done_on_the_server_is_written_down(app: Flask) -> None:
+    runner = app.test_cli_runner()
+    for _time in range(2):
+        assert runner.invoke(args=["user", "create", "new@example.org", "--role", "instructor", "--role", "learner"]).exit_code == 0
+    assert acts(Matter.PEOPLE) == [("Gave the role instructor", "new@example.org")]
+    make_user("gone@example.org")
+    db.session.commit()
+    assert runner.invoke(args=["privacy", "erase", "gone@example.org", "--yes"]).exit_code == 0
+    entry = entries_before([Matter.PEOPLE], None, None, 1)[0]
+    assert (entry.who, entry.what, entry.about) == ("somebody on the server", "Erased somebody on the server", "")
