@@ -349,3 +349,21 @@ def test_a_large_one_is_told_as_the_worker_counted_it(client: Client, course: Co
         told(broadcast)
         assert re.findall(r'stat-number">([^<]*)<', page_of(client, broadcast))[0] == left, days
         reader(broadcast, course)
+
+
+def main_of(page: str) -> str:
+    """What a page says, without what is another each time."""
+    return re.sub(r'name="csrf_token" value="[^"]*"', "", page.partition("<main")[2].partition("</main>")[0])
+
+
+@pytest.mark.parametrize("days", [1, 7, 30])
+def test_the_page_stays_as_it_is_whatever_fewer_than_five_do(client: Client, course: Course, pass_time, days: int) -> None:
+    broadcast, people = make_sent(23, course)
+    do(people[:6], course, after(0.5))
+    told(broadcast)
+    before = main_of(page_of(client, broadcast, days=days))
+    pass_time(days=2)
+    for number, user in enumerate(people[6:10]):
+        make_completion(user, lessons_of(course)[number % 2], completed_at=clock.now() - timedelta(minutes=number))
+    told(broadcast)
+    assert main_of(page_of(client, broadcast, days=days)) == before

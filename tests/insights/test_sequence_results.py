@@ -218,3 +218,19 @@ def test_the_page_asks_little_and_changes_nothing(client: Client, version: Seque
         client.visit("results.sequence", id=public_id)
     assert len(sent) <= 6, sent
     assert all(statement.startswith("SELECT") for statement in sent)
+
+
+def test_the_page_stays_as_it_is_whatever_fewer_than_five_do(client: Client, version: SequenceVersion, course: Course, pass_time) -> None:
+    people = [make_reader(version, course) for _number in range(13)]
+    did(people[:6], course, 0.5)
+    told(version)
+    before = page_of(client, version).partition("<main")[2]
+    now = pass_time(days=2)
+    for number, user in enumerate(people[6:10]):
+        make_completion(user, lessons_of(course)[number % 2], completed_at=now - timedelta(hours=1))
+    told(version)
+    assert page_of(client, version).partition("<main")[2] == before
+    make_completion(people[10], lessons_of(course)[0], completed_at=now - timedelta(hours=1))
+    pass_time(days=1, minutes=1)
+    told(version)
+    assert page_of(client, version, days=30).partition("<main")[2] != before
