@@ -293,6 +293,16 @@ def now() -> datetime:
 
 
 @pytest.fixture
+def wait(app: Flask) -> Callable[..., None]:
+    """wait(seconds=31): let the application's clock go on by that from what it shows; `pass_time` counts from when the test began."""
+
+    def go_on(**length: float) -> None:
+        set_clock(app, clock.now() + timedelta(**length))
+
+    return go_on
+
+
+@pytest.fixture
 def pass_time(app: Flask) -> Callable[..., datetime]:
     """pass_time(days=3): shift the application's clock on, in every process; returns the new time, exactly now + 3 days."""
     passed = timedelta()

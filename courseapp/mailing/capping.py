@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db
 from courseapp.mailing import outbox
+from courseapp.mailing.leases import give_back
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.site import present_site
 
@@ -80,10 +81,3 @@ def _of_this_week(people: Collection[int], but: Collection[int], now: datetime) 
         else:
             came[contact_id].append(settled_at)
     return came, leaving
-
-
-def give_back(message_id: int, epoch: int, due_at: datetime, reason: str) -> None:
-    """Give a lease back without having tried; it comes again at `due_at`."""
-    held = (Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
-    changes = {"state": State.PENDING, "due_at": due_at, "reason": reason, "attempts": Message.attempts - 1, "leased_until": None}
-    db.session.execute(sa.update(Message).where(*held).values(changes).execution_options(synchronize_session=False))

@@ -18,7 +18,7 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import SuppressionReason
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import commit_each, db
-from courseapp.mailing import bounces, breaker, deliverability, outbox, pacing, watching
+from courseapp.mailing import bounces, breaker, deliverability, leases, outbox, pacing, watching
 from courseapp.mailing.mailboxes import MailboxAway, mailbox_of
 from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.models import ReturnKind, ReturnSource
@@ -126,7 +126,7 @@ def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], e
         sums[outcome] += 1
         if outcome == Trouble.SENDER.value or stopping.is_set() or time.monotonic() >= ends:
             outbox.note_accepted(accepted)
-            outbox.release(waiting)
+            leases.release(waiting)
             break
     db.session.commit()
     return sums
@@ -184,7 +184,7 @@ def _note_failure(ready: _Ready, now: datetime, error: NotSent) -> None:
 
 def reap(now: datetime) -> tuple[int, int]:
     """Put right what killed workers left, and commit."""
-    sums = outbox.reap(now)
+    sums = leases.reap(now)
     db.session.commit()
     if any(sums):
         log.warning("outbox_reaped", returned=sums[0], uncertain=sums[1])

@@ -328,61 +328,14 @@ def note_bounced(message_id: int, epoch: int, now: datetime, why: str) -> None:
     _settle(message_id, epoch, State.BOUNCED, now, reason=why[:200])
 
 
+def note_skipped(message_id: int, epoch: int, now: datetime, why: str) -> None:
+    """It is not to be sent; nobody has tried."""
+    _settle(message_id, epoch, State.SKIPPED, now, reason=why)
+
+
 def note_uncertain(message_id: int, epoch: int, now: datetime, why: str) -> None:
     """The line broke after the dot: it may or may not have been sent (RFC 1047)."""
     _settle(message_id, epoch, State.UNCERTAIN, now, reason=why[:200])
-
-
-def release(claimed: Sequence[tuple[int, int]]) -> None:
-    """Give unsent leases back, as a worker does that is told to stop."""
-    for message_id, epoch in claimed:
-        held = (Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
-        db.session.execute(
-            sa.update(Message)
-            .where(*held)
-            .values(state=State.PENDING, attempts=Message.attempts - 1, leased_until=None)
-            .execution_options(synchronize_session=False)
-        )
-
-
-def reap(now: datetime) -> tuple[int, int]:
-    """Put right what a killed worker left: (leases returned, messages in doubt). The caller commits.
-
-    A lease that ran out returns to `pending`, unless its attempts are spent: then it is `failed`, for it may be what kills
-    workers. What was `submitting` is in doubt: service mail is sent again (at least once), all other waits for a person.
-    """
-    late = Message.leased_until < now
-    spent = db.session.execute(
-        sa.update(Message)
-        .where(Message.state == State.LEASED, late, Message.attempts >= MOST_ATTEMPTS)
-        .values(state=State.FAILED, reason="exhausted: no worker lived to send it", settled_at=now, lease_epoch=Message.lease_epoch + 1)
-        .execution_options(synchronize_session=False)
-    )
-    returned = db.session.execute(
-        sa.update(Message)
-        .where(Message.state == State.LEASED, late)
-        .values(state=State.PENDING, leased_until=None, lease_epoch=Message.lease_epoch + 1)
-        .execution_options(synchronize_session=False)
-    )
-    doubtful = db.session.execute(
-        sa.update(Message)
-        .where(Message.state == State.SUBMITTING, late)
-        .values(
-            state=State.UNCERTAIN,
-            reason="the worker ended while sending",
-            settled_at=now,
-            leased_until=None,
-            lease_epoch=Message.lease_epoch + 1,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    db.session.execute(
-        sa.update(Message)
-        .where(Message.state == State.UNCERTAIN, Message.priority == PRIORITY[Purpose.SERVICE], Message.attempts < MOST_ATTEMPTS)
-        .values(state=State.PENDING, settled_at=None)
-        .execution_options(synchronize_session=False)
-    )
-    return _count(returned) + _count(spent), _count(doubtful)
 
 
 def _settle(message_id: int, epoch: int, state: State, now: datetime, **changes: Any) -> None:
@@ -396,7 +349,3 @@ def _write(message_id: int, epoch: int, changes: dict[str, Any]) -> None:
         .values(**changes)
         .execution_options(synchronize_session=False)
     )
-
-
-def _count(result: Any) -> int:
-    return int(result.rowcount)

@@ -24,7 +24,8 @@ from courseapp.config import Settings, rate_of, rates_of
 from courseapp.contacts.address import keyed_hash
 from courseapp.extensions import db, insert_into
 from courseapp.mailing import outbox, resting
-from courseapp.mailing.capping import give_back, within_cap
+from courseapp.mailing.capping import within_cap
+from courseapp.mailing.leases import give_back
 from courseapp.mailing.models import Bucket, Message, State
 from courseapp.mailing.streams import is_urgent
 

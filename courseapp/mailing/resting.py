@@ -7,13 +7,13 @@ up the same evening; what is due later goes.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.mailing import outbox
+from courseapp.mailing.leases import give_back
 from courseapp.mailing.models import Message, State
 from courseapp.mailing.streams import STANDARD, is_urgent
 
@@ -31,10 +31,9 @@ def let_rest(claimed: Claimed, found: dict[int, outbox.Sendable], now: datetime)
         message = found[message_id]
         if message.stream in STANDARD:
             assert message.paused_until is not None
-            due_at = message.paused_until + GAP * _count_resting(message.contact_public_id)
-            _give_back(message_id, epoch, {"state": State.PENDING, "due_at": due_at, "attempts": Message.attempts - 1})
+            give_back(message_id, epoch, message.paused_until + GAP * _count_resting(message.contact_id), RESTING)
         else:
-            _give_back(message_id, epoch, {"state": State.SKIPPED, "settled_at": now})
+            outbox.note_skipped(message_id, epoch, now, RESTING)
     return [lease for lease in claimed if lease not in resting]
 
 
@@ -42,17 +41,10 @@ def _rests(message: outbox.Sendable, now: datetime) -> bool:
     return not is_urgent(message.stream, message.purpose) and message.paused_until is not None and message.paused_until > now
 
 
-def _count_resting(contact_public_id: str) -> int:
+def _count_resting(contact_id: int) -> int:
     """How many mails of somebody wait for the end of their pause already."""
-    theirs = (Contact.id == Message.contact_id, Contact.public_id == contact_public_id)
-    query = sa.select(sa.func.count()).select_from(Message).join(Contact, sa.and_(*theirs))
-    return int(db.session.scalar(query.where(Message.state == State.PENDING, Message.reason == RESTING)) or 0)
-
-
-def _give_back(message_id: int, epoch: int, changes: dict[str, Any]) -> None:
-    held = (Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
-    given_back = sa.update(Message).where(*held).values(**changes, reason=RESTING, leased_until=None)
-    db.session.execute(given_back.execution_options(synchronize_session=False))
+    waits = (Message.contact_id == contact_id, Message.state == State.PENDING, Message.reason == RESTING)
+    return int(db.session.scalar(sa.select(sa.func.count()).where(*waits)) or 0)
 
 
 def go_on(contact: Contact, now: datetime) -> None:

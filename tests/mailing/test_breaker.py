@@ -35,19 +35,19 @@ def test_trouble_of_the_server_is_written_down_and_spends_nobodys_attempts(
     assert json.loads(app.test_cli_runner().invoke(args=["mail", "status", "--json"]).output)["server_in_trouble"]["why"] == row.why
 
 
-def test_it_closes_with_the_next_mail_the_server_takes(with_smtp, smtp: RecordingSmtp, drain, pass_time) -> None:
+def test_it_closes_with_the_next_mail_the_server_takes(with_smtp, smtp: RecordingSmtp, drain, wait) -> None:
     with_smtp()
     for number in range(3):
         make_course_mail(f"person{number}@example.org")
     smtp.script("mail", "421 4.3.2 closing")
     drain()
     loops.close_door()
-    pass_time(seconds=31)
+    wait(seconds=31)
     assert drain()["accepted"] >= 2
     assert db.session.query(Breaker).count() == 0
 
 
-def test_it_stays_open_where_the_next_try_fails_and_remembers_since_when(with_smtp, smtp: RecordingSmtp, drain, pass_time) -> None:
+def test_it_stays_open_where_the_next_try_fails_and_remembers_since_when(with_smtp, smtp: RecordingSmtp, drain, wait) -> None:
     app = with_smtp()
     for number in range(5):
         make_course_mail(f"person{number}@example.org")
@@ -56,7 +56,7 @@ def test_it_stays_open_where_the_next_try_fails_and_remembers_since_when(with_sm
     server = breaker.server_of(app.config["SETTINGS"])
     first = breaker.outage_of(server)
     loops.close_door()
-    pass_time(seconds=40)
+    wait(seconds=40)
     drain()
     second = breaker.outage_of(server)
     assert first is not None

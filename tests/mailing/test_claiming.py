@@ -9,7 +9,7 @@ from flask import Flask
 
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
-from courseapp.mailing import outbox, standing
+from courseapp.mailing import leases, outbox, standing
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.outbox import VoidIf, claim, enqueue
 from courseapp.mailing.streams import PRIORITY, stream_of
@@ -151,7 +151,7 @@ def test_a_worker_whose_lease_was_given_to_another_writes_nothing(app: Flask) ->
     db.session.commit()
     [(message_id, stale)] = claim(NOW, 1)
     later = NOW + outbox.LEASE + timedelta(seconds=1)
-    assert outbox.reap(later) == (1, 0)
+    assert leases.reap(later) == (1, 0)
     [(_, fresh)] = claim(later, 1)
     assert outbox.begin_submitting(message_id, fresh, later)
     before = all_rows()
@@ -160,7 +160,7 @@ def test_a_worker_whose_lease_was_given_to_another_writes_nothing(app: Flask) ->
     outbox.note_failed(message_id, stale, later, "late")
     outbox.note_transient(message_id, stale, later, "late")
     outbox.note_uncertain(message_id, stale, later, "late")
-    outbox.release([(message_id, stale)])
+    leases.release([(message_id, stale)])
     assert all_rows() == before
     outbox.note_accepted(outbox.Accepted(message_id, fresh, later, {}))
     db.session.refresh(message)
@@ -171,7 +171,7 @@ def test_a_worker_that_was_reaped_while_sending_writes_nothing(app: Flask) -> No
     make_course_mail()
     [(message_id, epoch)] = claim(NOW, 1)
     outbox.begin_submitting(message_id, epoch, NOW)
-    assert outbox.reap(NOW + outbox.LEASE * 2) == (0, 1)
+    assert leases.reap(NOW + outbox.LEASE * 2) == (0, 1)
     outbox.note_accepted(outbox.Accepted(message_id, epoch, NOW, {}))
     db.session.expire_all()
     assert db.session.get_one(Message, message_id).state is State.UNCERTAIN
@@ -182,7 +182,7 @@ def test_what_a_stopping_worker_gives_back_costs_no_attempt(app: Flask) -> None:
     held = claim(NOW, 1)
     db.session.refresh(message)
     assert message.attempts == 1
-    outbox.release(held)
+    leases.release(held)
     db.session.refresh(message)
     assert (message.state, message.attempts, message.leased_until) == (State.PENDING, 0, None)
 

@@ -95,7 +95,7 @@ def test_whatever_is_typed_anywhere_the_mail_has_its_own_headers_and_no_defect(a
 
 # One-line fields that may hold a line break, for none of them ever stands in a mail; an address is cleaned in `contacts/address.py`.
 ADDRESSES = {"address", "new_address"}
-NOT_IN_MAILS = {"password", "current", "new", "code", "version", "base"}
+NOT_IN_MAILS = {"password", "current", "new", "code", "version", "base", "columns"}
 
 
 def lines_typed() -> list[tuple[type[FlaskForm], str]]:

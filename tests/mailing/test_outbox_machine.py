@@ -15,7 +15,7 @@ from courseapp.contacts.consent import set_consent
 from courseapp.contacts.models import Consent, Contact, Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event, Receipt
-from courseapp.mailing import doubts, outbox, standing
+from courseapp.mailing import doubts, leases, outbox, standing
 from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import stream_of
 from tests.conftest import NOW
@@ -106,11 +106,11 @@ class Outbox(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def release(self, data: Any) -> None:
-        outbox.release([data.draw(st.sampled_from(self.claims))])
+        leases.release([data.draw(st.sampled_from(self.claims))])
 
     @rule()
     def reap(self) -> None:
-        outbox.reap(self.now)
+        leases.reap(self.now)
 
     @rule(again=st.booleans())
     def somebody_decides_about_a_doubt(self, again: bool) -> None:

@@ -7,7 +7,7 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.extensions import db
-from courseapp.mailing import outbox, pausing
+from courseapp.mailing import leases, pausing
 from courseapp.mailing.models import Message, State, Stream
 from tests.conftest import NOW
 from tests.factories import make_message
@@ -33,7 +33,7 @@ def test_everything_is_paused_also_what_would_be_made_on_first_use(app: Flask, d
 def test_what_is_in_doubt_after_a_restore_is_not_sent_by_the_reaper_either(app: Flask, state: State) -> None:
     message = make_sign_in_mail(state=state, attempts=1)
     pausing.doubt_what_was_leaving("Restored.", NOW)
-    outbox.reap(clock.now())
+    leases.reap(clock.now())
     db.session.commit()
     assert db.session.get_one(Message, message.id).state is State.UNCERTAIN
 

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from courseapp.extensions import db
-from courseapp.mailing import outbox
+from courseapp.mailing import leases, outbox
 from courseapp.mailing.models import State
 from tests.conftest import NOW
 from tests.factories import make_message
@@ -15,7 +15,7 @@ from tests.mailing.conftest import make_course_mail, make_sign_in_mail
 
 def reap(moment: datetime) -> tuple[int, int]:
     """Reap and commit, as the tick does."""
-    sums = outbox.reap(moment)
+    sums = leases.reap(moment)
     db.session.commit()
     return sums
 

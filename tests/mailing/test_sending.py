@@ -96,7 +96,7 @@ def test_a_sign_in_mail_in_doubt_is_sent_again_with_the_same_message_id(with_smt
     assert "canary-token" not in repr([row.fields for row in db.session.scalars(sa.select(Message))])
 
 
-def test_trouble_of_the_sender_gives_the_rest_back_and_rests(with_smtp, smtp: RecordingSmtp, drain, pass_time) -> None:
+def test_trouble_of_the_sender_gives_the_rest_back_and_rests(with_smtp, smtp: RecordingSmtp, drain, wait) -> None:
     with_smtp()
     for number in range(5):
         make_course_mail(f"person{number}@example.org")
@@ -109,7 +109,7 @@ def test_trouble_of_the_sender_gives_the_rest_back_and_rests(with_smtp, smtp: Re
     loops.close_door()
     assert drain() == {}, "another process rests as well"
     loops.close_door()
-    pass_time(seconds=31)
+    wait(seconds=31)
     drain()
     assert {f"person{number}@example.org" for number in range(1, 5)} <= set(smtp.recipients())
     assert len(smtp.recipients()) == len(set(smtp.recipients()))
