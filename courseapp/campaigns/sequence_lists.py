@@ -59,19 +59,23 @@ def versions_of(found: Sequence) -> Rows[SequenceVersion]:
 
 def under_way(found: Sequence) -> dict[int, list[int]]:
     """How many people are under way with each version of a sequence, by its id, at each step apart."""
-    return _counted(SequenceRun.version_id, SequenceRun.sequence_id == found.id)
+    return _under_way([found.id], SequenceVersion.id)
 
 
 def under_way_in(sequence_ids: Iterable[int]) -> dict[int, list[int]]:
     """How many people are under way in each of some sequences, by id, at each step of each version apart."""
-    return _counted(SequenceRun.sequence_id, SequenceRun.sequence_id.in_(list(sequence_ids)))
+    return _under_way(list(sequence_ids), SequenceVersion.sequence_id)
 
 
-def _counted(by: InstrumentedAttribute[int], which: sa.ColumnElement[bool]) -> dict[int, list[int]]:
-    query = sa.select(by, sa.func.count()).where(which, SequenceRun.ended_at.is_(None))
+def _under_way(sequence_ids: list[int], by: InstrumentedAttribute[int]) -> dict[int, list[int]]:
+    """Counted by version and step, as the index of open runs has them."""
+    versions = sa.select(SequenceVersion.id).where(SequenceVersion.sequence_id.in_(sequence_ids))
+    is_open = (SequenceRun.version_id.in_(versions), SequenceRun.ended_at.is_(None))
+    counted = sa.select(SequenceRun.version_id, sa.func.count().label("people")).where(*is_open)
+    steps = counted.group_by(SequenceRun.version_id, SequenceRun.position).subquery()
     found: dict[int, list[int]] = {}
-    for key, count in db.session.execute(query.group_by(by, SequenceRun.version_id, SequenceRun.position)):
-        found.setdefault(key, []).append(count)
+    for key, people in db.session.execute(sa.select(by, steps.c.people).join(steps, steps.c.version_id == SequenceVersion.id)):
+        found.setdefault(key, []).append(people)
     return found
 
 
