@@ -36,7 +36,7 @@ USUAL = {  # how columns are called by what people export from
     "first_name": ("first name", "firstname", "first_name", "given name", "name"),
     "language": ("language", "lang", "locale"),
     "zone": ("time zone", "timezone", "zone", "tz"),
-    "marketing": ("marketing", "consent", "opt-in", "optin_time", "confirm_time", "subscribed", "subscribed at", "consented at"),
+    "marketing": ("marketing", "consent", "opt-in", "optin_time", "confirm_time", "subscribed at", "signed up on", "agreed", "agreed on"),
     "course_mail": ("course_mail", "course mail", "course"),
 }
 

@@ -20,8 +20,7 @@ def _moment(name, nullable=True):
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("contacts") as batch_op:
-        batch_op.add_column(_moment("mail_paused_until"))
+    op.add_column("contacts", _moment("mail_paused_until"))
     op.create_table(
         "contact_imports",
         sa.Column("id", BIG, nullable=False),
@@ -96,5 +95,4 @@ def downgrade() -> None:
     op.drop_table("contact_exports")
     op.drop_table("import_findings")
     op.drop_table("contact_imports")
-    with op.batch_alter_table("contacts") as batch_op:
-        batch_op.drop_column("mail_paused_until")
+    op.drop_column("contacts", "mail_paused_until")

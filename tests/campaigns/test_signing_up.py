@@ -11,6 +11,7 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.campaigns.asking import Asked, link_for
+from courseapp.campaigns.segments import contacts_in
 from courseapp.campaigns.signing_up import Offer, offer_in, snippet_for, token_of
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.consent import WORDING, holds_consent, set_consent
@@ -22,6 +23,7 @@ from courseapp.mailing import loops as mailing
 from courseapp.mailing.models import Message, State
 from courseapp.operations.tidying import tidy
 from tests.accounts.mailbox import last_mail_to, mails_to
+from tests.campaigns.crowd import is_
 from tests.client import Client
 from tests.conftest import NOW
 from tests.factories import make_consent, make_contact, make_user
@@ -247,3 +249,11 @@ def test_a_marketer_makes_a_form(client: Client, app: Flask) -> None:
         refused = client.get(client.path("contacts.snippet", language="en", **more)).text
         assert words in refused
         assert "<textarea" not in refused
+
+
+def test_people_can_be_chosen_by_having_come_from_a_form(client: Client) -> None:
+    make_consent(make_contact("other@example.org"), Purpose.MARKETING, source="start")
+    post(client)
+    client.submit(link())
+    chosen = db.session.scalars(contacts_in({"all": [is_("source", source="form")]}, NOW)).all()
+    assert chosen == [known().id]

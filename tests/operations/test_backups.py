@@ -21,7 +21,15 @@ from flask import Flask
 from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, PreparedFile, Publication, Upload, UploadPart, UploadState
-from courseapp.campaigns.models import BroadcastRecipient, Segment
+from courseapp.campaigns.models import (
+    BroadcastRecipient,
+    ContactExport,
+    ContactImport,
+    ExportState,
+    ImportFinding,
+    ImportState,
+    Segment,
+)
 from courseapp.catalog.models import Copy, CopyKind, Course
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
@@ -129,7 +137,27 @@ def fill() -> None:
         ]
     )
     storage.keep(f"uploads/{'u' * 16}/0", b"what waits for a decision")
+    fill_lists(user)
     db.session.commit()
+
+
+def fill_lists(user: User) -> None:
+    """Lists of contacts that came in and went out."""
+    written = {"encoding": "utf-8", "delimiter": ";", "has_names": True, "heads": ["Ü"], "lines": 2, "columns": {"address": 0}}
+    came = ContactImport(by_user_id=user.id, name="ü.csv", state=ImportState.FINISHED, counts={"new": 1}, created_at=NOW, **written)
+    out = {"segment_name": "Ü", "tree": {"all": []}, "names": ["a"], "total": 1}
+    db.session.add_all([came, ContactExport(by_user_id=user.id, state=ExportState.READY, created_at=NOW, **out)])
+    db.session.flush()
+    db.session.add(ImportFinding(import_id=came.id, line=2, field="address", code="address_odd"))
+
+
+def test_files_of_contacts_are_in_no_backup(app: Flask, elsewhere: Elsewhere, tmp_path: Path) -> None:
+    storage.keep("contacts/one/file", b"ada@example.org")
+    storage.keep("assets/one", b"a film")
+    file = back_up(tmp_path / "all.backup")
+    elsewhere("sqlite")
+    bring_back(file)
+    assert list(storage.stored_keys()) == ["assets/one"]
 
 
 def stored_records() -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from flask import Flask
 from courseapp import web
 from courseapp.config import Settings
 from courseapp.extensions import celery
-from courseapp.web import LARGEST_UPLOAD
+from courseapp.web import LARGEST_LIST, LARGEST_UPLOAD
 from tests.code.source import ROOT
 
 COMPOSE = ROOT / "compose.yaml"
@@ -261,6 +261,8 @@ def test_files_sent_piece_by_piece_are_passed_on_as_they_come() -> None:
     assert "proxy_request_buffering off;" in location
     assert "client_max_body_size 1g;" in location
     assert LARGEST_UPLOAD <= 1024**3
+    assert re.search(r"location /staff/mail/contacts/new \{\s*client_max_body_size 52m;", nginx)
+    assert LARGEST_LIST <= 52 * 1024**2
     caddy = (ROOT / "deploy" / "Caddyfile").read_text()
     assert "read_body " not in caddy.replace("(read_body)", "")
     assert "request_buffers 64KiB" in caddy  # a piece has 5 MB
