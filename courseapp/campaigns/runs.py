@@ -99,7 +99,8 @@ def begin(version: SequenceVersion, people: Iterable[Mapping[str, Any]], now: da
         for person in people
     ]
     if rows:
-        db.session.execute(insert_into(SequenceRun).on_conflict_do_nothing(index_elements=ONCE), rows)
+        statement = insert_into(SequenceRun).on_conflict_do_nothing(index_elements=ONCE)
+        db.session.execute(statement.returning(SequenceRun.id), rows)  # what returns something is sent for many rows at once
 
 
 def in_window(version: SequenceVersion, moment: datetime, zone: str) -> datetime:
