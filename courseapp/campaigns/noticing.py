@@ -129,13 +129,22 @@ def _begin_where_opened(version: SequenceVersion, opening: Opening, now: datetim
     query = query.where(Enrolment.course_id == opening.course_id, Enrolment.started_at < opening.at)
     if version.sequence.purpose is Purpose.COURSE:  # which stops when somebody finishes, as they were told
         query = query.where(Enrolment.finished_at.is_(None))
-    last_id, common = 0, {"course_id": opening.course_id, "occasion": f"module:{opening.module_id}"}
+    common = {"course_id": opening.course_id, "occasion": f"module:{opening.module_id}"}
+    last_id = _walked_to(version, opening, common["occasion"])
     while rows := db.session.execute(query.where(Enrolment.id > last_id).order_by(Enrolment.id).limit(PAGE)).all():
         begin(version, [{**_plain(row), **common} for row in rows], now)
         yield len(rows)
         last_id = rows[-1].enrolment_id
     events.record(TOLD, _subject(version, opening), now)
     yield 0
+
+
+def _walked_to(version: SequenceVersion, opening: Opening, occasion: Any) -> int:
+    """Up to which enrolment a tick came that ended before it was through: people begin in the order of their enrolments."""
+    own = (SequenceRun.sequence_id == version.sequence_id, SequenceRun.occasion == occasion)
+    contact_id = db.session.scalar(sa.select(SequenceRun.contact_id).where(*own).order_by(SequenceRun.id.desc()).limit(1))
+    query = sa.select(Enrolment.id).join(User, User.id == Enrolment.user_id)
+    return db.session.scalar(query.where(User.contact_id == contact_id, Enrolment.course_id == opening.course_id)) or 0
 
 
 def _people(version: SequenceVersion, since: Any, *also: sa.ColumnElement[bool]) -> sa.Select[Any]:

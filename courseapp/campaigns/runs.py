@@ -98,8 +98,8 @@ def begin(version: SequenceVersion, people: Iterable[Mapping[str, Any]], now: da
         }
         for person in people
     ]
-    if rows:
-        db.session.execute(insert_into(SequenceRun).on_conflict_do_nothing(index_elements=ONCE), rows)
+    if rows:  # as one statement: one for each costs PostgreSQL five times as much
+        db.session.execute(insert_into(SequenceRun).values(rows).on_conflict_do_nothing(index_elements=ONCE))
 
 
 def in_window(version: SequenceVersion, moment: datetime, zone: str) -> datetime:

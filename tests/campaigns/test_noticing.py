@@ -344,6 +344,19 @@ def test_whom_was_told_is_not_looked_for_again(course: Course, opened: SequenceV
     assert db.session.scalars(told).all() == [noticing.TOLD]
 
 
+def test_a_look_that_was_cut_short_goes_on_where_it_ended(course: Course, opened: SequenceVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noticing, "PAGE", 2)
+    for _person in range(5):
+        learner_of(course)
+    open_module(course, 1, NOW + 2 * DAY)
+    begun = []
+    for _look in range(9):
+        notice(at(NOW + 2 * DAY), seconds=0)  # a page each
+        begun.append(db.session.scalar(sa.select(sa.func.count()).select_from(SequenceRun)))
+    assert sorted(set(begun)) == [0, 2, 4, 5], "modules of the course itself are walked first, for nobody"
+    assert db.session.scalar(sa.select(sa.func.count()).where(Event.type == noticing.TOLD)) == 3
+
+
 # Conditions
 
 
