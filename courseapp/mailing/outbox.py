@@ -105,9 +105,7 @@ _sendable = (
         Stream.key.label("stream"),
         Stream.purpose,
         Contact.public_id.label("contact_public_id"),
-        Contact.address,
-        Contact.first_name,
-        Contact.language,
+        *(Contact.address, Contact.first_name, Contact.language),
         Contact.mail_paused_until.label("paused_until"),
     )
     .join(Stream, Stream.id == Message.stream_id)
