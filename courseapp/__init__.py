@@ -20,7 +20,7 @@ from courseapp.extensions import init_extensions
 from courseapp.journal.events import init_journal
 from courseapp.logs import init_logs, init_request_ids
 from courseapp.storage import init_storage
-from courseapp.web import LARGEST_LIST, LARGEST_UPLOAD, init_web
+from courseapp.web import init_web
 
 ROOMS = (
     "operations",
@@ -73,10 +73,8 @@ def create_app(**overrides: Any) -> Flask:
         STAFF_ENDPOINT="authoring.courses",  # and where it leads those who look after courses
         JOIN_ENDPOINT="learning.join",
         WAKES=WAKES,
-        LARGE_POSTS={  # files; only from those who may send them
-            **dict.fromkeys(("authoring.receive", "parts.add", "parts.act"), ("instructor", LARGEST_UPLOAD)),
-            "contacts.receive": ("marketer", LARGEST_LIST),
-        },
+        # files; only from those who may send them
+        LARGE_POSTS={**dict.fromkeys(("authoring.receive", "parts.add", "parts.act"), "instructor"), "contacts.receive": "marketer"},
         LONG_POSTS=frozenset({"editor.change", "editor.keep_draft"}),  # a lesson's whole text
         UNNOTED=UNNOTED,
         # RFC 8058: one-click unsubscription comes from the mail program; and forms to sign up stand on other sites

@@ -139,9 +139,9 @@ class RoomyRequest(Request):
     @property
     def max_content_length(self) -> int | None:
         """Bytes the whole body may have."""
-        role, largest = current_app.config["LARGE_POSTS"].get(self.endpoint, ("", 0))
+        role = current_app.config["LARGE_POSTS"].get(self.endpoint)
         if role and current_user.is_authenticated and current_user.has_role(role):
-            return int(largest)
+            return LARGEST_LIST if role == "marketer" else LARGEST_UPLOAD
         return LONGEST_FORM if self._is_long_text else super().max_content_length
 
     @max_content_length.setter

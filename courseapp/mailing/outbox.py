@@ -106,9 +106,7 @@ _sendable = (
         Stream.purpose,
         Contact.id.label("contact_id"),
         Contact.public_id.label("contact_public_id"),
-        Contact.address,
-        Contact.first_name,
-        Contact.language,
+        *(Contact.address, Contact.first_name, Contact.language),
         Contact.mail_paused_until.label("paused_until"),
     )
     .join(Stream, Stream.id == Message.stream_id)
