@@ -123,6 +123,8 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
         return RunEnd.ERASED
     if not holds_consent(run.contact, run.version.sequence.purpose):
         return RunEnd.UNSUBSCRIBED
+    if run.course.sensitive_at is not None and run.version.sequence.purpose is Purpose.MARKETING:  # it was marked meanwhile
+        return RunEnd.STOPPED
     if step is None:
         return RunEnd.FINISHED
     if run.version.goal is not None and _holds(Condition.FINISHED, user.id, run.course_id):
@@ -145,6 +147,7 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
         .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
         .where(
             Message.contact_id == run.contact_id,
+            Message.dedupe_key.startswith("sequence:"),  # and no trial of the same letter
             sa.or_(
                 sa.and_(Message.settled_at > moment - LONGEST_GAP, Message.state.in_(MAY_HAVE_COME)),
                 sa.and_(Message.settled_at.is_(None), Message.state.in_(WAITS)),

@@ -18,7 +18,7 @@ NOT_BEFORE_RESUMED = datetime(9999, 1, 1, tzinfo=UTC)
 
 def hold_waiting(sequence: Sequence) -> None:
     """Hold back what of a sequence has not begun to leave. What a worker has leased is taken from it: it finishes the mail it is at."""
-    held = sa.and_(Message.letter_id.in_(_letters_of(sequence)), Message.state.in_((State.PENDING, State.LEASED)))
+    held = sa.and_(_is_of(sequence), Message.state.in_((State.PENDING, State.LEASED)))
     _change(
         held,
         state=State.PENDING,
@@ -51,7 +51,7 @@ def let_waiting_go(sequence: Sequence, now: datetime) -> None:
 
 def cancel_waiting(sequence: Sequence, now: datetime) -> None:
     """Let nothing of a sequence leave any more; what a worker is at leaves."""
-    waiting = sa.and_(Message.letter_id.in_(_letters_of(sequence)), Message.state.in_((State.PENDING, State.LEASED)))
+    waiting = sa.and_(_is_of(sequence), Message.state.in_((State.PENDING, State.LEASED)))
     _change(waiting, state=State.CANCELLED, reason=SEQUENCE_ENDED, settled_at=now, lease_epoch=Message.lease_epoch + 1, leased_until=None)
 
 
@@ -61,9 +61,11 @@ def skip_waiting(dedupe_keys: list[str], now: datetime) -> None:
     _change(waiting, state=State.SKIPPED, reason=CAME_BACK, settled_at=now)
 
 
-def _letters_of(sequence: Sequence) -> sa.Select[int]:
+def _is_of(sequence: Sequence) -> sa.ColumnElement[bool]:
+    """Whether a message is a step of it; a trial of the same letter is none."""
     versions = sa.select(SequenceVersion.id).where(SequenceVersion.sequence_id == sequence.id)
-    return sa.select(SequenceStep.letter_id).where(SequenceStep.version_id.in_(versions))
+    letters = sa.select(SequenceStep.letter_id).where(SequenceStep.version_id.in_(versions))
+    return sa.and_(Message.letter_id.in_(letters), Message.dedupe_key.startswith("sequence:"))
 
 
 def _is_held() -> tuple[sa.ColumnElement[bool], ...]:

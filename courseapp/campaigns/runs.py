@@ -14,6 +14,7 @@ from sqlalchemy.orm import joinedload
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import Goal, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.windows import Window, next_in
+from courseapp.catalog.sensitivity import sensitive_courses
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db, insert_into
@@ -79,12 +80,17 @@ def begun_by(trigger: Trigger) -> Rows[SequenceVersion]:
 def begin(version: SequenceVersion, people: Iterable[Mapping[str, Any]], now: datetime) -> None:
     """Begin a run for each; one for each person, sequence, course and occasion, ever. Its first step is due after its own delay.
 
+    That somebody takes a course marked as sensitive begins no marketing.
+
     Args:
         people: `contact_id`, `course_id`, `zone`, and an `occasion` unless it happens once ever.
     """
     delay = db.session.scalar(sa.select(SequenceStep.delay_days).where(SequenceStep.version_id == version.id, SequenceStep.position == 0))
     if delay is None:
         return
+    if version.sequence.purpose is Purpose.MARKETING:
+        sensitive = sensitive_courses()
+        people = [person for person in people if person["course_id"] not in sensitive]
     rows = [
         {
             "sequence_id": version.sequence_id,

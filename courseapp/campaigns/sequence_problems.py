@@ -69,8 +69,15 @@ def _of_words(draft: SequenceDraft) -> Iterator[SequenceProblem]:
         yield SequenceProblem(None, "purpose", words)
     if draft.language not in current_app.config["SETTINGS"].language_list:
         yield SequenceProblem(None, "language", _("This site has no pages in that language. Please choose another."))
-    if draft.course_slug and not db.session.scalar(sa.select(sa.exists().where(Course.slug == draft.course_slug))):
-        yield SequenceProblem(None, "course_slug", _("There is no course “%(slug)s”. Please choose another.", slug=draft.course_slug))
+    if draft.course_slug:
+        course = db.session.scalar(sa.select(Course).where(Course.slug == draft.course_slug))
+        if course is None:
+            yield SequenceProblem(None, "course_slug", _("There is no course “%(slug)s”. Please choose another.", slug=draft.course_slug))
+        elif course.sensitive_at is not None and draft.purpose is Purpose.MARKETING:
+            words = _(
+                "“%(title)s” is marked as sensitive: that somebody takes it begins no marketing. Please choose another.", title=course.title
+            )
+            yield SequenceProblem(None, "course_slug", words)
 
 
 def _of_times(draft: SequenceDraft) -> Iterator[SequenceProblem]:

@@ -18,6 +18,11 @@ def all_courses() -> list[Course]:
     return list(db.session.scalars(sa.select(Course).order_by(Course.id)))
 
 
+def sensitive_courses() -> set[int]:
+    """The ids of those that are marked."""
+    return set(db.session.scalars(sa.select(Course.id).where(Course.sensitive_at.is_not(None))))
+
+
 def mark_sensitive(course: Course, wanted: bool, now: datetime) -> bool:
     """Set the mark or take it away; True when something changed."""
     if wanted == (course.sensitive_at is not None):

@@ -32,7 +32,7 @@ from courseapp.mailing import outbox
 from courseapp.mailing.models import Message, State
 from courseapp.site import change_site, forget_site
 from tests.campaigns.people import learner_of, run_of, steps, tick
-from tests.factories import NOW, make_course, make_sequence, make_user
+from tests.factories import NOW, make_consent, make_course, make_sequence, make_user
 
 DAY = timedelta(days=1)
 LETTER = StepDraft(0, None, "Where to begin", "In short", "Hello.")
@@ -313,3 +313,22 @@ def test_only_those_of_the_named_version_are_moved(course: Course) -> None:
     assert migrate_runs(first.sequence, versions[1], None, NOW) == 1
     found = db.session.scalars(sa.select(SequenceRun.version_id).order_by(SequenceRun.id)).all()
     assert found == [versions[0].id, versions[2].id, versions[2].id]
+
+
+def test_a_course_marked_as_sensitive_begins_no_marketing_and_ends_what_it_began(app: Flask) -> None:
+    course = make_course()
+    make_sequence(delays=(0, 2), purpose=Purpose.MARKETING, goal=None)
+    user = learner_of(course)
+    make_consent(user.contact, Purpose.MARKETING)
+    tick(NOW)
+    assert [state for _subject, state in steps()] == ["accepted"]
+    course.sensitive_at = NOW
+    db.session.commit()
+    tick(NOW + 3 * DAY)
+    assert (len(steps()), run_of().end) == (1, RunEnd.STOPPED)
+    make_consent(learner_of(course).contact, Purpose.MARKETING)
+    tick(NOW + 4 * DAY)
+    assert len(steps()) == 1
+    offer = replace(DRAFT, purpose=Purpose.MARKETING, course_slug=course.slug, goal=None)
+    assert [problem.field for problem in problems_of(offer)] == ["purpose", "course_slug"]
+    assert problems_of(replace(offer, purpose=Purpose.COURSE)) == []
