@@ -95,8 +95,9 @@ def resume(streams: Sequence[Stream], now: datetime, by: int | None = None, drop
 
 
 def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool]:
-    # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once.
-    was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + PAUSED_FOR)
+    # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once: by its own clock, and
+    # perhaps a moment after this one looked at his.
+    was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + 2 * PAUSED_FOR)
     is_held = Message.reason.in_((OVERDUE, PACED, CROWDED))
     is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, is_held))
     return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)
