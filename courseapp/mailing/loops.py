@@ -18,7 +18,7 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import SuppressionReason
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import commit_each, db
-from courseapp.mailing import bounces, breaker, outbox, pacing, watching
+from courseapp.mailing import bounces, breaker, outbox, pacing, pausing, watching
 from courseapp.mailing.mailboxes import MailboxAway, mailbox_of
 from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.models import ReturnKind, ReturnSource
@@ -130,7 +130,7 @@ def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], e
             break
     db.session.commit()
     if held_back:
-        outbox.let_resumed_go(held_back, clock())
+        pausing.let_resumed_go(held_back, clock())
         db.session.commit()
     return sums
 

@@ -329,20 +329,6 @@ def note_uncertain(message_id: int, epoch: int, now: datetime, why: str) -> None
     _settle(message_id, epoch, State.UNCERTAIN, now, reason=why[:200])
 
 
-def let_resumed_go(message_ids: Sequence[int], now: datetime) -> None:
-    """Make due again what the caller put off and committed as paused, where its stream runs again; the caller commits.
-
-    Whoever resumed it cannot have seen mails that were put off while their own transaction was on its way to its commit. The lock
-    waits for that commit; who resumes later finds them.
-    """
-    whose = sa.select(Message.stream_id).where(Message.id.in_(message_ids))
-    streams = db.session.execute(sa.select(Stream.id, Stream.paused_at).where(Stream.id.in_(whose)).with_for_update(read=True)).all()
-    running = [row.id for row in streams if row.paused_at is None]
-    if running:
-        put_off = (Message.id.in_(message_ids), Message.state == State.PENDING, Message.reason == "paused", Message.stream_id.in_(running))
-        db.session.execute(sa.update(Message).where(*put_off).values(due_at=now).execution_options(synchronize_session=False))
-
-
 def release(claimed: Sequence[tuple[int, int]]) -> None:
     """Give unsent leases back, as a worker does that is told to stop."""
     for message_id, epoch in claimed:

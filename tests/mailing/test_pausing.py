@@ -104,7 +104,7 @@ def test_whoever_puts_mail_off_waits_for_who_is_about_to_resume_it(app: Flask, m
     (message_id, epoch), *_none = outbox.claim(NOW, 1)
     assert not outbox.begin_submitting(message_id, epoch, NOW)
     db.session.commit()
-    outbox.let_resumed_go([message_id], NOW)
+    pausing.let_resumed_go([message_id], NOW)
     db.session.commit()
     db.session.refresh(message)
     assert message.due_at > NOW, "it is paused yet"
@@ -114,11 +114,11 @@ def test_whoever_puts_mail_off_waits_for_who_is_about_to_resume_it(app: Flask, m
         if db.engine.dialect.name == "postgresql":
             ending = threading.Timer(0.3, other.commit)
             ending.start()
-            outbox.let_resumed_go([message_id], NOW)
+            pausing.let_resumed_go([message_id], NOW)
             ending.join()
         else:  # which has one writer
             other.commit()
-            outbox.let_resumed_go([message_id], NOW)
+            pausing.let_resumed_go([message_id], NOW)
     db.session.commit()
     db.session.refresh(message)
     assert message.due_at == NOW
