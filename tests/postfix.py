@@ -22,7 +22,6 @@ from pathlib import Path
 
 from tests.services import UnavailableError, _die_with_parent, _free_port
 
-DAEMONS = Path("/usr/lib/postfix/sbin")
 NEEDED = ("postfix", "postsuper", "saslpasswd2")
 PEOPLE = ("ada@here.example", "bob@here.example")
 LARGEST = 100_000  # bytes of a mail
@@ -31,7 +30,7 @@ PATIENCE = 20.0
 DOORS = ("open", "submission", "submissions")
 
 MAIN = """
-compatibility_level = 3.6
+compatibility_level = 2
 queue_directory = {folder}/queue
 data_directory = {folder}/data
 command_directory = /usr/sbin
@@ -119,6 +118,12 @@ def why_not() -> str:
     return "" if os.geteuid() == 0 else "Postfix starts as root alone"
 
 
+def _daemons() -> Path:
+    """Where Postfix keeps what it starts; each distribution has a place of its own."""
+    said = subprocess.run(["/usr/sbin/postconf", "-dh", "daemon_directory"], capture_output=True, text=True, check=True)
+    return Path(said.stdout.strip())
+
+
 class Postfix:
     """The instance; raises UnavailableError where it cannot run.
 
@@ -156,7 +161,7 @@ class Postfix:
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAIL_CONFIG": str(self.folder)}
         with (self.folder / "errors").open("ab") as errors:
             self.process = subprocess.Popen(
-                [DAEMONS / "master", "-s"], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=environment,
+                [_daemons() / "master", "-s"], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=environment,
                 preexec_fn=_die_with_parent, start_new_session=True, cwd=self.folder,
             )  # fmt: skip
         end = time.monotonic() + PATIENCE
@@ -199,7 +204,7 @@ class Postfix:
         for path in (self.folder / "mail", *(self.folder / "mail").rglob("*")):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
         people = " ".join(f"{{{address}={address.partition('@')[0]}/}}" for address in PEOPLE)
-        facts = {"folder": self.folder, "daemons": DAEMONS, "far_port": far_port, "largest": LARGEST, "people": people,
+        facts = {"folder": self.folder, "daemons": _daemons(), "far_port": far_port, "largest": LARGEST, "people": people,
                  "certificate": certificate, "warns_after": warns_after, "lifetime": lifetime,
                  "uid": nobody.pw_uid, "gid": nobody.pw_gid}  # fmt: skip
         (self.folder / "main.cf").write_text(MAIN.format(**facts))

@@ -64,8 +64,7 @@ def broadcast_storm(ground: Ground, dice: random.Random) -> Sums:
     ground.travel(LEASE)
     ground.wake("mailing.reap", "mailing.send_due", "campaigns.work_broadcasts")
     books.until_finished(90)
-    books.settle(mailbox, may_be_in_doubt=SENDERS * len(OUTAGES))
-    sums.detail |= marks
+    sums.detail = {**books.settle(mailbox, may_be_in_doubt=SENDERS * len(OUTAGES)), **marks}
     return sums
 
 
@@ -103,11 +102,9 @@ def broadcast_paused(ground: Ground, dice: random.Random) -> Sums:
     sums.expect(sending.replace() == [0, 0], "told to end in mid-send, a worker did not end well")
     sending.mailbox.tell(slow=0)
     sending.books.until_finished(60)
-    states = sending.books.settle(sending.mailbox, may_be_in_doubt=0)
-    sums.expect(states == {"accepted": READERS}, f"resumed, and the outbox says {states}")
-    detail, sums.detail = {**sums.detail, "pauses": rounds}, {}
-    _cancel(sending, dice)
-    sums.detail = {**detail, "cancelled": sums.detail}
+    facts = sending.books.settle(sending.mailbox, may_be_in_doubt=0)
+    sums.expect(facts["states"] == {"accepted": READERS}, f"resumed, and the outbox says {facts['states']}")
+    sums.detail = {**facts, "pauses": rounds, "cancelled": _cancel(sending, dice)}
     return sums
 
 
@@ -185,7 +182,7 @@ def _pause(sending: _Sending, dice: random.Random, number: int) -> dict[str, Any
     return {"sent_before": before, "by_each_worker_after": after, "in_mid_mail": is_held, "workers_replaced": bool(ends)}
 
 
-def _cancel(sending: _Sending, dice: random.Random) -> None:
+def _cancel(sending: _Sending, dice: random.Random) -> dict[str, Any]:
     """Send another one to the same people, and cancel it in the middle."""
     sums, mailbox = sending.sums, sending.mailbox
     sending.begin()
@@ -195,6 +192,6 @@ def _cancel(sending: _Sending, dice: random.Random) -> None:
     after = sending.sent_after(at)
     sums.expect(max(after) <= 1, f"after cancelling the workers sent {after} more")
     soon(lambda: not {"pending", "leased", "submitting"} & sending.ground.states("paused").keys(), 30)
-    states = sending.books.settle(mailbox, may_be_in_doubt=0, end="cancelled")
-    sums.expect(states.keys() == {"accepted", "cancelled"}, f"cancelled, and the outbox says {states}")
-    sums.detail["by_each_worker_after"] = after
+    facts = sending.books.settle(mailbox, may_be_in_doubt=0, end="cancelled")
+    sums.expect(facts["states"].keys() == {"accepted", "cancelled"}, f"cancelled, and the outbox says {facts['states']}")
+    return {**facts, "by_each_worker_after": after}

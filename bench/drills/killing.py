@@ -220,7 +220,7 @@ def mail_workers_killed(ground: Ground, dice: random.Random) -> Sums:
         sums.detail["workers_said"] = [ground.log(name)[-600:] for name in ("worker0", "worker1", "expander")]
     killing.stop()
     of_workers = killing.kills.total() - sum(killing.kills[edge] for edge in EXPANDING)
-    killing.books.settle(killing.mailbox, may_be_in_doubt=of_workers)
+    sums.detail |= killing.books.settle(killing.mailbox, may_be_in_doubt=of_workers)
     sums.expect(of_workers == KILLS, f"{of_workers} kills of workers instead of {KILLS}")
     sums.expect(set(killing.kills) == {*EXPANDING, *EDGES, "random"}, f"killed only at {sorted(killing.kills)}")
     sums.detail |= {"kills": dict(killing.kills), "stalls": dict.fromkeys(STALLS, STALL)}

@@ -270,6 +270,4 @@ def _held_broadcast(ground: Ground, sums: Sums) -> None:
     sums.expect(found == expected, f"broadcast: {found}")
     reached = {event["to"] for event in mailbox.events("taken")}
     sums.expect(not reached & set(leased[:12]), f"sent to {len(reached & set(leased[:12]))} who had said stop")
-    for name in ("candidates", "states", "in_doubt_and_taken", "in_doubt_and_not_taken", "taken", "times_the_sums_were_looked_at"):
-        sums.detail.pop(name, None)
     sums.detail["held_broadcast"] = {f"{state} {reason or ''}".strip(): number for (state, reason), number in found.items()}

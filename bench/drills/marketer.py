@@ -1,7 +1,9 @@
 """A marketer at a browser, whom a broadcast is for, and what became of it: for drills of whole broadcasts."""
 
+import subprocess
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from bench.drills.ground import DrillError, Ground, Sums, soon, wait_for
 from bench.drills.mailbox import Mailbox
@@ -67,7 +69,7 @@ def audience(ground: Ground, database: str, count: int) -> None:
         connection.execute("ANALYZE")
 
 
-def expander(ground: Ground, name: str, environment: dict[str, str]) -> object:
+def expander(ground: Ground, name: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """A process that does for broadcasts what the timetable does, without Celery."""
     return ground.start(name, [PYTHON, "-m", "bench.drills.inside", "expand"], environment)
 
@@ -99,8 +101,8 @@ class Books:
         """Whether it comes to be finished in time."""
         return soon(lambda: self.look()[0] == "finished", seconds)
 
-    def settle(self, mailbox: Mailbox, *, may_be_in_doubt: int, end: str = "finished") -> dict[str, int]:
-        """At the end: joined with the ledger by Message-ID and by recipient; how many mails stand in each state."""
+    def settle(self, mailbox: Mailbox, *, may_be_in_doubt: int, end: str = "finished") -> dict[str, Any]:
+        """At the end: joined with the ledger by Message-ID and by recipient; the facts, among them how many mails stand in each state."""
         sums = self.sums
         state, candidates, mails = self.look()
         sums.expect(state == end, f"the broadcast is {state} and not {end}")
@@ -126,7 +128,7 @@ class Books:
         sums.expect(states["uncertain"] <= may_be_in_doubt, f"{states['uncertain']} in doubt, and no more than {may_be_in_doubt} may be")
         sums.expect(states.total() == candidates, f"{states} are not {candidates}")
         doubtful = [row[0] for row in rows if row[2] == "uncertain"]
-        sums.detail |= {
+        return {
             "candidates": candidates,
             "states": dict(states),
             "in_doubt_and_taken": sum(key in taken for key in doubtful),
@@ -134,7 +136,6 @@ class Books:
             "taken": taken.total(),
             "times_the_sums_were_looked_at": self.looks,
         }
-        return dict(states)
 
 
 def until_taken(mailbox: Mailbox, count: int, seconds: float, meanwhile: Callable[[], object] = lambda: None) -> None:

@@ -10,7 +10,7 @@ import click
 import structlog
 from flask import current_app
 from flask.cli import AppGroup
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 
 from courseapp import clock
 from courseapp.config import Settings
@@ -64,7 +64,12 @@ def work(drain: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
     """How many messages stand in each state, and how long the oldest due one has waited."""
-    states, oldest, now = standing.states_of_outbox(), standing.oldest_due(clock.now()), clock.now()
+    try:
+        states, oldest, now = standing.states_of_outbox(), standing.oldest_due(clock.now()), clock.now()
+    except (OperationalError, InterfaceError, ProgrammingError) as error:
+        raise click.ClickException(
+            "The database does not answer, or has no tables yet. Try: flask --app courseapp db upgrade; else flask --app courseapp doctor"
+        ) from error
     settings: Settings = current_app.config["SETTINGS"]
     outage = breaker.outage_of(breaker.server_of(settings))
     waits = round((now - oldest).total_seconds()) if oldest else 0

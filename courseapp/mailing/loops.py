@@ -18,7 +18,7 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import SuppressionReason
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import commit_each, db
-from courseapp.mailing import bounces, breaker, deliverability, leases, outbox, pacing, watching
+from courseapp.mailing import bounces, breaker, deliverability, leases, outbox, pacing, pausing, watching
 from courseapp.mailing.mailboxes import MailboxAway, mailbox_of
 from courseapp.mailing.message import Outgoing, outgoing
 from courseapp.mailing.models import ReturnKind, ReturnSource
@@ -118,9 +118,9 @@ class _Ready:
 def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], ends: float) -> Counter[str]:
     """Send claimed messages in turn. The statement that notes one as accepted moves the next to `submitting`."""
     sums: Counter[str] = Counter()
-    waiting, accepted = list(claimed), None
+    waiting, accepted, held_back = list(claimed), None, list[int]()
     commit = db.session.flush if commit_each() else db.session.commit
-    while (ready := _next_ready(waiting, found, accepted, clock, sums)) is not None:
+    while (ready := _next_ready(waiting, found, accepted, clock, sums, held_back)) is not None:
         commit()
         outcome, accepted = _send(ready, clock)
         sums[outcome] += 1
@@ -129,11 +129,19 @@ def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], e
             leases.release(waiting)
             break
     db.session.commit()
+    if held_back:
+        pausing.let_resumed_go(held_back, clock())
+        db.session.commit()
     return sums
 
 
 def _next_ready(
-    waiting: Claimed, found: Found, accepted: outbox.Accepted | None, clock: Callable[[], datetime], sums: Counter[str]
+    waiting: Claimed,
+    found: Found,
+    accepted: outbox.Accepted | None,
+    clock: Callable[[], datetime],
+    sums: Counter[str],
+    held_back: list[int],
 ) -> _Ready | None:
     """Move the next message that may go to `submitting`, and build its mail; note the one `accepted` before it. The caller commits."""
     while waiting:
@@ -141,6 +149,7 @@ def _next_ready(
         may_go, accepted = outbox.begin_submitting(message_id, epoch, clock(), accepted), None
         if not may_go:
             sums["held back"] += 1
+            held_back.append(message_id)
             continue
         message = found[message_id]
         try:

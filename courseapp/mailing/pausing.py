@@ -94,9 +94,24 @@ def resume(streams: Sequence[Stream], now: datetime, by: int | None = None, drop
     )
 
 
+def let_resumed_go(message_ids: Sequence[int], now: datetime) -> None:
+    """Make due again what the caller put off and committed as paused, where its stream runs again; the caller commits.
+
+    Whoever resumed it cannot have seen mails that were put off while their own transaction was on its way to its commit. The lock
+    waits for that commit; who resumes later finds them.
+    """
+    whose = sa.select(Message.stream_id).where(Message.id.in_(message_ids))
+    streams = db.session.execute(sa.select(Stream.id, Stream.paused_at).where(Stream.id.in_(whose)).with_for_update(read=True)).all()
+    running = [row.id for row in streams if row.paused_at is None]
+    if running:
+        put_off = (Message.id.in_(message_ids), Message.state == State.PENDING, Message.reason == "paused", Message.stream_id.in_(running))
+        db.session.execute(sa.update(Message).where(*put_off).values(due_at=now).execution_options(synchronize_session=False))
+
+
 def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool]:
-    # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once.
-    was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + PAUSED_FOR)
+    # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once: by its own clock, and
+    # perhaps a moment after this one looked at his.
+    was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + 2 * PAUSED_FOR)
     is_held = Message.reason.in_((OVERDUE, PACED, CROWDED))
     is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, is_held))
     return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)

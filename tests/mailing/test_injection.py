@@ -17,6 +17,8 @@ from werkzeug.datastructures import MultiDict
 from wtforms import Field, StringField, TextAreaField
 
 import courseapp
+from courseapp.authoring.front_matter import Front, Words
+from courseapp.authoring.report import Report
 from courseapp.contacts.address import clean_address
 from courseapp.contacts.models import Purpose
 from courseapp.errors import Refusal
@@ -139,6 +141,12 @@ def test_an_address_with_a_line_break_is_none(app: Flask, line_break: str) -> No
     ):
         with pytest.raises(Refusal):
             clean_address(typed)
+
+
+@pytest.mark.parametrize("line_break", BREAKS)
+def test_the_title_of_a_course_or_a_lesson_is_one_line(line_break: str) -> None:
+    front = Front("course.md", {"title": f"Breathing{line_break}"}, {}, "", 1)
+    assert Words(front, Report()).text("title", 200).isprintable()
 
 
 @pytest.mark.parametrize("line_break", BREAKS)

@@ -1,8 +1,12 @@
 """A paused stream keeps its mail; resuming it says what becomes of what has waited."""
 
+import threading
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 
 from courseapp import clock
@@ -64,3 +68,57 @@ def test_one_stream_runs_again_and_the_others_wait(app: Flask) -> None:
     again = runner.invoke(args=["mail", "resume", "sign-in", "nonsense"])
     assert again.exit_code == 1
     assert "nonsense, sign-in" in again.output
+
+
+def test_what_a_worker_put_off_a_moment_after_the_page_looked_at_its_clock_is_let_go_too(app: Flask, drain: Callable[..., object]) -> None:
+    message = make_course_mail()
+    pausing.pause_everything("Restored.", NOW)
+    assert drain() == {"held back": 1}
+    asked_at = db.session.get_one(Message, message.id).due_at - outbox.PAUSED_FOR - timedelta(seconds=2)
+    pausing.resume(pausing.paused_streams(["course"]), asked_at)
+    assert drain() == {"accepted": 1}
+
+
+def test_what_is_put_off_while_somebody_resumes_the_stream_does_not_wait(
+    app: Flask, drain: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = make_course_mail()
+    pausing.pause_everything("Restored.", NOW)
+    real = outbox.begin_submitting
+
+    def resumed_meanwhile(*words: Any) -> bool:
+        """Their statement looked before this one wrote, and commits after it."""
+        answer = real(*words)
+        db.session.execute(sa.update(Stream).where(Stream.key == "course").values(paused_at=None))
+        return answer
+
+    monkeypatch.setattr(outbox, "begin_submitting", resumed_meanwhile)
+    assert drain() == {"held back": 1, "accepted": 1}
+    assert db.session.get_one(Message, message.id).state is State.ACCEPTED
+
+
+def test_whoever_puts_mail_off_waits_for_who_is_about_to_resume_it(app: Flask, make_app: Callable[..., Flask]) -> None:
+    message = make_course_mail()
+    pausing.pause_everything("Restored.", NOW)
+    db.session.commit()
+    (message_id, epoch), *_none = outbox.claim(NOW, 1)
+    assert not outbox.begin_submitting(message_id, epoch, NOW)
+    db.session.commit()
+    pausing.let_resumed_go([message_id], NOW)
+    db.session.commit()
+    db.session.refresh(message)
+    assert message.due_at > NOW, "it is paused yet"
+    db.session.commit()
+    with db.engine.connect() as other:
+        other.execute(sa.update(Stream).where(Stream.key == "course").values(paused_at=None))
+        if db.engine.dialect.name == "postgresql":
+            ending = threading.Timer(0.3, other.commit)
+            ending.start()
+            pausing.let_resumed_go([message_id], NOW)
+            ending.join()
+        else:  # which has one writer
+            other.commit()
+            pausing.let_resumed_go([message_id], NOW)
+    db.session.commit()
+    db.session.refresh(message)
+    assert message.due_at == NOW

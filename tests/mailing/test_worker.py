@@ -198,3 +198,12 @@ def test_a_pause_takes_effect_within_one_mail_of_each_worker_and_the_rest_leaves
         for process in started:
             process.wait(15)
     assert sorted(smtp.recipients()) == sorted(f"person{number}@example.org" for number in range(count))
+
+
+@pytest.mark.one_database
+def test_the_status_says_in_words_that_there_are_no_tables_yet(app: Flask, make_app: Callable[..., Flask], tmp_path: Path) -> None:
+    empty = make_app(database_url=f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+    with empty.app_context():
+        said = empty.test_cli_runner().invoke(args=["mail", "status"])
+    assert said.exit_code == 1
+    assert said.output.startswith("Error: The database does not answer, or has no tables yet. Try: flask --app courseapp db upgrade")
