@@ -11,7 +11,7 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.extensions import db
-from courseapp.mailing import leases, pausing
+from courseapp.mailing import leases, outbox, pausing
 from courseapp.mailing.models import Message, State, Stream
 from tests.conftest import NOW
 from tests.factories import make_message
