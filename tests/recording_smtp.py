@@ -117,7 +117,8 @@ class RecordingSmtp:
         self._loop.run_forever()
         server.close()
         for line in self.lines:
-            line.abort()
+            if getattr(line, "_ssl_protocol", True) is not None:  # of a closed line Python 3.11.2 forgets it, and then fails
+                line.abort()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
