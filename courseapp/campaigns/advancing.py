@@ -28,14 +28,13 @@ from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.links import full_url
-from courseapp.mailing.models import Message, State
+from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
 from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
+from courseapp.mailing.sums import IS_STEP
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
 LONGEST_GAP = timedelta(days=30)
 STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
-WAITS = (State.PENDING, State.LEASED, State.SUBMITTING)
-MAY_HAVE_COME = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED, State.UNCERTAIN)
 
 
 def runs_due(now: datetime, limit: int) -> Rows[SequenceRun]:
@@ -147,10 +146,10 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
         .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
         .where(
             Message.contact_id == run.contact_id,
-            Message.dedupe_key.startswith("sequence:"),  # and no trial of the same letter
+            IS_STEP,
             sa.or_(
                 sa.and_(Message.settled_at > moment - LONGEST_GAP, Message.state.in_(MAY_HAVE_COME)),
-                sa.and_(Message.settled_at.is_(None), Message.state.in_(WAITS)),
+                sa.and_(Message.settled_at.is_(None), Message.state.in_(ON_THEIR_WAY)),
             ),
             sa.func.coalesce(Message.reason, "") != SEQUENCE_PAUSED,
         )

@@ -9,6 +9,7 @@ from courseapp.campaigns.windows import Window, next_in
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db, wake
 from courseapp.mailing.models import Message, State
+from courseapp.mailing.sums import IS_STEP
 
 SEQUENCE_PAUSED = "its sequence is paused"
 SEQUENCE_ENDED = "its sequence was put away"
@@ -65,7 +66,7 @@ def _is_of(sequence: Sequence) -> sa.ColumnElement[bool]:
     """Whether a message is a step of it; a trial of the same letter is none."""
     versions = sa.select(SequenceVersion.id).where(SequenceVersion.sequence_id == sequence.id)
     letters = sa.select(SequenceStep.letter_id).where(SequenceStep.version_id.in_(versions))
-    return sa.and_(Message.letter_id.in_(letters), Message.dedupe_key.startswith("sequence:"))
+    return sa.and_(Message.letter_id.in_(letters), IS_STEP)
 
 
 def _is_held() -> tuple[sa.ColumnElement[bool], ...]:

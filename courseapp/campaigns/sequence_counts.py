@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.extensions import db
-from courseapp.mailing.models import Message, State
+from courseapp.mailing.models import ON_THEIR_WAY, Message, State
+from courseapp.mailing.sums import IS_STEP
 
 Places = Counter[tuple[int, RunEnd | None]]
 Mails = Counter[tuple[int, State]]
-WAIT = (State.PENDING, State.LEASED, State.SUBMITTING)
 WENT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED, State.UNCERTAIN)
 
 
@@ -46,7 +46,7 @@ def standing_of(version: SequenceVersion) -> Standing:
 def _step(position: int, places: Places, mails: Mails) -> StepCounts:
     here = places[position, None]
     passed = sum(count for (place, _end), count in places.items() if place > position)
-    wait, went = (sum(mails[position, state] for state in states) for states in (WAIT, WENT))
+    wait, went = (sum(mails[position, state] for state in states) for states in (ON_THEIR_WAY, WENT))
     return StepCounts(here + wait, went, max(0, passed - wait - went))
 
 
@@ -62,7 +62,7 @@ def _mails(version: SequenceVersion) -> Mails:
     query = (
         sa.select(SequenceStep.position, Message.state, sa.func.count())
         .join(Message, Message.letter_id == SequenceStep.letter_id)
-        .where(SequenceStep.version_id == version.id, Message.dedupe_key.like("sequence:%"))
+        .where(SequenceStep.version_id == version.id, IS_STEP)
     )
     return _by_state(query)
 

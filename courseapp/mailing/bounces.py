@@ -17,7 +17,7 @@ from courseapp.contacts.models import Contact, Purpose, SuppressionReason
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import db, insert_into
 from courseapp.journal import events
-from courseapp.mailing.models import Message, Return, ReturnKind, ReturnOutcome, ReturnSource, State, Stream
+from courseapp.mailing.models import ON_THEIR_WAY, Message, Return, ReturnKind, ReturnOutcome, ReturnSource, State, Stream
 from courseapp.mailing.reports import Report
 from courseapp.mailing.returning import Forged, message_returned, stop_asked
 
@@ -26,7 +26,6 @@ LONGEST_REST = timedelta(hours=1)
 PATIENCE = timedelta(days=1)
 RETURNS_KEPT = timedelta(days=30)  # so long a repetition is known as one
 OUR_MESSAGE_ID = re.compile(r"<([2-9a-z]{16})\.[0-9a-f]{8}@[0-9A-Za-z.-]{1,160}>")
-ON_ITS_WAY = {State.PENDING, State.LEASED, State.SUBMITTING}
 CHANGES: dict[ReturnKind, tuple[State, tuple[State, ...]]] = {
     ReturnKind.BOUNCED: (State.BOUNCED, (State.ACCEPTED, State.DELIVERED, State.UNCERTAIN)),
     ReturnKind.SOFT: (State.BOUNCED, (State.ACCEPTED, State.DELIVERED, State.UNCERTAIN)),
@@ -132,7 +131,7 @@ def _settle(row: Return, now: datetime) -> ReturnOutcome | None:
     sent = _sent(row.public_id)
     if sent is not None and row.header_id is not None and sent.message_id != row.header_id:
         return _end(row, ReturnOutcome.FORGED, now)
-    if sent is not None and sent.state not in ON_ITS_WAY:
+    if sent is not None and sent.state not in ON_THEIR_WAY:
         return _end(row, _apply(row, sent, now), now)
     if now - row.received_at >= PATIENCE:
         return _end(row, ReturnOutcome.UNMATCHED, now)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from courseapp.columns import random_public_id
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db, insert_into, wake
-from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.models import ON_THEIR_WAY, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY
 
 Due = Sequence[tuple[int, datetime]]
@@ -114,8 +114,7 @@ def retry_failed(stream_id: int, now: datetime) -> int:
 
 def is_under_way(stream_id: int) -> bool:
     """Whether any mail of a stream is yet to leave, or leaving."""
-    open_states = (State.PENDING, State.LEASED, State.SUBMITTING)
-    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, Message.state.in_(open_states)))))
+    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, Message.state.in_(ON_THEIR_WAY)))))
 
 
 def states_of_stream(stream_id: int) -> dict[tuple[State, str | None], int]:

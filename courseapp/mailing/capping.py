@@ -16,14 +16,13 @@ from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db
 from courseapp.mailing import outbox
 from courseapp.mailing.leases import give_back
-from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.models import MAY_HAVE_COME, Message, State, Stream
 from courseapp.site import present_site
 
 WITHIN = timedelta(days=7)
 CAPPED = "enough marketing for this week"  # the reason of a mail that waits until the first of those in the week is a week old
 CROWDED = "enough marketing on its way"  # of one that comes back to see whether what is leaving has left
 HELD_FOR = timedelta(minutes=1)
-HAS_COME = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED, State.UNCERTAIN)
 IS_LEAVING = (State.LEASED, State.SUBMITTING)
 Claimed = list[tuple[int, int]]
 
@@ -70,7 +69,7 @@ def _of_this_week(people: Collection[int], but: Collection[int], now: datetime) 
             Message.id.not_in(but),
             Stream.purpose == Purpose.MARKETING,
             sa.or_(
-                sa.and_(Message.settled_at > now - WITHIN, Message.state.in_(HAS_COME)),
+                sa.and_(Message.settled_at > now - WITHIN, Message.state.in_(MAY_HAVE_COME)),
                 sa.and_(Message.settled_at.is_(None), Message.state.in_(IS_LEAVING)),
             ),
         )

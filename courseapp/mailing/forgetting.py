@@ -10,7 +10,7 @@ from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import pacing
 from courseapp.mailing.bounces import RETURNS_KEPT
-from courseapp.mailing.models import Message, Return, State, Stream
+from courseapp.mailing.models import ON_THEIR_WAY, Message, Return, State, Stream
 from courseapp.mailing.smtp import file_of_mail, half_of_mail
 
 FILLING_KEPT = timedelta(days=30)  # after a mail has ended
@@ -49,7 +49,7 @@ def forget_old(now: datetime) -> int:
 
     Rows of course mail and marketing stay, for each broadcast and each step must add up; nothing is counted of service mail.
     """
-    has_ended = Message.state.not_in((State.PENDING, State.LEASED, State.SUBMITTING))
+    has_ended = Message.state.not_in(ON_THEIR_WAY)
     _remove_files(_ended_among_files(sa.and_(has_ended, Message.settled_at < now - FILLING_KEPT)))
     of_service = sa.select(Stream.id).where(Stream.purpose == Purpose.SERVICE)
     filled = sa.cast(Message.fields, sa.Text) != "{}"

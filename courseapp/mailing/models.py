@@ -28,6 +28,12 @@ class State(enum.StrEnum):
     FAILED = "failed"
 
 
+ON_THEIR_WAY = (State.PENDING, State.LEASED, State.SUBMITTING)
+"""What has not left, and may."""
+MAY_HAVE_COME = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED, State.UNCERTAIN)
+"""What its reader has got, as far as one can know."""
+
+
 class ReturnKind(enum.StrEnum):
     """What a mail or a call that came back says of a message of ours, or asks for."""
 

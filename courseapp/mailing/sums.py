@@ -11,11 +11,11 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.extensions import db
-from courseapp.mailing.models import Message, State
+from courseapp.mailing.models import ON_THEIR_WAY, Message, State
 from courseapp.mailing.refusals import KIND_WORDS, Kind, kind_of
 
+IS_STEP = Message.dedupe_key.like("sequence:%")  # a mail of a sequence, and no trial of the same letter
 HAVE_LEFT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
-ON_THEIR_WAY = (State.PENDING, State.LEASED, State.SUBMITTING)
 UNSENT = (State.SKIPPED, State.CANCELLED, State.EXPIRED, State.FAILED, State.ABANDONED, State.UNCERTAIN)
 STATE_WORDS = {
     State.SKIPPED: _l("kept back"),
@@ -90,7 +90,7 @@ def of_stream(stream_id: int) -> sa.ColumnElement[bool]:
 
 def of_steps(letter_ids: Sequence[int]) -> sa.ColumnElement[bool]:
     """The mails of steps of sequences: each step has a letter of its own, which is tried out on staff as well."""
-    return sa.and_(Message.letter_id.in_(letter_ids), Message.dedupe_key.like("sequence:%"))
+    return sa.and_(Message.letter_id.in_(letter_ids), IS_STEP)
 
 
 def sums_of(which: sa.ColumnElement[bool]) -> Sums:

@@ -23,7 +23,7 @@ from courseapp.columns import row_number
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by
-from courseapp.mailing.models import State
+from courseapp.mailing.models import ON_THEIR_WAY, State
 from courseapp.mailing.sums import unsent_of
 from courseapp.moments import moment_of, words_of_moment
 from courseapp.site import present_site
@@ -236,7 +236,7 @@ def watching(found: Broadcast) -> str:
         "campaigns/broadcast.html",
         broadcast=found,
         account=account,
-        under_way=account.count(State.PENDING, State.LEASED, State.SUBMITTING),
+        under_way=account.count(*ON_THEIR_WAY),
         failed=account.count(State.FAILED),
         reasons=unsent_of(account.states),
         state=STATE_WORDS[found.state],
