@@ -35,7 +35,7 @@ RESULTS = Path(__file__).parent.parent / "drills.json"
 DRILLS = {
     # name: (the drill, seconds it may take at most)
     "run_killed": (run_killed, 240),
-    "mail_workers_killed": (mail_workers_killed, 300),
+    "mail_workers_killed": (mail_workers_killed, 180),
     "broadcast_storm": (broadcast_storm, 300),
     "broadcast_paused": (broadcast_paused, 180),
     "two_beats": (two_beats, 180),
@@ -44,7 +44,7 @@ DRILLS = {
     "smtp_trouble": (smtp_trouble, 180),
     "real_relay": (real_relay, 240),
     "sigterm_mid_send": (sigterm_mid_send, 150),
-    "races": (races, 240),
+    "races": (races, 90),
     "hostile_uploads": (hostile_uploads, 240),
     "import_killed": (import_killed, 240),
     "disk_full": (disk_full, 150),

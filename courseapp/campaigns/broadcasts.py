@@ -131,7 +131,7 @@ def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, no
     letter = letter_for(broadcast, now)
     if broadcast.segment_id is not None:
         broadcast.tree = db.session.get_one(Segment, broadcast.segment_id).tree  # as it is now; from here on it is fixed
-    count_of_audience(broadcast, now)  # refuses what cannot be used any more
+    audience(broadcast, now)  # refuses what cannot be used any more
     if broadcast.stream_id is None:
         broadcast.stream_id = bulk.new_stream(f"broadcast-{broadcast.id}", broadcast.purpose).id
     broadcast.letter_id, broadcast.send_at, broadcast.state = letter.id, max(send_at, now), BroadcastState.SCHEDULED
