@@ -6,7 +6,8 @@ Lessons, modules and assets are known again by key and path, so that progress an
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import splitext
 from typing import Any
 
 import sqlalchemy as sa
@@ -197,12 +198,12 @@ class _Writer:
         return {row.lesson_id: row for row in db.session.scalars(query.where(Lesson.course_id == course_id))}
 
     def _media(self) -> list[str]:
-        return [path for path in self.draft.files if PurePosixPath(path).suffix.lower() in MEDIA]
+        return [path for path in self.draft.files if splitext(path)[1].lower() in MEDIA]
 
     def _report_unused(self) -> None:
         used = self.article.assets.union(*(rendered.assets for rendered in self.rendered.values()))
         for path in self._media():
-            if path not in used and PurePosixPath(path).suffix.lower() not in CAPTIONS:
+            if path not in used and splitext(path)[1].lower() not in CAPTIONS:
                 self.report.warn("file_unused", path, 0, "No lesson shows this file.", "Refer to it from a lesson, or remove it.")
 
     def difference(self) -> Difference:
@@ -277,18 +278,17 @@ class _Writer:
         return course
 
     def _write_assets(self, course: Course) -> None:
+        new = []
         for path, (file, piece) in self.pieces.items():
-            row = self.assets.get(path) or Asset(course_id=course.id, path=path, public_id=self.asset_ids[path])
-            row.source_digest = self._source_of(file)
-            row.part_of = file if path != file else None
-            row.digest, row.media_type, row.size, row.width, row.height = (
-                piece.digest,
-                piece.media_type,
-                piece.size,
-                piece.width,
-                piece.height,
-            )
-            db.session.add(row)
+            facts: dict[str, Any] = {name: getattr(piece, name) for name in ("digest", "media_type", "size", "width", "height")}
+            facts |= {"source_digest": self._source_of(file), "part_of": file if path != file else None}
+            if path in self.assets:
+                for name, value in facts.items():
+                    setattr(self.assets[path], name, value)
+            else:
+                new.append({"course_id": course.id, "path": path, "public_id": self.asset_ids[path], **facts})
+        if new:  # not as entities: nobody asks for their ids
+            db.session.execute(sa.insert(Asset), new)
         note_taken({self._source_of(file) for file, _piece in self.pieces.values()}, self.now)
         for path, row in self.assets.items():
             if path not in self.asset_ids:

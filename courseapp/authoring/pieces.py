@@ -2,7 +2,8 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import splitext
 
 CAPTIONS = (".vtt", ".srt")  # the first is taken where both are there
 JOINT = "//"  # between a file's path and its piece's name: no path of a folder holds two slashes in a row
@@ -87,4 +88,5 @@ def is_poster(path: str) -> bool:
 
 def captions_of(path: str) -> list[str]:
     """Where the captions of a film or recording may lie: beside it, under its name."""
-    return [found for suffix in CAPTIONS if (found := str(PurePosixPath(path).with_suffix(suffix))) != path]
+    stem, _suffix = splitext(path)
+    return [found for suffix in CAPTIONS if (found := stem + suffix) != path]

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from courseapp.authoring.front_matter import Front, Words, read_front
@@ -177,7 +176,7 @@ def is_lesson(path: str) -> bool:
 
 def order_of(path: str) -> tuple[int, str]:
     """What files and folders are sorted by: the number their name begins with, then the name."""
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]
     number = re.match(r"\d+", name)
     return (int(number.group()) if number else 10**6, name)
 

@@ -4,6 +4,7 @@ How a file begins is looked up in a table of our own, one exact form for each na
 take an AVI for a WAV because both are RIFF. What is served of a picture, drawing or film is made anew later (`preparing`).
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -133,7 +134,8 @@ def receive_folder(folder: Path, report: Report, digests: Digests | None = None)
 
 def is_too_much_text(folder: Path, report: Report) -> bool:
     """Whether the lessons of a folder are more than can be looked through in good time; that is reported."""
-    size = sum(path.lstat().st_size for path in folder.rglob("*") if path.suffix.lower() in TEXT and path.is_file())
+    names = (Path(place, name) for place, _folders, files in os.walk(folder) for name in files if name.lower().endswith(tuple(TEXT)))
+    size = sum(path.lstat().st_size for path in names if path.is_file())
     if size > MOST_TEXT:
         words = f"The lessons have {size:,} bytes together; {MOST_TEXT:,} is the most."
         report.error("text_too_much", "", 0, words, "Upload them as several courses.")

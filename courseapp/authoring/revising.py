@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
+from posixpath import splitext  # thousands of names: a path made of each takes ten times as long
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -69,7 +70,7 @@ def places_of(files: Mapping[str, PlacedFile], root: str = "/assets") -> "dict[s
     from courseapp.catalog.references import AssetPlace  # as above
 
     def url(path: str) -> str:
-        return f"{root}/{files[path].public_id}{PurePosixPath(path).suffix.lower()}"
+        return f"{root}/{files[path].public_id}{splitext(path)[1].lower()}"
 
     pieces: dict[str, list[str]] = {path: [] for path in files if JOINT not in path}
     for path in files:
@@ -242,10 +243,18 @@ def set_needs(course: Course) -> None:
         public |= shown if key == sample else set()
         for public_id in shown:
             needs.setdefault(public_id, []).append(need)
-    for asset in db.session.scalars(sa.select(Asset).where(Asset.course_id == course.id)):
-        asset.need = min(needs.get(asset.public_id, []), key=order.index, default=Need.TOUCH)
-        asset.is_public = asset.public_id in public
-        asset.is_shown = asset.is_public or asset.public_id in needs
+    columns = (Asset.need, Asset.is_public, Asset.is_shown)
+    files = db.session.execute(sa.select(Asset.id, Asset.public_id, *columns).where(Asset.course_id == course.id))
+    changed: dict[tuple[Any, ...], list[int]] = {}
+    for asset_id, public_id, *present in files:
+        need = min(needs.get(public_id, []), key=order.index, default=Need.TOUCH)
+        wanted = need, public_id in public, public_id in public or public_id in needs
+        if wanted != tuple(present):
+            changed.setdefault(wanted, []).append(asset_id)
+    for wanted, ids in changed.items():  # a statement for each of few kinds
+        for start in range(0, len(ids), 500):  # in parts that a statement can name
+            these = Asset.id.in_(ids[start : start + 500])
+            db.session.execute(sa.update(Asset).where(these).values(dict(zip(columns, wanted, strict=True))))
 
 
 def shown_in(html: str) -> set[str]:

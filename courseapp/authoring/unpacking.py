@@ -235,12 +235,14 @@ class _Copying:
 
     def copy(self, entry: Entry, target: Path) -> None:
         """Copy an entry; or begin to, and wait only where many are on their way. Its name is taken at once."""
-        target.touch()
+        digest = self._take_kept(entry, target)
+        if digest is None:
+            target.touch()
         if not self._count:
-            self._copy(entry, target)
+            self._copy(entry, target, digest)
             self._tell()
             return
-        self._ahead.append(self._pool.submit(self._copy, entry, target))
+        self._ahead.append(self._pool.submit(self._copy, entry, target, digest))
         if len(self._ahead) > AT_ONCE:
             self._finish_one()
 
@@ -252,27 +254,34 @@ class _Copying:
         self._done += 1
         self._progress(self._done, self._count)
 
-    def _copy(self, entry: Entry, target: Path) -> None:
-        """Copy by pieces, counting what really comes rather than what was announced; unless it is kept already."""
-        path, digest = target.relative_to(self._out.folder).as_posix(), None
-        if path in self._out.large.kept:
-            digest = self._take_kept(*self._out.large.kept[path], entry, target)
-        if digest is None:
+    def _copy(self, entry: Entry, target: Path, kept: str | None) -> None:
+        """Copy by pieces, counting what really comes rather than what was announced; unless it is there already, and whole.
+
+        Args:
+            kept: the digest of what stands at `target`, as it was kept.
+        """
+        if kept is not None and digest_of(target) == kept:
+            self._take(entry.size)
+            digest = kept
+        else:
+            if kept is not None:
+                target.unlink()  # it is a name of what is kept
             digest = self._unpack(entry, target)
         if entry.size >= LARGE:
-            self._out.large.found[path] = digest
+            self._out.large.found[target.relative_to(self._out.folder).as_posix()] = digest
             self._out.large.digests.note(target, digest)
 
-    def _take_kept(self, digest: str, kept: Path, entry: Entry, target: Path) -> str | None:
-        """Give what is kept a name here as well, if it is whole; nobody may write to it."""
+    def _take_kept(self, entry: Entry, target: Path) -> str | None:
+        """Give what is kept a name here as well: its digest; None where there is none of this size. Nobody may write to it."""
+        if not (large := self._out.large).kept:
+            return None
+        digest, kept = large.kept.get(target.relative_to(self._out.folder).as_posix(), ("", None))
         try:
-            if kept.stat().st_size != entry.size or digest_of(kept) != digest:
+            if kept is None or kept.stat().st_size != entry.size:
                 return None
-            target.unlink()
             target.hardlink_to(kept)
         except OSError:
             return None
-        self._take(entry.size)
         return digest
 
     def _unpack(self, entry: Entry, target: Path) -> str:
@@ -301,11 +310,14 @@ def place_for(path: PurePosixPath, folder: Path, seen: set[str], report: Report)
     """Where a file of this path goes in `folder`, the folders above it made; None, with the reason reported, where that is taken.
 
     Args:
-        seen: what was laid out before, as names that differ from no other by their letters' case alone; this one is added.
+        seen: what was laid out before, as names that differ from no other by their letters' case alone; this one is added. And
+            folders, with a slash behind them.
     """
-    plain, target = path.as_posix().casefold(), folder / path
+    plain, above, target = path.as_posix().casefold(), f"{path.parent.as_posix()}/", folder / path
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if above not in seen:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            seen.add(above)
         is_taken = plain in seen or target.exists()
     except (FileExistsError, NotADirectoryError):  # what would be its folder is a file
         is_taken = True

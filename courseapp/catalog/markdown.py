@@ -263,8 +263,12 @@ def _media_html(image: Token) -> str:
 
 def sanitised(html: str) -> str:
     """HTML with nothing in it but what lessons may hold (nh3, an allow-list)."""
-    return nh3.clean(
-        html,
+    return _cleaner().clean(html) if html else ""
+
+
+@cache
+def _cleaner() -> nh3.Cleaner:
+    return nh3.Cleaner(
         tags=ALLOWED_TAGS,
         attributes=ALLOWED_ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},

@@ -245,14 +245,17 @@ class SmtpDoor:
         return code, answer
 
     def _content(self, connection: smtplib.SMTP, mail: "Outgoing") -> None:
+        """Send the text with its final dot. Where not all of it was handed over, the server has no dot to go by."""
         body = mail.content.replace(b"\r\n.", b"\r\n..")  # RFC 5321 4.5.2
-        connection.send(b"." + body if body.startswith(b".") else body)
+        rest = memoryview((b"." if body.startswith(b".") else b"") + body + b".\r\n")
+        assert connection.sock is not None
         try:
-            connection.send(b".\r\n")
+            while rest:
+                rest = rest[connection.sock.send(rest) :]
             code, answer = connection.getreply()
         except (smtplib.SMTPException, OSError) as error:
             self.close()
-            raise NotSent(Trouble.UNCERTAIN, _words(error)) from error
+            raise NotSent(Trouble.TRANSIENT if rest else Trouble.UNCERTAIN, _words(error)) from error
         self._check(code, answer)
 
     def _check(self, code: int, answer: bytes, is_of_recipient: bool = False) -> None:
