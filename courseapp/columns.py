@@ -12,7 +12,8 @@ from sqlalchemy.types import TypeDecorator
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no 0/o, 1/i/l: an id may be read out on the telephone
 _LENGTH = 16
-_IDS = len(_ALPHABET) ** _LENGTH
+_LETTER_OF = bytes(ord(_ALPHABET[byte % len(_ALPHABET)]) for byte in range(256))
+_UNEVEN = bytes(range(256 - 256 % len(_ALPHABET), 256))  # of these bytes, the first letters would come a little more often
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -49,11 +50,16 @@ def enum_of(kind: type[enum.StrEnum], length: int = 24) -> sa.Enum:
 
 def random_public_id() -> str:
     """A fresh id for addresses: 16 characters, 79 bits, meaningless."""
-    number, letters = secrets.randbelow(_IDS), ""
-    for _ in range(_LENGTH):
-        number, rest = divmod(number, len(_ALPHABET))
-        letters += _ALPHABET[rest]
-    return letters
+    return random_public_ids(1)[0]
+
+
+def random_public_ids(count: int) -> list[str]:
+    """So many of them."""
+    letters, wanted = b"", count * _LENGTH
+    while len(letters) < wanted:
+        letters += secrets.token_bytes(wanted - len(letters) + 8).translate(_LETTER_OF, _UNEVEN)
+    text = letters[:wanted].decode()
+    return [text[start : start + _LENGTH] for start in range(0, wanted, _LENGTH)]
 
 
 def row_number(typed: str) -> int:

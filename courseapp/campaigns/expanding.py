@@ -11,9 +11,9 @@ from courseapp.campaigns.windows import next_in
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.mailing import bulk
-from courseapp.mailing.models import Stream
+from courseapp.mailing.models import Message, Stream
 
-PAGE = 2_000
+PAGE = 10_000
 GIVEN_BACK_WITHIN = timedelta(days=1)  # until when a worker gives back what it held of a cancelled one; a lease ends within minutes
 
 
@@ -41,19 +41,21 @@ def expand_page(broadcast: Broadcast, now: datetime) -> int:
         .cte("page")
         .prefix_with("MATERIALIZED", dialect="postgresql")  # else it is joined as a whole for each page
     )
-    query = sa.select(page.c.contact_id, Contact.zone).join(Contact, Contact.id == page.c.contact_id)
-    rows = db.session.execute(query.order_by(page.c.contact_id)).all()
-    if not rows:
+    counted = sa.select(Contact.zone, sa.func.count(), sa.func.max(page.c.contact_id)).join(page, page.c.contact_id == Contact.id)
+    zones = db.session.execute(counted.group_by(Contact.zone)).all()
+    if not zones:
         # who was erased before their page came is in none of it, and stands in no sum
         broadcast.state, broadcast.candidates = BroadcastState.SENDING, sum(bulk.states_of_stream(broadcast.stream_id or 0).values())
         return 0
     window, begins = window_of(broadcast), max(now, broadcast.send_at or now)
-    due = {zone: next_in(window, begins, zone) for zone in {row.zone for row in rows}}
-    stream = db.session.get_one(Stream, broadcast.stream_id)
+    due = {zone: sa.literal(next_in(window, begins, zone), Message.due_at.type) for zone, _count, _last in zones}
+    due_at = sa.case(due, value=Contact.zone) if len(due) > 1 else next(iter(due.values()))
+    people = sa.select(page.c.contact_id, due_at.label("due_at")).join(Contact, Contact.id == page.c.contact_id)
+    stream, count = db.session.get_one(Stream, broadcast.stream_id), int(sum(count for _zone, count, _last in zones))
     assert broadcast.letter_id is not None
-    bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", [(row.contact_id, due[row.zone]) for row in rows], now)
-    broadcast.cursor = rows[-1].contact_id
-    return len(rows)
+    bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", people, count, now)
+    broadcast.cursor = max(last for _zone, _count, last in zones)
+    return count
 
 
 def close_ended(now: datetime) -> None:

@@ -9,14 +9,11 @@ import sqlalchemy as sa
 from flask import current_app
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from courseapp.columns import random_public_id
+from courseapp.columns import random_public_id, random_public_ids
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db, insert_into, wake
 from courseapp.mailing.models import ON_THEIR_WAY, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY
-
-Due = Sequence[tuple[int, datetime]]
-"""Contacts, and when the mail to each is due."""
 
 
 def new_stream(key: str, purpose: Purpose, *, reaches_unconfirmed: bool = False) -> Stream:
@@ -27,11 +24,12 @@ def new_stream(key: str, purpose: Purpose, *, reaches_unconfirmed: bool = False)
     return stream
 
 
-def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: Due, now: datetime) -> None:
+def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: sa.Select[Any], count: int, now: datetime) -> None:
     """Put the same letter to many into the outbox, in the caller's transaction; nothing for whom it is there already.
 
     Args:
         prefix: of the `dedupe_key`; a contact's number follows it.
+        people: finds contacts and when the mail to each is due, `count` of them at most. On PostgreSQL they stay in the database.
     """
     common = {
         "stream_id": stream.id,
@@ -43,13 +41,11 @@ def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: Due, now: 
         "attempts": 0,
         "created_at": now,
     }
-    rows = [_own_of(f"{prefix}{contact_id}", contact_id, due_at) for contact_id, due_at in people]
-    if not rows:
-        return
     if db.engine.dialect.name == "postgresql":
-        _insert_from_arrays(rows, common)
+        _insert_found(people.subquery(), count, prefix, common)
     else:
-        db.session.execute(insert_into(Message).on_conflict_do_nothing(index_elements=["dedupe_key"]), [{**common, **row} for row in rows])
+        rows = [{**common, **_own_of(f"{prefix}{contact_id}", contact_id, due_at)} for contact_id, due_at in db.session.execute(people)]
+        db.session.execute(insert_into(Message).on_conflict_do_nothing(index_elements=["dedupe_key"]), rows)
     wake("outbox")
 
 
@@ -85,15 +81,25 @@ def _own_of(key: str, contact_id: int, due_at: datetime) -> dict[str, Any]:
     }
 
 
-def _insert_from_arrays(rows: list[dict[str, Any]], common: dict[str, Any]) -> None:
-    """One statement, with an array for each column: psycopg would send and PostgreSQL plan thousands."""
-    table = Message.__table__
-    columns = [table.c[name] for name in rows[0]]
-    arrays = [sa.literal([row[column.name] for row in rows], ARRAY(column.type)) for column in columns]
-    given = sa.func.unnest(*arrays).table_valued(*(sa.column(column.name, column.type) for column in columns)).render_derived()
-    same = [sa.literal(value, table.c[name].type).label(name) for name, value in common.items()]
-    source = sa.select(*given.c, *same)
-    statement = insert_into(Message).from_select([*rows[0], *common], source)
+def _insert_found(found: sa.FromClause, count: int, prefix: str, common: dict[str, Any]) -> None:
+    """One statement, with arrays for what is drawn by lot alone."""
+    public_ids, tails = random_public_ids(count), secrets.token_hex(4 * count)
+    domain = current_app.config["MAIL_DOMAIN"]
+    message_ids = [f"<{public_id}.{tails[8 * n : 8 * n + 8]}@{domain}>" for n, public_id in enumerate(public_ids)]
+    drawn = sa.func.unnest(sa.literal(public_ids, ARRAY(sa.Text)), sa.literal(message_ids, ARRAY(sa.Text)))
+    lots = drawn.table_valued("public_id", "message_id", with_ordinality="number").render_derived()
+    numbered = sa.select(*found.c, sa.func.row_number().over().label("number")).subquery()
+    table, contact_id = Message.__table__, numbered.c.contact_id
+    values = {
+        "public_id": lots.c.public_id,
+        "dedupe_key": sa.literal(prefix).concat(sa.cast(contact_id, sa.Text)),
+        "contact_id": contact_id,
+        "message_id": lots.c.message_id,
+        "due_at": numbered.c.due_at,
+        **{name: sa.literal(value, table.c[name].type) for name, value in common.items()},
+    }
+    chosen = sa.select(*(value.label(name) for name, value in values.items())).join_from(numbered, lots, lots.c.number == numbered.c.number)
+    statement = insert_into(Message).from_select([*values], chosen)
     db.session.connection().execute(statement.on_conflict_do_nothing(index_elements=["dedupe_key"]))
 
 
