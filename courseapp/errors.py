@@ -1,7 +1,6 @@
 """Refusals, and the one set of error pages. A Refusal is a rule saying no, in words for the user."""
 
 import errno
-import sqlite3
 
 import structlog
 from flask import Flask, Response, g, make_response, render_template, request, session
@@ -40,7 +39,7 @@ WORDS = {
 
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-NO_ROOM_SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE}
+NO_ROOM_SQLITE = {13, 19 << 8 | 10, 3 << 8 | 10}  # SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE; not every process needs sqlite3
 NO_ROOM_POSTGRESQL = "53100"  # disk_full (PostgreSQL, appendix A)
 
 

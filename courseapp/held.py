@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase
 
 MOST = 12  # rows of one statement; psycopg remembers none that is longer than 4096 characters or has more than 50 parameters
@@ -170,7 +169,13 @@ def table_of(model: type[DeclarativeBase]) -> sa.Table:
 
 def insert_of(dialect: str, table: sa.Table) -> Any:
     """An INSERT that knows ON CONFLICT."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 @lru_cache

@@ -3,7 +3,6 @@
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from flask_babel import gettext as _
-from zxcvbn_rs_py import zxcvbn
 
 from courseapp.accounts.models import User
 from courseapp.errors import Refusal
@@ -22,6 +21,8 @@ def set_password(user: User, password: str) -> None:
         raise Refusal(_("Please choose at least %(count)s characters. A few words in a row work well.", count=SHORTEST), 400)
     if len(password) > LONGEST:
         raise Refusal(_("Please choose at most %(count)s characters.", count=LONGEST), 400)
+    from zxcvbn_rs_py import zxcvbn  # its dictionaries are large, and most people set no password
+
     if zxcvbn(password[:100], []).guesses < FEWEST_GUESSES:
         raise Refusal(
             _("That password is among the first that others would guess. Please choose another; a few words in a row work well."), 400

@@ -24,7 +24,6 @@ from courseapp.mailing.returning import Forged, message_returned, stop_asked
 FIRST_REST = timedelta(seconds=20)
 LONGEST_REST = timedelta(hours=1)
 PATIENCE = timedelta(days=1)
-RETURNS_KEPT = timedelta(days=30)  # so long a repetition is known as one
 OUR_MESSAGE_ID = re.compile(r"<([2-9a-z]{16})\.[0-9a-f]{8}@[0-9A-Za-z.-]{1,160}>")
 CHANGES: dict[ReturnKind, tuple[State, tuple[State, ...]]] = {
     ReturnKind.BOUNCED: (State.BOUNCED, (State.ACCEPTED, State.DELIVERED, State.UNCERTAIN)),

@@ -15,7 +15,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from courseapp import clock
 from courseapp.config import Settings
 from courseapp.extensions import db
-from courseapp.mailing import bounces, breaker, loops, pausing, standing
+from courseapp.mailing import bounces, breaker, forgetting, loops, pausing, standing
 from courseapp.mailing.mailboxes import MailboxAway
 from courseapp.mailing.models import Stream
 
@@ -117,7 +117,7 @@ def bounces_command(as_json: bool) -> None:
         now_read = loops.read_returned(clock.now, seconds=600.0)
     except MailboxAway as error:
         raise click.ClickException(f"{error}. What came before is kept; try again.") from error
-    lately = bounces.returns_by_kind(clock.now() - bounces.RETURNS_KEPT)
+    lately = bounces.returns_by_kind(clock.now() - forgetting.RETURNS_KEPT)
     if as_json:
         click.echo(json.dumps({"read": now_read, "last_30_days": lately}))
         return

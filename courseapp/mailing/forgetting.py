@@ -9,12 +9,11 @@ from flask import current_app
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import pacing
-from courseapp.mailing.bounces import RETURNS_KEPT
 from courseapp.mailing.models import ON_THEIR_WAY, Message, Return, State, Stream
-from courseapp.mailing.smtp import file_of_mail, half_of_mail
 
 FILLING_KEPT = timedelta(days=30)  # after a mail has ended
 SERVICE_KEPT = timedelta(days=180)  # likewise; then nothing tells any more when somebody signed in
+RETURNS_KEPT = timedelta(days=30)  # so long a repetition is known as one
 AT_ONCE = 5000  # rows
 
 
@@ -70,6 +69,8 @@ def forget_old(now: datetime) -> int:
 
 def _ended_among_files(has_ended: sa.ColumnElement[bool]) -> list[str]:
     """Of which messages that ended a file is there: in the embedded mode mails become files."""
+    from courseapp.mailing.smtp import file_of_mail  # what sends is large, and a web process sends nothing
+
     folder = file_of_mail(current_app.config["SETTINGS"], "").parent
     names = sorted({path.name.strip(".").partition(".")[0] for path in folder.iterdir()}) if folder.is_dir() else []
     found: list[str] = []
@@ -79,6 +80,8 @@ def _ended_among_files(has_ended: sa.ColumnElement[bool]) -> list[str]:
 
 
 def _remove_files(names: Iterable[str]) -> None:
+    from courseapp.mailing.smtp import file_of_mail, half_of_mail  # as above
+
     for name in names:
         whole = file_of_mail(current_app.config["SETTINGS"], name)
         for path in (whole, half_of_mail(whole)):

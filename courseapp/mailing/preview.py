@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
 from courseapp.mailing.models import Message
 from courseapp.mailing.outbox import sendables
-from courseapp.mailing.smtp import file_of_mail
+
+if TYPE_CHECKING:  # what builds, reads and sends mails is large, and a web process in production does none of it
+    from email.message import EmailMessage
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,16 @@ class Preview:
 
 def preview_of(message: Message, now: datetime) -> Preview:
     """The file that was written; where there is none, the mail built now (its secrets may be wiped by then)."""
-    from courseapp.mailing.message import outgoing  # what builds mails is large, and a web process in production builds none
+    from email import message_from_bytes, policy
+
+    from courseapp.mailing.message import outgoing
+    from courseapp.mailing.smtp import file_of_mail
 
     kept = file_of_mail(current_app.config["SETTINGS"], message.public_id)
     content = kept.read_bytes() if kept.exists() else b""
     if not content and message.contact.address:
         content = outgoing(sendables([message.id])[message.id], now).content
-    mail = cast(EmailMessage, message_from_bytes(content, policy=cast(Any, policy.default)))
+    mail = cast("EmailMessage", message_from_bytes(content, policy=cast(Any, policy.default)))
     return Preview(
         id=message.public_id,
         to=message.contact.address or "",
@@ -52,6 +55,6 @@ def preview_of(message: Message, now: datetime) -> Preview:
     )
 
 
-def _body(mail: EmailMessage, kind: str) -> str:
+def _body(mail: "EmailMessage", kind: str) -> str:
     part = mail.get_body((kind,))
     return str(part.get_content()) if part is not None else ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
@@ -12,6 +12,8 @@ from courseapp.extensions import db
 from courseapp.learning.models import Enrolment
 from courseapp.mailing.standing import oldest_due, states_of_outbox
 from courseapp.operations.health import readiness
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 
 class _Numbers:

@@ -9,7 +9,6 @@ import structlog
 from flask import Blueprint, abort, current_app, flash, jsonify, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user, logout_user
-from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.wrappers import Response
 
 from courseapp import clock
@@ -29,7 +28,6 @@ from courseapp.operations.arrivals.views import pages as arrival_pages
 from courseapp.operations.auditing.views import pages as audit_pages
 from courseapp.operations.forms import AskForm, EraseForm, FindForm, MoveForm, ReportForm
 from courseapp.operations.health import readiness
-from courseapp.operations.metrics import exposition
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.people import erase, export
 from courseapp.operations.postroom.views import pages as postroom_pages
@@ -70,8 +68,10 @@ def metrics() -> Response:
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not token or not hmac.compare_digest(token.encode(), given.encode()):
         abort(404)
+    from courseapp.operations.metrics import MEDIA_TYPE, exposition  # loaded where somebody asks
+
     answer = make_response(exposition(clock.now()))
-    answer.headers["Content-Type"] = CONTENT_TYPE_LATEST
+    answer.headers["Content-Type"] = MEDIA_TYPE
     return answer
 
 

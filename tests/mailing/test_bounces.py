@@ -14,8 +14,8 @@ from courseapp.contacts.people import forget_address, move_to_address
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.mailing import bounces, privacy
-from courseapp.mailing.bounces import PATIENCE, RETURNS_KEPT, key_of, take, try_again
-from courseapp.mailing.forgetting import forget_old
+from courseapp.mailing.bounces import PATIENCE, key_of, take, try_again
+from courseapp.mailing.forgetting import RETURNS_KEPT, forget_old
 from courseapp.mailing.models import Message, Return, ReturnKind, ReturnOutcome, ReturnSource, State
 from courseapp.mailing.reports import read_report
 from courseapp.mailing.returning import return_path, stop_link
