@@ -80,11 +80,11 @@ def has_come(run: SequenceRun, now: datetime) -> bool:
     return step is not None and run.started_at + timedelta(days=step.delay_days) <= now
 
 
-def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None) -> None:
+def advance(run: SequenceRun, now: datetime, *, is_overdue: bool = False) -> None:
     """Send the step that is due and set when the next is; or put it off; or end the run. The caller commits.
 
     Args:
-        overdue_at: only put it into the outbox, as overdue, to leave at this moment if it is to leave at all.
+        is_overdue: it is put into the outbox whatever the hour, to leave when it may, if it is to leave at all.
     """
     assert run.next_run_at is not None
     user = db.session.scalar(sa.select(User).where(User.contact_id == run.contact_id))
@@ -98,21 +98,23 @@ def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None)
     if is_resting(run.contact, now):
         run.next_run_at = rest_ends(run.contact, now)
         return
-    moment = overdue_at or now
-    is_late = now - run.next_run_at > LATE_AFTER
+    moment = max(now, run.next_run_at)
+    its_day = run.started_at + timedelta(days=step.delay_days)
+    due = max(run.next_run_at, its_day)  # whoever was moved to another version is looked at before the step's day
+    is_late = now - due > LATE_AFTER
     if is_late and run.version.late is LatePolicy.SKIP:
         _move_on(run, now)
         return
-    free = _free_at(run, moment, leaves_when_due=overdue_at is not None)
-    wished = in_window(run.version, max(free, run.started_at + timedelta(days=step.delay_days)), run.contact.zone)
+    free = _free_at(run, moment, leaves_when_due=is_overdue)
+    wished = in_window(run.version, max(free, its_day), run.contact.zone)
     if is_late and run.version.late is LatePolicy.SHIFT:
-        run.started_at += wished - run.next_run_at
-    if wished > moment:
+        run.started_at += wished - due
+    if wished > moment and not is_overdue:
         run.next_run_at = wished
         return
     if _holds(step.condition, user.id, run.course_id):
-        _enqueue(run, step, user, now, overdue_at)
-        run.last_step_at = moment
+        _enqueue(run, step, user, now, wished if is_overdue else None)
+        run.last_step_at = wished
     _move_on(run, now)
 
 

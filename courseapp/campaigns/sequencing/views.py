@@ -158,7 +158,7 @@ def move(id: str) -> Response:
     found = named(id)
     try:
         behind = behind_of(under_way(found), drafts.latest_version(found))
-        drafts.migrate_runs(found, None, current_user.id, clock.now())
+        drafts.migrate_runs(found, current_user.id, clock.now())
     except Refusal as refusal:
         db.session.rollback()
         flash(refusal.words, "error")
