@@ -19,7 +19,6 @@ from courseapp.accounts.models import User
 from courseapp.campaigns.holding import SEQUENCE_PAUSED
 from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.runs import in_window
-from courseapp.catalog.models import Course
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.resting import is_resting, rest_ends
@@ -27,6 +26,7 @@ from courseapp.extensions import db
 from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
+from courseapp.mailing.fields import words_of_progress
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
 from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
@@ -201,7 +201,7 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
         stream=STREAM_OF[run.version.sequence.purpose],
         contact_id=run.contact_id,
         letter=step.letter,
-        fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run.course)},
+        fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run)},
         now=now,
         due_at=overdue_at,
         reason=OVERDUE if overdue_at is not None else None,
@@ -214,12 +214,12 @@ def key_of(run_id: int, position: int) -> str:
     return f"sequence:{run_id}:{position}"
 
 
-def _progress_words(user: User, course: Course) -> str:
-    found = enrolment_of(user, course.slug)
+def _progress_words(user: User, run: SequenceRun) -> str:
+    found = enrolment_of(user, run.course.slug)
     if found is None:
         return ""
-    progress = outline_for(user.id, course.id, found[0].finished_at, None).progress
-    return f"{progress.done} of {progress.total} lessons"
+    progress = outline_for(user.id, run.course_id, found[0].finished_at, None).progress
+    return words_of_progress(progress.done, progress.total, run.version.language)
 
 
 def _finish(run: SequenceRun, end: RunEnd, now: datetime) -> None:

@@ -82,7 +82,7 @@ def _said(draft: SequenceDraft, number: int, step: StepDraft) -> LetterSaid:
     condition = str(CONDITIONS[step.condition]) if step.condition is not None else ""
     day = _("On day %(number)s", number=step.delay_days) if step.delay_days else _("On the day itself")
     hours = ", ".join(filter(None, (words_of_window(draft.window), days_of_week(draft.weekdays))))
-    return LetterSaid(number, str(day), hours, condition, step.subject, first_words(step.body))
+    return LetterSaid(number, str(day), hours, condition, step.subject, first_words(step.body, draft.language))
 
 
 def begins_of(draft: SequenceDraft) -> str:
