@@ -19,6 +19,7 @@ from courseapp.accounts.models import User
 from courseapp.campaigns.holding import SEQUENCE_PAUSED
 from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.runs import in_window
+from courseapp.campaigns.sequence_shapes import MOST_GAP_HOURS
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.resting import is_resting, rest_ends
@@ -33,7 +34,6 @@ from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
 from courseapp.mailing.sums import IS_STEP
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
-LONGEST_GAP = timedelta(days=30)
 STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
 
 
@@ -150,7 +150,7 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
             Message.contact_id == run.contact_id,
             IS_STEP,
             sa.or_(
-                sa.and_(Message.settled_at > moment - LONGEST_GAP, Message.state.in_(MAY_HAVE_COME)),
+                sa.and_(Message.settled_at > moment - timedelta(hours=MOST_GAP_HOURS), Message.state.in_(MAY_HAVE_COME)),
                 sa.and_(Message.settled_at.is_(None), Message.state.in_(ON_THEIR_WAY)),
             ),
             sa.func.coalesce(Message.reason, "") != SEQUENCE_PAUSED,

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
-from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.campaigns.sequence_shapes import LONGEST_TITLE, MOST_DAYS, MOST_GAP_HOURS, MOST_QUIET_DAYS, SequenceDraft, StepDraft
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -139,8 +139,8 @@ def test_a_head_that_cannot_be_kept_is_said_at_its_field_and_nothing_is_lost(pre
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"delay_days": ""}, "Please give a number of days from 0 to 365."),
-        ({"delay_days": "366"}, "Please give a number of days from 0 to 365."),
+        ({"delay_days": ""}, "Please give a number of days from 0 to 730."),
+        ({"delay_days": "731"}, "Please give a number of days from 0 to 730."),
         ({"delay_days": "two"}, "Please give a whole number, such as 3."),
         ({"subject": "two\nlines"}, "Please leave out line breaks"),
         ({"subject": "x" * 201}, "Field cannot be longer than 200 characters."),
@@ -171,6 +171,19 @@ def test_the_head_of_a_draft_is_shown_as_it_is_and_changed(client: Client, press
     kept = draft_of(the_only())
     assert (kept.trigger, kept.trigger_days, kept.course_slug, kept.goal) == (Trigger.ENROLLED, None, None, Goal.COURSE_COMPLETED)
     assert (kept.weekdays, f"{kept.window.start:%H:%M}", kept.steps[0].subject) == ("12345", "22:00", "Letter 0")
+
+
+def test_whatever_may_be_published_can_be_kept_on_its_pages(press) -> None:
+    named = "x" * LONGEST_TITLE
+    far = StepDraft(MOST_DAYS, None, "At last", "A line", "Words.")
+    made = written(far, title=named, trigger=Trigger.QUIET, trigger_days=MOST_QUIET_DAYS, minimum_gap_hours=MOST_GAP_HOURS)
+    publish(made, None, NOW)
+    db.session.commit()
+    most = {"trigger_days": str(MOST_QUIET_DAYS), "minimum_gap_hours": str(MOST_GAP_HOURS)}
+    assert press("sequence_drafts.change_head", made, **HEAD | {"title": named, "trigger": "quiet"} | most).status_code == 303
+    days = {"delay_days": str(MOST_DAYS)}
+    assert press("sequence_letters.change_letter", the_only(), 1, **LETTER | days).status_code == 303
+    assert subjects() == [(MOST_DAYS, "Where to begin")]
 
 
 def test_a_letter_is_put_where_its_day_belongs(press) -> None:
