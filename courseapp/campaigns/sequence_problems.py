@@ -63,7 +63,7 @@ def _of_words(draft: SequenceDraft) -> Iterator[SequenceProblem]:
     if not draft.title.strip():
         yield SequenceProblem(None, "title", _("Please give it a name."))
     if len(draft.title) > LONGEST_TITLE:
-        yield SequenceProblem(None, "title", _("Its name is too long. Shorten it to %(most)s letters at most.", most=LONGEST_TITLE))
+        yield SequenceProblem(None, "title", _("Its name is too long. Shorten it to %(most)s characters at most.", most=LONGEST_TITLE))
     if draft.purpose is Purpose.SERVICE:
         words = _("A sequence is course mail or marketing. What people need in order to use the site is sent by the site itself.")
         yield SequenceProblem(None, "purpose", words)

@@ -46,7 +46,7 @@ READERS = (
     Reader("named", _l("has told us a name"), "Ada"),
     Reader("nameless", _l("has told us no name"), ""),
     Reader("long", _l("has a very long name"), "Maximiliane-Philippa Friederike Charlotte von und zu Hohenstein-Schwarzenfels"),
-    Reader("script", _l("writes in other letters"), "Александра"),
+    Reader("script", _l("writes in another script"), "Александра"),
 )
 
 

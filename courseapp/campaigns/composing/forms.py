@@ -46,10 +46,10 @@ TRIGGERS = {
 GOALS = {"": _l("Only when they stop these mails"), Goal.COURSE_COMPLETED: _l("They finish the course")}
 CONDITIONS = {
     "": _l("Everybody who is on the way"),
-    Condition.NOT_BEGUN: _l("Only who has not begun a lesson"),
-    Condition.BEGUN: _l("Only who has begun and not finished the course"),
-    Condition.NOT_FINISHED: _l("Only who has not finished the course"),
-    Condition.FINISHED: _l("Only who has finished the course"),
+    Condition.NOT_BEGUN: _l("Only those who have not begun a lesson"),
+    Condition.BEGUN: _l("Only those who have begun and not finished the course"),
+    Condition.NOT_FINISHED: _l("Only those who have not finished the course"),
+    Condition.FINISHED: _l("Only those who have finished the course"),
 }
 LATE = {
     LatePolicy.SEND: _l("It is sent all the same"),

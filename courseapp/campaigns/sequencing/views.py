@@ -96,7 +96,7 @@ def behind_of(on_way: Mapping[int, list[int]], newest: SequenceVersion | None) -
 def by_words(user_id: int | None) -> str:
     """Who published a version, in words."""
     if user_id is None:
-        return str(_("the command line"))
+        return str(_("the site, its command line, or somebody erased since"))
     return str(_("you") if user_id == current_user.id else _("somebody of the staff"))
 
 

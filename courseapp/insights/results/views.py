@@ -160,7 +160,7 @@ def account(found: Broadcast, sums: Sums) -> list[tuple[str, int]]:
         (_("have left"), sums.left),
         (_("are on their way"), sums.under_way),
         (_("did not leave"), unsent),
-        (_("are not made yet"), found.candidates - sums.made),
+        (_("are still to be prepared"), found.candidates - sums.made),
     ]
     return [(words, count) for words, count in parts if count]
 
