@@ -106,7 +106,7 @@ def test_from_the_first_word_to_a_published_version(client: Client, press) -> No
     answer = press("sequence_drafts.publish", the_only())
     page = client.get(answer.location).text
     assert "Version 1 is published." in page
-    assert "Nobody on their way." in page
+    assert "On their way now: nobody." in page
     assert "On the day itself, between 9:00" in shown(page)
     version = db.session.scalars(sa.select(SequenceVersion)).one()
     assert (version.weekdays, version.minimum_gap_hours, version.late) == ("12345", 20, LatePolicy.SEND)
@@ -163,6 +163,7 @@ def test_the_head_of_a_draft_is_shown_as_it_is_and_changed(client: Client, press
     assert "When somebody who takes “Sleeping well” has not been here for 21 days" in page
     assert "On day 2, Saturday and Sunday" in page
     assert "Ends early when they come back or stop these mails" in page
+    assert "Everybody who asked for mails with their course, once for each time they are away." in page
     page = client.visit("sequence_drafts.head", id=made.public_id).text
     assert '<option selected value="sleep">' in page
     assert 'value="21"' in page
@@ -331,7 +332,7 @@ def publish_changed(sequence: Sequence) -> SequenceVersion:
 
 def test_a_sequence_is_read_from_top_to_bottom_with_who_is_where(client: Client, running: Sequence) -> None:
     page = shown(client.visit("sequences.sequence", id=running.public_id).text)
-    assert "At least 19 people on their way." in page
+    assert "On their way now: at least 19 people." in page
     assert "Course mail, version 2" in page
     parts = [
         "When somebody begins a course",
@@ -363,7 +364,7 @@ def test_people_on_older_versions_are_moved_only_when_one_is_sure(client: Client
     page = client.visit("sequences.sequence", id=running.public_id).text
     assert "Move the 12 people on older versions to the newest" in page
     page = client.visit("sequences.ask_to_move", id=running.public_id).text
-    assert "12 people who are under way on older versions go on with version 2" in page
+    assert "Under way on older versions: 12 people. They go on with version 2" in page
     answer = press("sequences.move", running)
     page = shown(client.get(answer.location).text)
     assert "Moved to the newest version: 12 people." in page
