@@ -11,12 +11,10 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.extensions import db
-from courseapp.mailing.models import ON_THEIR_WAY, Message, State
+from courseapp.mailing.models import HAVE_LEFT, ON_THEIR_WAY, UNSENT, Message, State
 from courseapp.mailing.refusals import KIND_WORDS, Kind, kind_of
 
 IS_STEP = Message.dedupe_key.like("sequence:%")  # a mail of a sequence, and no trial of the same letter
-HAVE_LEFT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
-UNSENT = (State.SKIPPED, State.CANCELLED, State.EXPIRED, State.FAILED, State.ABANDONED, State.UNCERTAIN)
 STATE_WORDS = {
     State.SKIPPED: _l("kept back"),
     State.CANCELLED: _l("cancelled"),
