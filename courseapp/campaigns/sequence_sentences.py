@@ -21,7 +21,6 @@ from courseapp.extensions import db
 from courseapp.mailing.looks import first_words
 
 FEWEST = 5  # people; fewer are never told exactly
-PURPOSES = {Purpose.COURSE: _l("Course mail"), Purpose.MARKETING: _l("Marketing")}
 CONDITIONS = {
     Condition.NOT_BEGUN: _l("only if they have not begun a lesson"),
     Condition.BEGUN: _l("only if they have begun and not finished the course"),

@@ -18,8 +18,9 @@ from courseapp.campaigns import sequence_drafts as drafts
 from courseapp.campaigns.models import Sequence, SequenceVersion
 from courseapp.campaigns.sequence_counts import Standing, standing_of
 from courseapp.campaigns.sequence_lists import as_listed, letters_of, sequences_before, under_way, under_way_in, versions_of
-from courseapp.campaigns.sequence_sentences import ENDS, PURPOSES, column_of, moving, number_in, number_of, people
+from courseapp.campaigns.sequence_sentences import ENDS, column_of, moving, number_in, number_of, people
 from courseapp.columns import row_number
+from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 
@@ -38,7 +39,9 @@ def listed() -> str:
     older = url_for("sequences.listed", before=found[PAGE - 1].id, show=shown) if len(found) > PAGE else None
     counts = under_way_in(row.id for row in found[:PAGE])
     rows = [(row, state_of(row.sequence, row.has_versions), people(counts.get(row.sequence.id, ()))) for row in as_listed(found[:PAGE])]
-    return render_template("campaigns/sequences.html", rows=rows, words=STATES, purposes=PURPOSES, is_archived=is_archived, older_url=older)
+    return render_template(
+        "campaigns/sequences.html", rows=rows, words=STATES, purposes=PURPOSE_NAMES, is_archived=is_archived, older_url=older
+    )
 
 
 @pages.get("/staff/mail/sequences/<id>")
@@ -60,7 +63,7 @@ def sequence(id: str) -> Response | str:
         sequence=found,
         state=state_of(found, bool(versions)),
         words=STATES,
-        purpose=PURPOSES[found.purpose],
+        purpose=PURPOSE_NAMES[found.purpose],
         column=column_of(drafts.said_by(shown) if shown is not None else drafts.draft_of(found)),
         shown=shown,
         newest=newest,
