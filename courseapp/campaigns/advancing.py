@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.holding import SEQUENCE_PAUSED
 from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.runs import in_window
 from courseapp.campaigns.sequence_shapes import MOST_GAP_HOURS
@@ -31,7 +30,7 @@ from courseapp.mailing.fields import words_of_progress
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
 from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
-from courseapp.mailing.sums import IS_STEP
+from courseapp.mailing.sums import IS_STEP, SEQUENCE_PAUSED
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
 STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}

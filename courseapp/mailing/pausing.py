@@ -12,6 +12,8 @@ from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED_FOR
 from courseapp.mailing.pacing import NOT_PLACED, PACED
 from courseapp.mailing.streams import STANDARD, make_stream
 
+DROPPED = "dropped when the stream was resumed"
+
 
 def pause_everything(why: str, now: datetime) -> None:
     """Pause every stream, also those that would be made on first use. What was paused already keeps its own reason."""
@@ -69,7 +71,7 @@ def drop_waiting(streams: Sequence[Stream], now: datetime) -> int:
     dropped = db.session.execute(
         sa.update(Message)
         .where(_waits_in(streams, now))
-        .values(state=State.SKIPPED, reason="dropped when the stream was resumed", settled_at=now)
+        .values(state=State.SKIPPED, reason=DROPPED, settled_at=now)
         .execution_options(synchronize_session=False)
     )
     return int(dropped.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult

@@ -8,14 +8,16 @@ from typing import Any, cast
 
 from flask import current_app
 
+from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.mailing.models import Message
 from courseapp.mailing.outbox import sendables
 from courseapp.mailing.smtp import file_of_mail
+from courseapp.mailing.sums import STATE_WORDS
 
 
 @dataclass(frozen=True)
 class Preview:
-    """One mail, taken apart for a page."""
+    """One mail, taken apart for a page; `state` and `purpose` are words."""
 
     id: str
     to: str
@@ -43,8 +45,8 @@ def preview_of(message: Message, now: datetime) -> Preview:
         to=message.contact.address or "",
         subject=str(mail.get("Subject", "")),
         preheader=message.letter.preheader if message.letter else "",
-        state=message.state.value,
-        purpose=message.stream.purpose.value,
+        state=str(STATE_WORDS[message.state]),
+        purpose=str(PURPOSE_NAMES[message.stream.purpose]),
         at=message.settled_at or message.due_at,
         headers=[(name, str(value)) for name, value in mail.items()],
         text=_body(mail, "plain"),
