@@ -12,8 +12,9 @@ from flask_babel import lazy_gettext as _l
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
-from courseapp.campaigns.models import Broadcast, RunEnd, Sequence, SequenceVersion
+from courseapp.campaigns.models import Broadcast, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
+from courseapp.campaigns.sequence_sentences import ENDS
 from courseapp.campaigns.windows import zone_of
 from courseapp.insights.after_mails import OPEN, WITHIN, kept, step_sums_told, steps_of, sums_told, versions_of
 from courseapp.insights.models import MailFigures
@@ -25,14 +26,7 @@ from courseapp.site import present_site
 pages = Blueprint("results", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
 USUAL = 7  # days
-WAY_WORDS = {
-    OPEN: _l("still on their way"),
-    RunEnd.FINISHED: _l("got all of it"),
-    RunEnd.GOAL: _l("reached the goal before"),
-    RunEnd.ACTIVE: _l("came back by themselves"),
-    RunEnd.UNSUBSCRIBED: _l("unsubscribed"),
-    RunEnd.STOPPED: _l("stopped by staff"),
-}
+WAY_WORDS = {OPEN: _l("still on their way"), **ENDS}
 
 
 @dataclass(frozen=True)
