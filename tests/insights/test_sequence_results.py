@@ -10,10 +10,11 @@ from flask import Flask
 from courseapp import clock
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import RunEnd, SequenceVersion
+from courseapp.campaigns.sequence_lists import steps_of
 from courseapp.campaigns.sequence_sentences import ENDS
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
-from courseapp.insights.after_mails import kept, letters_of, steps_of
+from courseapp.insights.after_mails import kept, letters_of
 from courseapp.insights.loops import renew_mail_figures
 from courseapp.mailing.models import Letter, State
 from courseapp.mailing.sums import sums_of_steps

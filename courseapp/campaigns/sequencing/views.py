@@ -17,7 +17,7 @@ from courseapp.accounts.models import Role
 from courseapp.campaigns import sequence_drafts as drafts
 from courseapp.campaigns.models import Sequence, SequenceVersion
 from courseapp.campaigns.sequence_counts import Standing, standing_of
-from courseapp.campaigns.sequence_lists import as_listed, letters_of, sequences_before, under_way, under_way_in, versions_of
+from courseapp.campaigns.sequence_lists import as_listed, sequences_before, steps_of, under_way, under_way_in, versions_of
 from courseapp.campaigns.sequence_sentences import ENDS, column_of, moving, number_in, number_of, people
 from courseapp.columns import row_number
 from courseapp.contacts.consent import PURPOSE_NAMES
@@ -67,7 +67,7 @@ def sequence(id: str) -> Response | str:
         column=column_of(drafts.said_by(shown) if shown is not None else drafts.draft_of(found)),
         shown=shown,
         newest=newest,
-        letters=letters_of(shown) if shown is not None else [],
+        letters=[step.letter.public_id for step in steps_of(shown.id)] if shown is not None else [],
         counts=counts_of(standing_of(shown)) if shown is not None else None,
         on_way=people(chain.from_iterable(on_way.values())),
         behind=people(behind) if behind else "",
