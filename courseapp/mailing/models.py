@@ -74,7 +74,10 @@ class ReturnOutcome(enum.StrEnum):
 
 
 class Stream(Model):
-    """A kind of mail that can be paused as one. Only the sign-in stream reaches addresses nobody has confirmed."""
+    """A kind of mail that can be paused as one.
+
+    Addresses that nobody has confirmed are reached by signing in and by the question to those whom a list brings in, and by no other.
+    """
 
     __tablename__ = "streams"
 
