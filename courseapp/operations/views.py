@@ -18,13 +18,10 @@ from courseapp.accounts.browser import per_address
 from courseapp.accounts.models import Role, User
 from courseapp.accounts.sessions import end_session
 from courseapp.columns import row_number
-from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.learning.joining import titles_done
 from courseapp.learning.reading import Reading, reading_of, state_of
-from courseapp.mailing.streams import STREAM_NAMES
-from courseapp.mailing.sums import REASON_WORDS, STATE_WORDS
 from courseapp.operations import evidence
 from courseapp.operations import questions as asked
 from courseapp.operations import support as supporting
@@ -237,8 +234,7 @@ def person(id: str) -> str:
 
 def person_page(found: supporting.Person, form: MoveForm) -> str:
     """The page of a person, with what was wrong in its form."""
-    words = {"states": STATE_WORDS, "reasons": REASON_WORDS, "streams": STREAM_NAMES, "purposes": PURPOSE_NAMES}
-    return render_template("operations/person.html", person=found, sight=supporting.sight_of(found), form=form, **words)
+    return render_template("operations/person.html", person=found, sight=supporting.sight_of(found), form=form, **supporting.WORDS)
 
 
 def done(found: supporting.Person, act: str, words: str) -> Response:
