@@ -16,10 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.holding import SEQUENCE_PAUSED
 from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.runs import in_window
-from courseapp.catalog.models import Course
+from courseapp.campaigns.sequence_shapes import MOST_GAP_HOURS
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.resting import is_resting, rest_ends
@@ -27,13 +26,13 @@ from courseapp.extensions import db
 from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
+from courseapp.mailing.fields import words_of_progress
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
 from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
-from courseapp.mailing.sums import IS_STEP
+from courseapp.mailing.sums import IS_STEP, SEQUENCE_PAUSED
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
-LONGEST_GAP = timedelta(days=30)
 STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
 
 
@@ -80,11 +79,11 @@ def has_come(run: SequenceRun, now: datetime) -> bool:
     return step is not None and run.started_at + timedelta(days=step.delay_days) <= now
 
 
-def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None) -> None:
+def advance(run: SequenceRun, now: datetime, *, is_overdue: bool = False) -> None:
     """Send the step that is due and set when the next is; or put it off; or end the run. The caller commits.
 
     Args:
-        overdue_at: only put it into the outbox, as overdue, to leave at this moment if it is to leave at all.
+        is_overdue: it is put into the outbox whatever the hour, to leave when it may, if it is to leave at all.
     """
     assert run.next_run_at is not None
     user = db.session.scalar(sa.select(User).where(User.contact_id == run.contact_id))
@@ -98,21 +97,23 @@ def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None)
     if is_resting(run.contact, now):
         run.next_run_at = rest_ends(run.contact, now)
         return
-    moment = overdue_at or now
-    is_late = now - run.next_run_at > LATE_AFTER
+    moment = max(now, run.next_run_at)
+    its_day = run.started_at + timedelta(days=step.delay_days)
+    due = max(run.next_run_at, its_day)  # whoever was moved to another version is looked at before the step's day
+    is_late = now - due > LATE_AFTER
     if is_late and run.version.late is LatePolicy.SKIP:
         _move_on(run, now)
         return
-    free = _free_at(run, moment, leaves_when_due=overdue_at is not None)
-    wished = in_window(run.version, max(free, run.started_at + timedelta(days=step.delay_days)), run.contact.zone)
+    free = _free_at(run, moment, leaves_when_due=is_overdue)
+    wished = in_window(run.version, max(free, its_day), run.contact.zone)
     if is_late and run.version.late is LatePolicy.SHIFT:
-        run.started_at += wished - run.next_run_at
-    if wished > moment:
+        run.started_at += wished - due
+    if wished > moment and not is_overdue:
         run.next_run_at = wished
         return
     if _holds(step.condition, user.id, run.course_id):
-        _enqueue(run, step, user, now, overdue_at)
-        run.last_step_at = moment
+        _enqueue(run, step, user, now, wished if is_overdue else None)
+        run.last_step_at = wished
     _move_on(run, now)
 
 
@@ -148,7 +149,7 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
             Message.contact_id == run.contact_id,
             IS_STEP,
             sa.or_(
-                sa.and_(Message.settled_at > moment - LONGEST_GAP, Message.state.in_(MAY_HAVE_COME)),
+                sa.and_(Message.settled_at > moment - timedelta(hours=MOST_GAP_HOURS), Message.state.in_(MAY_HAVE_COME)),
                 sa.and_(Message.settled_at.is_(None), Message.state.in_(ON_THEIR_WAY)),
             ),
             sa.func.coalesce(Message.reason, "") != SEQUENCE_PAUSED,
@@ -199,7 +200,7 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
         stream=STREAM_OF[run.version.sequence.purpose],
         contact_id=run.contact_id,
         letter=step.letter,
-        fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run.course)},
+        fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run)},
         now=now,
         due_at=overdue_at,
         reason=OVERDUE if overdue_at is not None else None,
@@ -212,12 +213,12 @@ def key_of(run_id: int, position: int) -> str:
     return f"sequence:{run_id}:{position}"
 
 
-def _progress_words(user: User, course: Course) -> str:
-    found = enrolment_of(user, course.slug)
+def _progress_words(user: User, run: SequenceRun) -> str:
+    found = enrolment_of(user, run.course.slug)
     if found is None:
         return ""
-    progress = outline_for(user.id, course.id, found[0].finished_at, None).progress
-    return f"{progress.done} of {progress.total} lessons"
+    progress = outline_for(user.id, run.course_id, found[0].finished_at, None).progress
+    return words_of_progress(progress.done, progress.total, run.version.language)
 
 
 def _finish(run: SequenceRun, end: RunEnd, now: datetime) -> None:

@@ -28,17 +28,18 @@ def catch_up(now: datetime) -> int:
     count = 0
     while due := advancing.runs_due(now, AT_ONCE):
         for run in due:
-            _advance_all(run, now)
+            if advancing.has_come(run, now):
+                _advance_all(run, now)
+                count += 1
+            else:
+                advancing.advance(run, now)  # moved to another version before the step's day: it is put off to that day
         db.session.flush()
-        count += len(due)
     return count
 
 
 def _advance_all(run: SequenceRun, now: datetime) -> None:
     """Enqueue what is overdue of a run. Between its mails stays the least gap, should they be sent after all."""
-    at = now
     while run.next_run_at is not None and advancing.has_come(run, now):
-        at = max(at, run.next_run_at)
-        advancing.advance(run, now, at)
+        advancing.advance(run, now, is_overdue=True)
         if is_resting(run.contact, now):  # it was put off
             break

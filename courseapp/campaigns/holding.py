@@ -9,11 +9,8 @@ from courseapp.campaigns.windows import Window, next_in
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db, wake
 from courseapp.mailing.models import Message, State
-from courseapp.mailing.sums import IS_STEP
+from courseapp.mailing.sums import CAME_BACK, IS_STEP, SEQUENCE_ENDED, SEQUENCE_PAUSED
 
-SEQUENCE_PAUSED = "its sequence is paused"
-SEQUENCE_ENDED = "its sequence was put away"
-CAME_BACK = "they came back"
 NOT_BEFORE_RESUMED = datetime(9999, 1, 1, tzinfo=UTC)
 
 

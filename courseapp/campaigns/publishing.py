@@ -22,15 +22,15 @@ from courseapp.extensions import db
 HEAD = "sequence.md"
 
 
-def publish_sequence(folder: Path, now: datetime, language: str = "en") -> tuple[Sequence, bool]:
+def publish_sequence(folder: Path, now: datetime) -> tuple[Sequence, bool]:
     """Publish the sequence of a folder (`sequence.md`, `1.md`, …); True where this made a new version.
 
     Raises ValueError naming the file and what is wrong in it.
     """
-    _key, draft = read_sequence(folder, language)
+    _key, draft = read_sequence(folder)
     if words := list(_said_of_files(folder, draft)):
         raise ValueError("\n".join(words))
-    sequence = draft_sequence(folder, now, language)
+    sequence = draft_sequence(folder, now)
     latest = latest_version(sequence)
     if latest is not None and said_by(latest) == draft:
         return sequence, False
@@ -54,9 +54,9 @@ def bring_in(folder: Path, now: datetime) -> None:
             draft_sequence(folder, now)
 
 
-def draft_sequence(folder: Path, now: datetime, language: str = "en") -> Sequence:
+def draft_sequence(folder: Path, now: datetime) -> Sequence:
     """Bring the sequence of a folder in as a draft, over what was the draft; staff publish it. Raises ValueError in words."""
-    key, draft = read_sequence(folder, language)
+    key, draft = read_sequence(folder)
     sequence = sequence_of_key(key)
     if sequence is None:
         return new_sequence(draft, None, now, key)
@@ -72,7 +72,7 @@ def sequence_of_key(key: str) -> Sequence | None:
     return db.session.scalar(sa.select(Sequence).where(Sequence.key == key))
 
 
-def read_sequence(folder: Path, language: str = "en") -> tuple[str, SequenceDraft]:
+def read_sequence(folder: Path) -> tuple[str, SequenceDraft]:
     """What the files of a folder say: the sequence's key, and the draft. Raises ValueError naming the file and what is wrong in it."""
     head, _body = _read(folder / HEAD)
     steps = [(path, *_read(path)) for path in _files_of(folder)]
@@ -86,7 +86,7 @@ def read_sequence(folder: Path, language: str = "en") -> tuple[str, SequenceDraf
         return str(head["key"]), SequenceDraft(
             title=str(head["title"]),
             purpose=Purpose(head["purpose"]),
-            language=str(head.get("language", language)),
+            language=str(head.get("language", "en")),
             trigger=Trigger(head["trigger"]),
             trigger_days=int(head["trigger_days"]) if "trigger_days" in head else None,
             course_slug=str(head["course"]) if head.get("course") else None,

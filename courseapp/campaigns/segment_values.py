@@ -16,6 +16,7 @@ from flask_babel.speaklater import LazyString
 
 from courseapp.catalog.models import Course
 from courseapp.catalog.sensitivity import courses_to_choose_by
+from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.contacts.models import Purpose
 from courseapp.learning.enrolment import Standing
 
@@ -105,7 +106,7 @@ def _is_day(given: object) -> bool:
         return False
 
 
-PURPOSES = {Purpose.COURSE.value: _l("mail about their course"), Purpose.MARKETING.value: _l("mail about what we offer")}
+PURPOSES = {purpose.value: PURPOSE_NAMES[purpose] for purpose in (Purpose.COURSE, Purpose.MARKETING)}
 SOURCES = {
     "start": _l("starting a course here"),
     "preferences": _l("their own mail settings"),

@@ -8,12 +8,11 @@ import sqlalchemy as sa
 
 from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.extensions import db
-from courseapp.mailing.models import ON_THEIR_WAY, Message, State
+from courseapp.mailing.models import MAY_HAVE_LEFT, ON_THEIR_WAY, Message, State
 from courseapp.mailing.sums import IS_STEP
 
 Places = Counter[tuple[int, RunEnd | None]]
 Mails = Counter[tuple[int, State]]
-WENT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED, State.UNCERTAIN)
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def standing_of(version: SequenceVersion) -> Standing:
 def _step(position: int, places: Places, mails: Mails) -> StepCounts:
     here = places[position, None]
     passed = sum(count for (place, _end), count in places.items() if place > position)
-    wait, went = (sum(mails[position, state] for state in states) for states in (ON_THEIR_WAY, WENT))
+    wait, went = (sum(mails[position, state] for state in states) for states in (ON_THEIR_WAY, MAY_HAVE_LEFT))
     return StepCounts(here + wait, went, max(0, passed - wait - went))
 
 

@@ -202,21 +202,16 @@ def bring_back(sequence: Sequence, by_user_id: int | None, now: datetime) -> Non
         _note(sequence, "sequence_brought_back", by_user_id, now)
 
 
-def migrate_runs(sequence: Sequence, from_version: SequenceVersion | None, by_user_id: int | None, now: datetime) -> int:
+def migrate_runs(sequence: Sequence, by_user_id: int | None, now: datetime) -> int:
     """Move whoever is under way in an older version to the newest, at the same step; how many. Whoever is past its end has finished.
 
     Nothing is sent twice: a step's mail has one key for each run. When the next step is due is settled by the next tick, for each.
-
-    Args:
-        from_version: only those of this one; None is all older ones.
     """
     _lock(sequence)
     newest = latest_version(sequence)
     if newest is None:
         raise Refusal(_("This sequence has no published version yet."))
     is_open = [SequenceRun.sequence_id == sequence.id, SequenceRun.ended_at.is_(None), SequenceRun.version_id != newest.id]
-    if from_version is not None:
-        is_open.append(SequenceRun.version_id == from_version.id)
     steps = db.session.scalar(sa.select(sa.func.count()).where(SequenceStep.version_id == newest.id)) or 0
     is_past = SequenceRun.position >= steps
     moved = db.session.execute(

@@ -5,14 +5,13 @@ from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, joinedload
 
 from courseapp.campaigns.models import Sequence, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.sequence_sentences import begins
 from courseapp.campaigns.sequence_shapes import draft_from
 from courseapp.catalog.sensitivity import all_courses
 from courseapp.extensions import db
-from courseapp.mailing.models import Letter
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def _under_way(sequence_ids: list[int], by: InstrumentedAttribute[int]) -> dict[
     return found
 
 
-def letters_of(version: SequenceVersion) -> Rows[str]:
-    """The ids in addresses of a version's letters, in their order."""
-    query = sa.select(Letter.public_id).join(SequenceStep, SequenceStep.letter_id == Letter.id)
-    return db.session.scalars(query.where(SequenceStep.version_id == version.id).order_by(SequenceStep.position)).all()
+def steps_of(version_id: int) -> Rows[SequenceStep]:
+    """A version's steps with their letters, in their order."""
+    query = sa.select(SequenceStep).options(joinedload(SequenceStep.letter)).where(SequenceStep.version_id == version_id)
+    return db.session.scalars(query.order_by(SequenceStep.position)).all()

@@ -11,7 +11,15 @@ from flask_babel import gettext as _
 
 from courseapp.campaigns.models import Condition, Goal, Trigger
 from courseapp.campaigns.references import targets_of
-from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.campaigns.sequence_shapes import (
+    LONGEST_TITLE,
+    MOST_DAYS,
+    MOST_GAP_HOURS,
+    MOST_QUIET_DAYS,
+    MOST_STEPS,
+    SequenceDraft,
+    StepDraft,
+)
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
@@ -21,11 +29,6 @@ from courseapp.site import present_site
 if TYPE_CHECKING:  # what reads letters is large, and a web process reads none until somebody looks at one
     from courseapp.mailing.problems import Problem
 
-MOST_STEPS = 30
-MOST_DAYS = 730
-MOST_QUIET_DAYS = 365
-MOST_GAP_HOURS = 720
-LONGEST_TITLE = 200
 NEVER = {
     (Trigger.COURSE_COMPLETED, Condition.NOT_BEGUN),
     (Trigger.COURSE_COMPLETED, Condition.BEGUN),
@@ -60,7 +63,7 @@ def _of_words(draft: SequenceDraft) -> Iterator[SequenceProblem]:
     if not draft.title.strip():
         yield SequenceProblem(None, "title", _("Please give it a name."))
     if len(draft.title) > LONGEST_TITLE:
-        yield SequenceProblem(None, "title", _("Its name is too long. Shorten it to %(most)s letters at most.", most=LONGEST_TITLE))
+        yield SequenceProblem(None, "title", _("Its name is too long. Shorten it to %(most)s characters at most.", most=LONGEST_TITLE))
     if draft.purpose is Purpose.SERVICE:
         words = _("A sequence is course mail or marketing. What people need in order to use the site is sent by the site itself.")
         yield SequenceProblem(None, "purpose", words)

@@ -21,14 +21,28 @@ from courseapp.extensions import db
 from courseapp.mailing.looks import first_words
 
 FEWEST = 5  # people; fewer are never told exactly
-PURPOSES = {Purpose.COURSE: _l("Course mail"), Purpose.MARKETING: _l("Marketing")}
 CONDITIONS = {
     Condition.NOT_BEGUN: _l("only if they have not begun a lesson"),
     Condition.BEGUN: _l("only if they have begun and not finished the course"),
     Condition.NOT_FINISHED: _l("only if they have not finished the course"),
     Condition.FINISHED: _l("only if they have finished the course"),
 }
-GOALS = {Goal.COURSE_COMPLETED: _l("finish the course")}
+WHOM = {  # who begins it and how often; whole sentences, for languages put them together in other ways
+    (Trigger.ENROLLED, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each course."),
+    (Trigger.ENROLLED, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each course."),
+    (Trigger.COURSE_COMPLETED, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each course."),
+    (Trigger.COURSE_COMPLETED, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each course."),
+    (Trigger.QUIET, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each time they are away."),
+    (Trigger.QUIET, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each time they are away."),
+    (Trigger.MODULE_OPENED, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each module."),
+    (Trigger.MODULE_OPENED, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each module."),
+}
+ENDS_EARLY = {  # before its last letter; by whether it is for people away, and by its goal
+    (False, None): _l("Ends early when they stop these mails"),
+    (False, Goal.COURSE_COMPLETED): _l("Ends early when they finish the course or stop these mails"),
+    (True, None): _l("Ends early when they come back or stop these mails"),
+    (True, Goal.COURSE_COMPLETED): _l("Ends early when they come back, finish the course, or stop these mails"),
+}
 LATE = {
     LatePolicy.SEND: _l("A letter that an outage held up is sent all the same."),
     LatePolicy.SKIP: _l("A letter that an outage held up is left out."),
@@ -71,9 +85,9 @@ def column_of(draft: SequenceDraft) -> Column:
     """All that a page says of a sequence."""
     return Column(
         begins=begins_of(draft),
-        whom=whom(draft.trigger, draft.purpose),
+        whom=str(WHOM[draft.trigger, draft.purpose]),
         letters=tuple(_said(draft, number, step) for number, step in enumerate(draft.steps, 1)),
-        ends=ends_early(draft.trigger, draft.goal),
+        ends=str(ENDS_EARLY[draft.trigger is Trigger.QUIET, draft.goal]),
         holds=f"{apart(draft.minimum_gap_hours)} {LATE[draft.late]}",
     )
 
@@ -82,7 +96,7 @@ def _said(draft: SequenceDraft, number: int, step: StepDraft) -> LetterSaid:
     condition = str(CONDITIONS[step.condition]) if step.condition is not None else ""
     day = _("On day %(number)s", number=step.delay_days) if step.delay_days else _("On the day itself")
     hours = ", ".join(filter(None, (words_of_window(draft.window), days_of_week(draft.weekdays))))
-    return LetterSaid(number, str(day), hours, condition, step.subject, first_words(step.body))
+    return LetterSaid(number, str(day), hours, condition, step.subject, first_words(step.body, draft.language))
 
 
 def begins_of(draft: SequenceDraft) -> str:
@@ -142,16 +156,6 @@ def begins(trigger: Trigger, days: int | None, course: str | None) -> str:
     return str(_("When somebody who takes a course has not been here for %(days)s", days=spell))
 
 
-def whom(trigger: Trigger, purpose: Purpose) -> str:
-    """Who begins it then, and how often."""
-    agreed = _("who asked for mails with their course") if purpose is Purpose.COURSE else _("who agreed to hear of further courses")
-    if trigger is Trigger.QUIET:
-        return str(_("Everybody %(agreed)s, once for each time they are away.", agreed=agreed))
-    if trigger is Trigger.MODULE_OPENED:
-        return str(_("Everybody %(agreed)s, once for each module.", agreed=agreed))
-    return str(_("Everybody %(agreed)s, once for each course.", agreed=agreed))
-
-
 def days_of_week(weekdays: str) -> str:
     """Days of the week, of digits from 1 for Monday, in words; empty where it may be any."""
     chosen = sorted(set(weekdays) & set(EVERY_DAY))
@@ -166,14 +170,6 @@ def days_of_week(weekdays: str) -> str:
 def apart(hours_apart: int) -> str:
     """How far apart two letters are at least."""
     return str(_("Two letters are never closer than %(hours)s.", hours=ngettext("%(num)d hour", "%(num)d hours", hours_apart)))
-
-
-def ends_early(trigger: Trigger, goal: Goal | None) -> str:
-    """What ends it before the last letter."""
-    reasons = [str(_("come back"))] if trigger is Trigger.QUIET else []
-    reasons += [str(GOALS[goal])] if goal is not None else []
-    reasons.append(str(_("stop these mails")))
-    return str(_("Ends early when they %(reasons)s", reasons=format_list(reasons, "or", locale=get_locale())))
 
 
 def publishing(on_way: Mapping[int, Rows[int]], draft: SequenceDraft, present: SequenceDraft | None, *, is_paused: bool) -> str:

@@ -14,6 +14,11 @@ from courseapp.extensions import db
 from courseapp.mailing.models import Letter
 
 ALL_DAY = Window(time(0), time(0))
+MOST_STEPS = 30
+MOST_DAYS = 730  # from the beginning to a step
+MOST_QUIET_DAYS = 365
+MOST_GAP_HOURS = 720
+LONGEST_TITLE = 200  # characters
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Wake-ups for sequences."""
+"""Wake-ups for sequences, broadcasts and lists of contacts."""
 
 from courseapp import clock
 from courseapp.campaigns import loops

@@ -32,7 +32,7 @@ def send_trial(letter: Letter, public_id: str, by: User, now: datetime) -> str:
     contact = db.session.scalar(_staff().where(User.public_id == public_id))
     if contact is None:
         raise Refusal(_("A letter can be tried out only on people with a role here whose address is confirmed."), 400)
-    example = values_of(Reader("", "", ""))
+    example = values_of(Reader("", "", ""), letter.language)
     enqueue(
         dedupe_key=f"trial:{letter.id}:{contact.id}:{now:%Y%m%d%H%M}",
         stream="service",

@@ -23,6 +23,7 @@ from courseapp.campaigns.sequencing.views import pages as sequence_pages
 from courseapp.campaigns.signing.views import pages as signing_pages
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
 from courseapp.columns import row_number
+from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.mailing.letters import kept_letter, letter_of, letters_published
@@ -40,7 +41,7 @@ def published() -> str:
     """The newest letters."""
     rows = letters_published(request.args.get("before", type=row_number), PAGE + 1)
     older = url_for("letters.published", before=rows[PAGE - 1].id) if len(rows) > PAGE else None
-    return render_template("campaigns/letters.html", letters=rows[:PAGE], older_url=older)
+    return render_template("campaigns/letters.html", letters=rows[:PAGE], purposes=PURPOSE_NAMES, older_url=older)
 
 
 @letters.get("/staff/mail/letters/<id>")
@@ -63,7 +64,7 @@ def letter_page(found: Letter, form: TrialForm) -> str:
         lambda reader, look: url_for("letters.letter_html", id=found.public_id, reader=reader, look=look),
     )
     language = Locale.parse(text.language, sep="-").get_display_name(get_locale())
-    return render_template("campaigns/letter.html", letter=found, seen=seen, form=form, language=language)
+    return render_template("campaigns/letter.html", letter=found, seen=seen, form=form, purposes=PURPOSE_NAMES, language=language)
 
 
 @letters.get("/staff/mail/letters/<id>/html")

@@ -23,6 +23,9 @@ WORDING: dict[Purpose, tuple[str, LazyString]] = {
     Purpose.MARKETING: ("marketing-1", _l("Write to me now and then about further courses and what they cost.")),
 }
 
+PURPOSE_NAMES = {Purpose.SERVICE: _l("Service mail"), Purpose.COURSE: _l("Course mail"), Purpose.MARKETING: _l("Marketing")}
+"""What staff call the purposes; people read the sentences above."""
+
 
 def words_of(version: str) -> str | None:
     """The sentence of a version, in the reader's language; None for one that is no longer shown to anybody, or was not ours."""

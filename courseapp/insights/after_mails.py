@@ -12,11 +12,10 @@ from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.models import Broadcast, RunEnd, SequenceRun, SequenceStep, SequenceVersion
-from courseapp.campaigns.models import Sequence as Drip
+from courseapp.campaigns.models import Broadcast, RunEnd, SequenceRun, SequenceVersion
+from courseapp.campaigns.sequence_lists import steps_of
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db, insert_into, snapshot
 from courseapp.insights.figures import EVERY, days_between
@@ -29,7 +28,6 @@ from courseapp.mailing.sums import Sums, as_kept, from_kept, of_steps, of_stream
 
 WITHIN = (1, 7, 30)  # days
 FOLLOWED = timedelta(days=40)  # after the last mail may have left: the longest of WITHIN, and some for a worker that stood still
-MOST_VERSIONS = 20
 COUNTED_LIVE = 100_000  # mails
 SUMMED_EVERY = timedelta(minutes=9)
 LIVELY = timedelta(days=2)  # after a broadcast has ended: so long much may come back
@@ -64,18 +62,6 @@ def mails_of_version(version_id: int) -> Mailed:
 def letters_of(version_id: int) -> list[int]:
     """The letters of a version's steps, in their order."""
     return [step.letter_id for step in steps_of(version_id)]
-
-
-def steps_of(version_id: int) -> Sequence[SequenceStep]:
-    """A version's steps with their letters, in their order."""
-    query = sa.select(SequenceStep).options(joinedload(SequenceStep.letter)).where(SequenceStep.version_id == version_id)
-    return db.session.scalars(query.order_by(SequenceStep.position)).all()
-
-
-def versions_of(sequence: Drip) -> list[SequenceVersion]:
-    """The versions of a sequence, the newest first."""
-    query = sa.select(SequenceVersion).where(SequenceVersion.sequence_id == sequence.id)
-    return list(db.session.scalars(query.order_by(SequenceVersion.number.desc()).limit(MOST_VERSIONS)))
 
 
 def broadcasts_due(now: datetime) -> list[int]:

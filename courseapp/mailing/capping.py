@@ -16,18 +16,16 @@ from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db
 from courseapp.mailing import outbox
 from courseapp.mailing.leases import give_back
-from courseapp.mailing.models import MAY_HAVE_COME, Message, State, Stream
+from courseapp.mailing.models import LEAVING, MAY_HAVE_COME, Message, Stream
 from courseapp.site import present_site
 
 WITHIN = timedelta(days=7)
 CAPPED = "enough marketing for this week"  # the reason of a mail that waits until the first of those in the week is a week old
-CROWDED = "enough marketing on its way"  # of one that comes back to see whether what is leaving has left
+ON_ITS_WAY = "enough marketing on its way"  # of one that comes back to see whether what is leaving has left
 HELD_FOR = timedelta(minutes=1)
-IS_LEAVING = (State.LEASED, State.SUBMITTING)
-Claimed = list[tuple[int, int]]
 
 
-def within_cap(claimed: Claimed, found: Mapping[int, outbox.Sendable], now: datetime) -> Claimed:
+def within_cap(claimed: outbox.Claimed, found: Mapping[int, outbox.Sendable], now: datetime) -> outbox.Claimed:
     """The leases that may go, in their order; those over the cap go back."""
     marketing = [lease for lease in claimed if found[lease[0]].purpose is Purpose.MARKETING]
     if not marketing:
@@ -43,9 +41,9 @@ def within_cap(claimed: Claimed, found: Mapping[int, outbox.Sendable], now: date
             continue
         back.add(message_id)
         if contact_id not in held:
-            give_back(message_id, epoch, now + HELD_FOR, CROWDED)
+            give_back(message_id, epoch, now + HELD_FOR, ON_ITS_WAY)
         elif len(came[contact_id]) < most:
-            give_back(message_id, epoch, now + outbox.LEASE, CROWDED)
+            give_back(message_id, epoch, now + outbox.LEASE, ON_ITS_WAY)
         else:
             give_back(message_id, epoch, sorted(came[contact_id])[-most] + WITHIN, CAPPED)
     return [lease for lease in claimed if lease[0] not in back]
@@ -70,7 +68,7 @@ def _of_this_week(people: Collection[int], but: Collection[int], now: datetime) 
             Stream.purpose == Purpose.MARKETING,
             sa.or_(
                 sa.and_(Message.settled_at > now - WITHIN, Message.state.in_(MAY_HAVE_COME)),
-                sa.and_(Message.settled_at.is_(None), Message.state.in_(IS_LEAVING)),
+                sa.and_(Message.settled_at.is_(None), Message.state.in_(LEAVING)),
             ),
         )
     )

@@ -15,7 +15,7 @@ from flask_babel.speaklater import LazyString
 
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db, insert_into, snapshot
-from courseapp.mailing.models import DomainFigures, Message, State
+from courseapp.mailing.models import HAVE_LEFT, DomainFigures, Message, State
 from courseapp.mailing.standing import FEWEST
 
 WINDOWS = (7, 30, 90)  # days
@@ -152,7 +152,7 @@ def _kinds() -> dict[str, sa.ColumnElement[bool]]:
         sa.and_(Message.state == State.ACCEPTED, reason.like("delayed%")),
     )
     return {
-        "taken": Message.state.in_((State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)),
+        "taken": Message.state.in_(HAVE_LEFT),
         "confirmed": Message.state == State.DELIVERED,
         "bounced": Message.state == State.BOUNCED,
         "complained": Message.state == State.COMPLAINED,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from flask_babel import force_locale, ngettext
+
 FIELD = re.compile(r"\{\{[ \t]*([a-z_]+)[ \t]*(?:\|[ \t]*default\([ \t]*\"([^\"{}\r\n]*)\"[ \t]*\)[ \t]*)?\}\}")
 OPEN, CLOSE = "\ue000", "\ue001"  # private-use characters around a field's number while Markdown is rendered
 MARK = re.compile(f"{OPEN}([0-9]+){CLOSE}")
@@ -40,6 +42,12 @@ def fields_in(text: str) -> Iterator[tuple[int, Field]]:
     """Every merge field of a text, known or not, with its line (from 1)."""
     for match in FIELD.finditer(text):
         yield text.count("\n", 0, match.start()) + 1, Field(match[1], match[2] or "")
+
+
+def words_of_progress(done: int, total: int, language: str) -> str:
+    """What `progress_words` says in a letter of this language."""
+    with force_locale(language.replace("-", "_")):
+        return str(ngettext("%(done)d of %(num)d lesson", "%(done)d of %(num)d lessons", total, done=done))
 
 
 def filled_in(text: str, values: Mapping[str, str]) -> str:

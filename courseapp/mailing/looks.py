@@ -14,7 +14,7 @@ from flask import Response, current_app, make_response
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
-from courseapp.mailing.fields import filled_in
+from courseapp.mailing.fields import filled_in, words_of_progress
 from courseapp.mailing.links import url_with_token
 from courseapp.mailing.text import Text
 
@@ -46,7 +46,7 @@ READERS = (
     Reader("named", _l("has told us a name"), "Ada"),
     Reader("nameless", _l("has told us no name"), ""),
     Reader("long", _l("has a very long name"), "Maximiliane-Philippa Friederike Charlotte von und zu Hohenstein-Schwarzenfels"),
-    Reader("script", _l("writes in other letters"), "Александра"),
+    Reader("script", _l("writes in another script"), "Александра"),
 )
 
 
@@ -88,7 +88,7 @@ def seen_by(
     """
     from courseapp.mailing.message import built, weight_of  # what builds mails is large, and most web processes show none
 
-    values = values_of(reader)
+    values = values_of(reader, text.language)
     found = built(text, values)
     return Seen(
         subject=found.subject,
@@ -101,11 +101,11 @@ def seen_by(
     )
 
 
-def first_words(body: str, most: int = 170) -> str:
+def first_words(body: str, language: str, most: int = 170) -> str:
     """How a letter begins, as plain text of so many letters at most, for where several stand together."""
     from courseapp.mailing.blocks import bodies_of  # as above
 
-    plain = bodies_of(filled_in(body, values_of(reader_named("nameless"))), {}, "").text
+    plain = bodies_of(filled_in(body, values_of(reader_named("nameless"), language)), {}, "").text
     return shorten(ADDRESS.sub("", plain), most, placeholder=" …")
 
 
@@ -113,17 +113,17 @@ def html_in(text: Text, reader: Reader, look: Look) -> str:
     """A letter's HTML held to one look, whatever the browser that shows it prefers."""
     from courseapp.mailing.message import built  # as above
 
-    html = built(text, values_of(reader)).html
+    html = built(text, values_of(reader, text.language)).html
     html = html.replace(SCHEME, "all" if look is Look.DARK else "not all")
     return html.replace('content="light dark"', f'content="{look.value}"')
 
 
-def values_of(reader: Reader) -> Mapping[str, str]:
-    """What fills a letter in for a look; its links change nobody's mails."""
+def values_of(reader: Reader, language: str) -> Mapping[str, str]:
+    """What fills a letter of this language in for a look; its links change nobody's mails."""
     return {
         "first_name": reader.first_name,
         "continue_url": current_app.config["PUBLIC_URL"] + "/",
-        "progress_words": "2 of 12 lessons",
+        "progress_words": words_of_progress(2, 12, language),
         "unsubscribe_url": url_with_token("mailing.unsubscribe", "example"),
         "preferences_url": url_with_token("mailing.preferences", "example"),
     }

@@ -59,7 +59,6 @@ class Stop:
 
 
 stopping = Stop()
-Claimed = list[tuple[int, int]]
 """Ids and lease epochs of claimed messages."""
 Found = dict[int, outbox.Sendable]
 """What their mails are made of, by id."""
@@ -115,7 +114,7 @@ class _Ready:
     fields_kept: dict[str, Any]
 
 
-def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], ends: float) -> Counter[str]:
+def _send_batch(claimed: outbox.Claimed, found: Found, clock: Callable[[], datetime], ends: float) -> Counter[str]:
     """Send claimed messages in turn. The statement that notes one as accepted moves the next to `submitting`."""
     sums: Counter[str] = Counter()
     waiting, accepted, held_back = list(claimed), None, list[int]()
@@ -136,7 +135,7 @@ def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], e
 
 
 def _next_ready(
-    waiting: Claimed,
+    waiting: outbox.Claimed,
     found: Found,
     accepted: outbox.Accepted | None,
     clock: Callable[[], datetime],

@@ -32,6 +32,13 @@ ON_THEIR_WAY = (State.PENDING, State.LEASED, State.SUBMITTING)
 """What has not left, and may."""
 MAY_HAVE_COME = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED, State.UNCERTAIN)
 """What its reader has got, as far as one can know."""
+LEAVING = (State.LEASED, State.SUBMITTING)
+HAVE_LEFT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
+MAY_HAVE_LEFT = (*HAVE_LEFT, State.UNCERTAIN)
+UNSENT = (State.SKIPPED, State.CANCELLED, State.EXPIRED, State.FAILED, State.ABANDONED, State.UNCERTAIN)
+"""What came to an end and has not left, as far as one can know; each has a reason."""
+IN_TROUBLE = "state IN ('failed', 'bounced', 'complained')"
+"""SQL: what went wrong. Said in these very words, for the index of it serves no others."""
 
 
 class ReturnKind(enum.StrEnum):
@@ -67,7 +74,10 @@ class ReturnOutcome(enum.StrEnum):
 
 
 class Stream(Model):
-    """A kind of mail that can be paused as one. Only the sign-in stream reaches addresses nobody has confirmed."""
+    """A kind of mail that can be paused as one.
+
+    Addresses that nobody has confirmed are reached by signing in and by the question to those whom a list brings in, and by no other.
+    """
 
     __tablename__ = "streams"
 
@@ -145,8 +155,8 @@ class Message(Model):
             "ix_messages_trouble",
             "stream_id",
             "settled_at",
-            postgresql_where=sa.text("state IN ('failed', 'bounced', 'complained')"),
-            sqlite_where=sa.text("state IN ('failed', 'bounced', 'complained')"),
+            postgresql_where=sa.text(IN_TROUBLE),
+            sqlite_where=sa.text(IN_TROUBLE),
         ),
         sa.Index(
             "ix_messages_uncertain",

@@ -37,6 +37,7 @@ OVERDUE = "overdue"  # the reason of what came due between a backup and its rest
 MOST_ATTEMPTS = 8
 BACK_OFF = timedelta(minutes=1)
 BACK_OFF_MOST = timedelta(hours=4)
+Claimed = list[tuple[int, int]]  # messages and the epochs of their leases
 
 
 def _fixed(word: str) -> sa.ColumnClause[str]:

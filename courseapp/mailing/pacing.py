@@ -32,12 +32,11 @@ from courseapp.mailing.streams import is_urgent
 SENDER = "sender"
 ANY = "*"
 PACED = "paced"  # the reason of a mail that waits for the place it has in its domain's queue
-CROWDED = "paced, not placed yet"
+NOT_PLACED = "paced, not placed yet"
 AHEAD = timedelta(minutes=10)
 PLACE_HELD = timedelta(minutes=1)  # how late a mail may come for its place: after an outage all of them are late
 SPENT = timedelta(days=1)
 GRAIN = 1e-6  # seconds; moments are floating-point numbers here
-Claimed = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Lot:
     `wait` is in how many seconds to claim again, None where nothing is due.
     """
 
-    claimed: Claimed
+    claimed: outbox.Claimed
     found: dict[int, outbox.Sendable]
     wait: float | None = None
 
@@ -102,9 +101,9 @@ def forget_spent(now: datetime) -> None:
     db.session.execute(full.execution_options(synchronize_session=False))
 
 
-def _within_domains(claimed: Claimed, found: dict[int, outbox.Sendable], now: datetime, limits: Limits) -> Claimed:
+def _within_domains(claimed: outbox.Claimed, found: dict[int, outbox.Sendable], now: datetime, limits: Limits) -> outbox.Claimed:
     """The leases that their domains' buckets have tokens for, in their order; the others go back."""
-    queues: dict[str, Claimed] = defaultdict(list)
+    queues: dict[str, outbox.Claimed] = defaultdict(list)
     placed = _placed([message_id for message_id, _epoch in claimed], now)
     for message_id, epoch in claimed:
         domain = found[message_id].address.rpartition("@")[2].lower() if found[message_id].address else ""
@@ -118,7 +117,7 @@ def _within_domains(claimed: Claimed, found: dict[int, outbox.Sendable], now: da
     return [lease for lease in claimed if lease[0] not in back]
 
 
-def _queue_up(key: str, queue: Claimed, found: dict[int, outbox.Sendable], now: datetime, rate: float) -> set[int]:
+def _queue_up(key: str, queue: outbox.Claimed, found: dict[int, outbox.Sendable], now: datetime, rate: float) -> set[int]:
     """Give each of these mails to one domain its place; those whose turn is not now go back, and their ids are returned."""
     paid_at, moment = _locked(key, now, rate), now.timestamp()
     back = set()
@@ -132,7 +131,7 @@ def _queue_up(key: str, queue: Claimed, found: dict[int, outbox.Sendable], now: 
             back.add(message_id)
         else:
             later = AHEAD * (1 + secrets.randbelow(1000) / 1000)
-            give_back(message_id, epoch, now + later, CROWDED)
+            give_back(message_id, epoch, now + later, NOT_PLACED)
             back.add(message_id)
     _pay(key, paid_at)
     return back

@@ -7,10 +7,12 @@ import sqlalchemy as sa
 
 from courseapp.extensions import db
 from courseapp.journal import events
-from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.models import LEAVING, Message, State, Stream
 from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED_FOR
-from courseapp.mailing.pacing import CROWDED, PACED
+from courseapp.mailing.pacing import NOT_PLACED, PACED
 from courseapp.mailing.streams import STANDARD, make_stream
+
+DROPPED = "dropped when the stream was resumed"
 
 
 def pause_everything(why: str, now: datetime) -> None:
@@ -31,10 +33,9 @@ def doubt_what_was_leaving(why: str, now: datetime) -> int:
     The attempts count as spent: what `reap` finds uncertain of service mail with attempts left, it would send once more.
     """
     spent = {"attempts": MOST_ATTEMPTS, "leased_until": None, "lease_epoch": Message.lease_epoch + 1}
-    held = Message.state.in_((State.LEASED, State.SUBMITTING))
     doubted = db.session.execute(
         sa.update(Message)
-        .where(held)
+        .where(Message.state.in_(LEAVING))
         .values(state=State.UNCERTAIN, reason=why, settled_at=now, **spent)
         .execution_options(synchronize_session=False)
     )
@@ -70,7 +71,7 @@ def drop_waiting(streams: Sequence[Stream], now: datetime) -> int:
     dropped = db.session.execute(
         sa.update(Message)
         .where(_waits_in(streams, now))
-        .values(state=State.SKIPPED, reason="dropped when the stream was resumed", settled_at=now)
+        .values(state=State.SKIPPED, reason=DROPPED, settled_at=now)
         .execution_options(synchronize_session=False)
     )
     return int(dropped.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
@@ -112,6 +113,6 @@ def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool
     # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once: by its own clock, and
     # perhaps a moment after this one looked at his.
     was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + 2 * PAUSED_FOR)
-    is_held = Message.reason.in_((OVERDUE, PACED, CROWDED))
+    is_held = Message.reason.in_((OVERDUE, PACED, NOT_PLACED))
     is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, is_held))
     return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)

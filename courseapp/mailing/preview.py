@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
+from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.mailing.models import Message
 from courseapp.mailing.outbox import sendables
+from courseapp.mailing.sums import STATE_WORDS
 
 if TYPE_CHECKING:  # what builds, reads and sends mails is large, and a web process in production does none of it
     from email.message import EmailMessage
@@ -15,7 +17,7 @@ if TYPE_CHECKING:  # what builds, reads and sends mails is large, and a web proc
 
 @dataclass(frozen=True)
 class Preview:
-    """One mail, taken apart for a page."""
+    """One mail, taken apart for a page; `state` and `purpose` are words."""
 
     id: str
     to: str
@@ -46,8 +48,8 @@ def preview_of(message: Message, now: datetime) -> Preview:
         to=message.contact.address or "",
         subject=str(mail.get("Subject", "")),
         preheader=message.letter.preheader if message.letter else "",
-        state=message.state.value,
-        purpose=message.stream.purpose.value,
+        state=str(STATE_WORDS[message.state]),
+        purpose=str(PURPOSE_NAMES[message.stream.purpose]),
         at=message.settled_at or message.due_at,
         headers=[(name, str(value)) for name, value in mail.items()],
         text=_body(mail, "plain"),

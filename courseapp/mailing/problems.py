@@ -19,7 +19,7 @@ from courseapp.mailing.fields import ALLOWED, ALWAYS_FILLED, FIELD, Field, field
 from courseapp.mailing.text import LONGEST, Text
 
 HEAVIEST = 100_000  # bytes of HTML: Gmail cuts a mail off at 102 KB, and with it the link that stops these mails
-READABLE_SUBJECT = 78  # letters, RFC 5322, 2.1.1; telephones show half of that
+READABLE_SUBJECT = 78  # characters, RFC 5322, 2.1.1; telephones show half of that
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 PICTURE = re.compile(r"!\[[^\]\n]*\]\(")
 BOX_LINE = re.compile(r":::.*")
@@ -152,7 +152,7 @@ def _of_lengths(text: Text) -> Iterator[Problem]:
                 Kind.TOO_LONG,
                 place,
                 1,
-                _("It has %(count)s letters.", count=len(words)),
+                _("It has %(count)s characters.", count=len(words)),
                 _("Shorten it to %(most)s at most.", most=LONGEST),
             )
     shown = FIELD.sub(lambda match: match[2] or "", text.subject)
@@ -161,7 +161,7 @@ def _of_lengths(text: Text) -> Iterator[Problem]:
             Kind.TOO_LONG,
             Place.SUBJECT,
             1,
-            _("The subject has %(count)s letters; most inboxes cut it off.", count=len(shown)),
+            _("The subject has %(count)s characters; most inboxes cut it off.", count=len(shown)),
             _("Say what matters in the first forty, and keep it under %(most)s.", most=READABLE_SUBJECT),
             is_warning=True,
         )

@@ -19,10 +19,9 @@ from courseapp.mailing.streams import STANDARD, is_urgent
 
 RESTING = "resting"  # the reason of what waits for the end of a pause, or was skipped for it
 GAP = timedelta(hours=20)  # between mails that have waited
-Claimed = list[tuple[int, int]]
 
 
-def let_rest(claimed: Claimed, found: dict[int, outbox.Sendable], now: datetime) -> Claimed:
+def let_rest(claimed: outbox.Claimed, found: dict[int, outbox.Sendable], now: datetime) -> outbox.Claimed:
     """The leases that are not to people who rest; those go back until then, or are skipped. The caller commits."""
     resting = [lease for lease in claimed if _rests(found[lease[0]], now)]
     if not resting:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
-from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.models import IN_TROUBLE, LEAVING, Message, State, Stream
 from courseapp.mailing.refusals import Kind, kind_of
 
 FAILURES_OF = timedelta(days=7)
@@ -18,7 +18,7 @@ FAILURES_READ = 2000
 FEWEST = 5  # people of a domain, below which it is not named
 GROUPS = {
     "waiting": (State.PENDING,),
-    "leaving": (State.LEASED, State.SUBMITTING),
+    "leaving": LEAVING,
     "left": (State.ACCEPTED, State.DELIVERED),
     "in_doubt": (State.UNCERTAIN,),
     "back": (State.BOUNCED, State.COMPLAINED),
@@ -65,7 +65,7 @@ def standing_of_streams(now: datetime) -> list[StreamStanding]:
 
 def recent_failures(now: datetime) -> Failures:
     """The newest of what went wrong in the last days. Names no domain with fewer than five people, and nobody."""
-    troubled = sa.literal_column("messages.state IN ('failed', 'bounced', 'complained')", sa.Boolean)
+    troubled = sa.literal_column(f"messages.{IN_TROUBLE}", sa.Boolean)
     query = sa.select(Message.state, Message.reason, Message.contact_id, Contact.address).join(Contact, Contact.id == Message.contact_id)
     query = query.where(troubled, Message.settled_at > now - FAILURES_OF).order_by(Message.settled_at.desc()).limit(FAILURES_READ)
     kinds, domains, people = Counter[Kind](), Counter[str](), dict[str, set[int]]()

@@ -2,7 +2,9 @@
 
 import sqlalchemy as sa
 from flask import current_app
+from flask_babel import lazy_gettext as _l
 
+from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db, insert_into
 from courseapp.mailing.models import Stream
@@ -12,6 +14,12 @@ STANDARD = {
     "service": (Purpose.SERVICE, False),
     "course": (Purpose.COURSE, False),
     "marketing": (Purpose.MARKETING, False),
+}
+STREAM_NAMES = {
+    "sign-in": _l("Signing in"),
+    "service": _l("About the account"),
+    "course": PURPOSE_NAMES[Purpose.COURSE],
+    "marketing": PURPOSE_NAMES[Purpose.MARKETING],
 }
 PRIORITY = {Purpose.SERVICE: 0, Purpose.COURSE: 5, Purpose.MARKETING: 9}
 

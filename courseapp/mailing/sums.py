@@ -11,13 +11,26 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.extensions import db
-from courseapp.mailing.models import ON_THEIR_WAY, Message, State
+from courseapp.mailing.capping import CAPPED, ON_ITS_WAY
+from courseapp.mailing.models import HAVE_LEFT, ON_THEIR_WAY, UNSENT, Message, State
+from courseapp.mailing.outbox import OVERDUE
+from courseapp.mailing.pacing import NOT_PLACED, PACED
+from courseapp.mailing.pausing import DROPPED
 from courseapp.mailing.refusals import KIND_WORDS, Kind, kind_of
+from courseapp.mailing.resting import RESTING
 
 IS_STEP = Message.dedupe_key.like("sequence:%")  # a mail of a sequence, and no trial of the same letter
-HAVE_LEFT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
-UNSENT = (State.SKIPPED, State.CANCELLED, State.EXPIRED, State.FAILED, State.ABANDONED, State.UNCERTAIN)
+SEQUENCE_PAUSED = "its sequence is paused"  # reasons that campaigns give: mailing has no way to ask them for words
+SEQUENCE_ENDED = "its sequence was put away"
+CAME_BACK = "they came back"
 STATE_WORDS = {
+    State.PENDING: _l("waiting"),
+    State.LEASED: _l("waiting"),
+    State.SUBMITTING: _l("leaving now"),
+    State.ACCEPTED: _l("taken by the mail server"),
+    State.DELIVERED: _l("delivered"),
+    State.BOUNCED: _l("came back"),
+    State.COMPLAINED: _l("reported as unwanted"),
     State.SKIPPED: _l("kept back"),
     State.CANCELLED: _l("cancelled"),
     State.EXPIRED: _l("came too late"),
@@ -27,13 +40,23 @@ STATE_WORDS = {
 }
 REASON_WORDS = {
     "unsubscribed": _l("unsubscribed meanwhile"),
-    "suppressed": _l("the address takes no mail"),
+    "suppressed": _l("mail to the address came back, was reported, or was stopped"),
     "erased": _l("erased meanwhile"),
     "unconfirmed": _l("never confirmed the address"),
     "expired": _l("came too late"),
-    "resting": _l("asked for no mail for a while"),
+    RESTING: _l("asked for no mail for a while"),
     "pointless": _l("had become pointless"),
-    "cancelled": _l("you cancelled it"),
+    "cancelled": _l("it was cancelled"),
+    "paused": _l("this kind of mail is paused"),
+    DROPPED: _l("it was dropped when this kind of mail was let go again"),
+    OVERDUE: _l("it came due between a backup and its restore"),
+    PACED: _l("it waits its turn"),
+    NOT_PLACED: _l("it waits its turn"),
+    CAPPED: _l("enough marketing for this week"),
+    ON_ITS_WAY: _l("other marketing is on its way to them"),
+    SEQUENCE_PAUSED: _l("its sequence is paused"),
+    SEQUENCE_ENDED: _l("its sequence was put away"),
+    CAME_BACK: _l("they came back before"),
 }
 OTHER_REASON = _l("for another reason")
 Hours = list[tuple[datetime, int]]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from courseapp.contacts.models import Purpose
 
-LONGEST = 200  # letters of a subject or preheader
+LONGEST = 200  # characters of a subject or preheader
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from flask_babel.speaklater import LazyString
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.journal import events
-from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.models import HAVE_LEFT, IN_TROUBLE, Message, State, Stream
 from courseapp.mailing.streams import STANDARD
 
 PAUSED_ITSELF = "stream_paused_itself"
-HAS_LEFT = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED, State.FAILED)
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,11 @@ def _breaks(stream: Stream, rule: Rule, now: datetime) -> bool:
 
 def _as_many(lately: tuple[sa.ColumnElement[bool], ...], enough: int) -> int:
     """How many mails left lately; counted no further than it takes to know that little of it went wrong, the newest first."""
-    left = sa.select(Message.id).where(*lately, Message.state.in_(HAS_LEFT)).order_by(Message.id.desc()).limit(enough)
+    left = sa.select(Message.id).where(*lately, Message.state.in_((*HAVE_LEFT, State.FAILED))).order_by(Message.id.desc()).limit(enough)
     return db.session.scalar(sa.select(sa.func.count()).select_from(left.subquery())) or 0
 
 
 def _is_in(state: State) -> sa.ColumnElement[bool]:
     """In this state, and said so that the index of what went wrong serves."""
-    troubled = sa.literal_column("messages.state IN ('failed', 'bounced', 'complained')", sa.Boolean)
+    troubled = sa.literal_column(f"messages.{IN_TROUBLE}", sa.Boolean)
     return sa.and_(troubled, Message.state == state)

@@ -23,7 +23,7 @@ from courseapp.accounts.people import user_of_contact
 from courseapp.accounts.sessions import end_sessions, hash_of_token, sessions_of
 from courseapp.accounts.sign_in import LIFETIME, new_request
 from courseapp.contacts.address import address_key
-from courseapp.contacts.consent import consent_history
+from courseapp.contacts.consent import PURPOSE_NAMES, consent_history
 from courseapp.contacts.models import Consent, Contact, Suppression
 from courseapp.contacts.people import contact_of_address
 from courseapp.contacts.suppression import lift_bounced, suppression_of
@@ -35,9 +35,12 @@ from courseapp.learning.enrolment import CoarseEnrolment, coarse_enrolments_of
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import Message
 from courseapp.mailing.outbox import enqueue
+from courseapp.mailing.streams import STREAM_NAMES
+from courseapp.mailing.sums import REASON_WORDS, STATE_WORDS
 from courseapp.operations.people import erase, export, subjects_of
 
 MAILS_SHOWN = 20
+WORDS = {"states": STATE_WORDS, "reasons": REASON_WORDS, "streams": STREAM_NAMES, "purposes": PURPOSE_NAMES}  # of what stands in rows
 LOOKING = timedelta(hours=1)  # how long a page opens after its person was found
 ACTIONS: dict[str, LazyString] = {
     "staff_found": _l("Looked up your account by its e-mail address."),

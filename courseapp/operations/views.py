@@ -234,7 +234,7 @@ def person(id: str) -> str:
 
 def person_page(found: supporting.Person, form: MoveForm) -> str:
     """The page of a person, with what was wrong in its form."""
-    return render_template("operations/person.html", person=found, sight=supporting.sight_of(found), form=form)
+    return render_template("operations/person.html", person=found, sight=supporting.sight_of(found), form=form, **supporting.WORDS)
 
 
 def done(found: supporting.Person, act: str, words: str) -> Response:

@@ -165,6 +165,6 @@ def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, pre
     press("act", made, choice="cancel", sure="1")
     assert the_only().state is BroadcastState.CANCELLED
     page = client.visit("broadcasts.broadcast", id=made.public_id).text
-    assert "you cancelled it" in page
+    assert "it was cancelled" in page
     assert {message.state for message in db.session.scalars(sa.select(Message))} == {State.CANCELLED}
     assert press("act", made, choice="jump").status_code == 400

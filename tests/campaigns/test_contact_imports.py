@@ -568,11 +568,11 @@ def test_a_list_may_be_large_and_nobody_else_may_send_one(client: Client, app: F
     assert [sent_by(role) for role in ("instructor", "marketer")] == [413, 303]
 
 
-def test_a_file_of_windows_warns_of_its_letters(client: Client, owner: User) -> None:
+def test_a_file_of_windows_warns_of_its_encoding(client: Client, owner: User) -> None:
     content = (HEAD + "zoe@example.org,Zoë,2026-03-31,,,,\n").encode("cp1252")
     found = imports.receive(io.BytesIO(content), "list.csv", owner.id, "en", NOW)
     page = client.visit("contacts.coming", id=found.public_id).text
-    assert "Look at the letters" in page
+    assert "Check how names look" in page
     assert "Zoë" in page
 
 

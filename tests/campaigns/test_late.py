@@ -1,6 +1,6 @@
 """After an outage nothing bursts: a least gap per person, and for what is late send, skip or shift."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from itertools import pairwise
 
 import pytest
@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from courseapp.campaigns.advancing import LATE_AFTER
+from courseapp.campaigns.catching_up import catch_up
 from courseapp.campaigns.models import LatePolicy, RunEnd, Sequence
 from courseapp.extensions import db
 from courseapp.mailing.models import Message
+from courseapp.mailing.outbox import OVERDUE
 from tests.campaigns.people import learner_of, run_of, tick
 from tests.factories import NOW, make_course, make_sequence
 
@@ -80,6 +82,18 @@ def test_a_few_hours_are_not_late(app: Flask, late: LatePolicy) -> None:
 def test_steps_planned_closer_than_the_gap_are_kept_apart(app: Flask) -> None:
     found = sent_at(often(timedelta(0), 4 * DAY), LatePolicy.SEND, delays=(0, 0, 1), gap=20)
     assert found == [("Step 0", timedelta(0)), ("Step 1", 20 * HOUR), ("Step 2", 40 * HOUR)]
+
+
+@pytest.mark.parametrize("late", [LatePolicy.SEND, LatePolicy.SHIFT])
+def test_what_a_restore_at_night_finds_overdue_waits_in_the_outbox_and_comes_in_its_hours(app: Flask, late: LatePolicy) -> None:
+    make_sequence(delays=(0, 2, 3, 9), late=late, window_start=time(9), window_end=time(20))
+    learner_of(make_course(needs=(("none",),)))
+    tick(NOW)
+    assert catch_up(NOW.replace(hour=3) + 4 * DAY) == 1
+    db.session.commit()
+    rows = db.session.scalars(sa.select(Message).where(Message.reason == OVERDUE).order_by(Message.id)).all()
+    expected = [4 * DAY, 5 * DAY] if late is LatePolicy.SEND else [4 * DAY]  # the third comes as much later as the second
+    assert [row.due_at - NOW.replace(hour=9) for row in rows] == expected
 
 
 def test_a_paused_sequence_waits_and_goes_on(app: Flask) -> None:

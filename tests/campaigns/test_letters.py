@@ -69,7 +69,9 @@ def test_links_of_a_look_change_nobodys_mails(client: Client, letter: Letter) ->
 
 
 def test_what_has_gone_wrong_since_is_said_on_the_page(client: Client, letter: Letter) -> None:
-    assert "Nothing is wrong with it" in client.visit("letters.letter", id=letter.public_id).text
+    page = client.visit("letters.letter", id=letter.public_id).text
+    assert "Checked now" in page
+    assert "Nothing is wrong with it" in page
     old = make_letter(subject="Old", preheader="", body="Hello {{ first_name }}.\n\n[Go](/learn)")
     db.session.commit()
     page = client.visit("letters.letter", id=old.public_id).text

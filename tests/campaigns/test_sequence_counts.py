@@ -79,7 +79,7 @@ def test_who_is_moved_to_a_newer_version_has_not_missed_what_they_got_before(cou
     newer = replace(said, steps=(replace(said.steps[0], body="Other words."), *said.steps[1:]))
     keep_draft(version.sequence, newer, version.sequence.draft_version, None, NOW)
     second = publish(version.sequence, None, NOW + timedelta(hours=1))
-    migrate_runs(version.sequence, None, None, NOW + timedelta(hours=1))
+    migrate_runs(version.sequence, None, NOW + timedelta(hours=1))
     tick(NOW + timedelta(days=2))
     assert standing(version)[0] == [StepCounts(0, 5, 0), StepCounts(0, 0, 0), StepCounts(0, 0, 0)]
     assert standing(second)[0] == [StepCounts(0, 5, 0), StepCounts(0, 5, 0), StepCounts(5, 0, 0)]

@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.catching_up import catch_up
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.sequence_drafts import (
     SequenceDraft,
     StepDraft,
@@ -276,8 +277,8 @@ def test_people_under_way_are_moved_at_their_step_and_get_none_twice(course: Cou
     said = draft_of(version.sequence)
     change(version.sequence, steps=tuple(replace(step, subject=f"New {number}") for number, step in enumerate(said.steps)))
     newer = publish(version.sequence, None, NOW + DAY)
-    assert migrate_runs(version.sequence, None, None, NOW + DAY) == 1
-    assert migrate_runs(version.sequence, None, None, NOW + DAY) == 0
+    assert migrate_runs(version.sequence, None, NOW + DAY) == 1
+    assert migrate_runs(version.sequence, None, NOW + DAY) == 0
     db.session.commit()
     for hours in range(24, 24 * 9, 6):
         tick(NOW + timedelta(hours=hours))
@@ -288,6 +289,44 @@ def test_people_under_way_are_moved_at_their_step_and_get_none_twice(course: Cou
     assert told_of(version.sequence) == ["sequence_published", "sequence_migrated"]
 
 
+def moved_while_paused(late: LatePolicy) -> None:
+    """Somebody got the first letter of days 0, 20 and 40; on day 5 the sequence is paused, and they are moved to a newer version."""
+    version = make_sequence(delays=(0, 20, 40), late=late)
+    learner_of(make_course())
+    tick(NOW)
+    pause(version.sequence, None, NOW + 5 * DAY)
+    change(version.sequence, minimum_gap_hours=21)
+    publish(version.sequence, None, NOW + 5 * DAY)
+    migrate_runs(version.sequence, None, NOW + 5 * DAY)
+    db.session.commit()
+
+
+@pytest.mark.parametrize("late", list(LatePolicy))
+def test_moved_while_their_sequence_is_paused_people_get_each_letter_on_its_day(app: Flask, late: LatePolicy) -> None:
+    moved_while_paused(late)
+    resume(run_of().version.sequence, None, NOW + 6 * DAY)
+    db.session.commit()
+    for day in range(6, 63):
+        tick(NOW + day * DAY)
+    sent = db.session.scalars(sa.select(Message.created_at).order_by(Message.id)).all()
+    assert [(moment - NOW).days for moment in sent] == [0, 20, 40]
+
+
+@pytest.mark.parametrize("late", list(LatePolicy))
+def test_a_restore_puts_off_who_was_moved_to_the_day_of_their_step(app: Flask, late: LatePolicy) -> None:
+    moved_while_paused(late)
+    run_of().version.sequence.paused_at = None
+    db.session.commit()
+    assert catch_up(NOW + 6 * DAY) == 0
+    assert (len(steps()), run_of().next_run_at) == (1, NOW + 20 * DAY)
+    assert catch_up(NOW + 21 * DAY) == 1
+    db.session.commit()
+    assert len(steps()) == (1 if late is LatePolicy.SKIP else 2)
+    for day in range(21, 63):
+        tick(NOW + day * DAY)
+    assert len(steps()) == (2 if late is LatePolicy.SKIP else 3)
+
+
 def test_whoever_is_past_the_end_of_the_newer_version_has_finished(course: Course) -> None:
     version = make_sequence(delays=(0, 2, 5))
     learner_of(course)
@@ -295,24 +334,9 @@ def test_whoever_is_past_the_end_of_the_newer_version_has_finished(course: Cours
         tick(NOW + day * DAY)
     change(version.sequence, steps=draft_of(version.sequence).steps[:1])
     publish(version.sequence, None, NOW + 3 * DAY)
-    assert migrate_runs(version.sequence, version, None, NOW + 3 * DAY) == 1
+    assert migrate_runs(version.sequence, None, NOW + 3 * DAY) == 1
     db.session.commit()
     assert (run_of().end, run_of().next_run_at) == (RunEnd.FINISHED, None)
-
-
-def test_only_those_of_the_named_version_are_moved(course: Course) -> None:
-    first = make_sequence(delays=(0, 9))
-    learner_of(course)
-    tick(NOW)
-    versions = [first]
-    for number in range(2):
-        change(first.sequence, minimum_gap_hours=10 + number)
-        versions.append(publish(first.sequence, None, NOW))
-        learner_of(course)
-        tick(NOW)
-    assert migrate_runs(first.sequence, versions[1], None, NOW) == 1
-    found = db.session.scalars(sa.select(SequenceRun.version_id).order_by(SequenceRun.id)).all()
-    assert found == [versions[0].id, versions[2].id, versions[2].id]
 
 
 def test_a_course_marked_as_sensitive_begins_no_marketing_and_ends_what_it_began(app: Flask) -> None:

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
-from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.campaigns.sequence_shapes import LONGEST_TITLE, MOST_DAYS, MOST_GAP_HOURS, MOST_QUIET_DAYS, SequenceDraft, StepDraft
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -106,7 +106,7 @@ def test_from_the_first_word_to_a_published_version(client: Client, press) -> No
     answer = press("sequence_drafts.publish", the_only())
     page = client.get(answer.location).text
     assert "Version 1 is published." in page
-    assert "Nobody on their way." in page
+    assert "On their way now: nobody." in page
     assert "On the day itself, between 9:00" in shown(page)
     version = db.session.scalars(sa.select(SequenceVersion)).one()
     assert (version.weekdays, version.minimum_gap_hours, version.late) == ("12345", 20, LatePolicy.SEND)
@@ -139,8 +139,8 @@ def test_a_head_that_cannot_be_kept_is_said_at_its_field_and_nothing_is_lost(pre
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"delay_days": ""}, "Please give a number of days from 0 to 365."),
-        ({"delay_days": "366"}, "Please give a number of days from 0 to 365."),
+        ({"delay_days": ""}, "Please give a number of days from 0 to 730."),
+        ({"delay_days": "731"}, "Please give a number of days from 0 to 730."),
         ({"delay_days": "two"}, "Please give a whole number, such as 3."),
         ({"subject": "two\nlines"}, "Please leave out line breaks"),
         ({"subject": "x" * 201}, "Field cannot be longer than 200 characters."),
@@ -163,6 +163,7 @@ def test_the_head_of_a_draft_is_shown_as_it_is_and_changed(client: Client, press
     assert "When somebody who takes “Sleeping well” has not been here for 21 days" in page
     assert "On day 2, Saturday and Sunday" in page
     assert "Ends early when they come back or stop these mails" in page
+    assert "Everybody who asked for mails with their course, once for each time they are away." in page
     page = client.visit("sequence_drafts.head", id=made.public_id).text
     assert '<option selected value="sleep">' in page
     assert 'value="21"' in page
@@ -171,6 +172,19 @@ def test_the_head_of_a_draft_is_shown_as_it_is_and_changed(client: Client, press
     kept = draft_of(the_only())
     assert (kept.trigger, kept.trigger_days, kept.course_slug, kept.goal) == (Trigger.ENROLLED, None, None, Goal.COURSE_COMPLETED)
     assert (kept.weekdays, f"{kept.window.start:%H:%M}", kept.steps[0].subject) == ("12345", "22:00", "Letter 0")
+
+
+def test_whatever_may_be_published_can_be_kept_on_its_pages(press) -> None:
+    named = "x" * LONGEST_TITLE
+    far = StepDraft(MOST_DAYS, None, "At last", "A line", "Words.")
+    made = written(far, title=named, trigger=Trigger.QUIET, trigger_days=MOST_QUIET_DAYS, minimum_gap_hours=MOST_GAP_HOURS)
+    publish(made, None, NOW)
+    db.session.commit()
+    most = {"trigger_days": str(MOST_QUIET_DAYS), "minimum_gap_hours": str(MOST_GAP_HOURS)}
+    assert press("sequence_drafts.change_head", made, **HEAD | {"title": named, "trigger": "quiet"} | most).status_code == 303
+    days = {"delay_days": str(MOST_DAYS)}
+    assert press("sequence_letters.change_letter", the_only(), 1, **LETTER | days).status_code == 303
+    assert subjects() == [(MOST_DAYS, "Where to begin")]
 
 
 def test_a_letter_is_put_where_its_day_belongs(press) -> None:
@@ -318,7 +332,7 @@ def publish_changed(sequence: Sequence) -> SequenceVersion:
 
 def test_a_sequence_is_read_from_top_to_bottom_with_who_is_where(client: Client, running: Sequence) -> None:
     page = shown(client.visit("sequences.sequence", id=running.public_id).text)
-    assert "At least 19 people on their way." in page
+    assert "On their way now: at least 19 people." in page
     assert "Course mail, version 2" in page
     parts = [
         "When somebody begins a course",
@@ -336,7 +350,8 @@ def test_a_sequence_is_read_from_top_to_bottom_with_who_is_where(client: Client,
     assert "wait for it fewer than five" in after
     assert "had every letter" not in page
     assert "finished the course before 5 stopped these mails fewer than five" in after
-    assert re.search(r"Version 2 Nov 2, 2026, \S+ AM the command line at least 7 Version 1 Nov 2, 2026, \S+ AM you 12", page)
+    assert re.search(r"Version 2 Nov 2, 2026, \S+ AM the site, its command line, or somebody erased since at least 7 Version 1 Nov 2", page)
+    assert re.search(r"Version 1 Nov 2, 2026, \S+ AM you 12", page)
     page = shown(client.get(client.path("sequences.sequence", id=running.public_id, version=1)).text)
     assert "This is version 1" in page
     assert "wait for it 12" in page
@@ -349,7 +364,7 @@ def test_people_on_older_versions_are_moved_only_when_one_is_sure(client: Client
     page = client.visit("sequences.sequence", id=running.public_id).text
     assert "Move the 12 people on older versions to the newest" in page
     page = client.visit("sequences.ask_to_move", id=running.public_id).text
-    assert "12 people who are under way on older versions go on with version 2" in page
+    assert "Under way on older versions: 12 people. They go on with version 2" in page
     answer = press("sequences.move", running)
     page = shown(client.get(answer.location).text)
     assert "Moved to the newest version: 12 people." in page

@@ -70,6 +70,13 @@ def test_the_first_week_of_the_introduction_goes_on_days_0_2_and_5(course: Cours
     assert all(state == "accepted" and subject.startswith("Your course:") for subject, state in steps())
 
 
+def test_a_letter_says_one_lesson_as_one(app: Flask) -> None:
+    make_sequence(delays=(0,))
+    learner_of(make_course(needs=(("none",),)))
+    read_news(at(NOW))
+    assert [message.fields["progress_words"] for message in db.session.scalars(sa.select(Message))] == ["0 of 1 lesson"]
+
+
 def together(app: Flask, moment: datetime, how_many: int = 2) -> list[int]:
     """As many schedulers at the same moment; how many runs each advanced."""
     barrier, advanced = threading.Barrier(how_many), []

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import Broadcast, BroadcastState, RunEnd, SequenceVersion
+from courseapp.campaigns.sequence_lists import steps_of
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db
-from courseapp.insights.after_mails import steps_of
 from courseapp.insights.loops import renew_mail_figures
 from courseapp.mailing.loops import renew_deliverability
 from courseapp.mailing.models import State

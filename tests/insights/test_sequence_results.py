@@ -10,9 +10,11 @@ from flask import Flask
 from courseapp import clock
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import RunEnd, SequenceVersion
+from courseapp.campaigns.sequence_lists import steps_of
+from courseapp.campaigns.sequence_sentences import ENDS
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
-from courseapp.insights.after_mails import kept, letters_of, steps_of
+from courseapp.insights.after_mails import kept, letters_of
 from courseapp.insights.loops import renew_mail_figures
 from courseapp.mailing.models import Letter, State
 from courseapp.mailing.sums import sums_of_steps
@@ -169,6 +171,8 @@ def test_the_page_tells_each_step(client: Client, version: SequenceVersion, cour
     assert rows[1][1:] == ["10", "0", "0", "10", "10", few, few]
     assert rows[2][1:] == [few] * 7
     assert cells_of(page, "way-table")[0] == ["still on their way", "15"]
+    assert [row[0] for row in cells_of(page, "way-table")[1:]] == [str(words) for words in ENDS.values()]
+    assert set(ENDS) == set(RunEnd)
     chart = page.partition('aria-labelledby="step-chart-title')[2].partition("</svg>")[0]
     assert re.findall(r"<text[^>]*>([^<]*)</text>", chart)[1::2] == ["15", "14", "5", "10", few, few, few]
 

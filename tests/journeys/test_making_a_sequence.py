@@ -126,7 +126,7 @@ def test_from_the_first_word_to_putting_it_away(
     work()
     assert "The first" in mailed()
     page.reload()
-    expect(page.locator("main")).to_contain_text(f"{LEARNERS} people on their way.")
+    expect(page.locator("main")).to_contain_text(f"On their way now: {LEARNERS} people.")
     expect(page.locator("#letter-2 .sequence-counts")).to_contain_text("6")
     page.get_by_role("link", name="Write a new version").click()
     page.get_by_role("button", name="Take out “The second”").click()

@@ -93,7 +93,7 @@ def test_sequences_and_broadcasts_count_alike_and_other_mail_neither_counts_nor_
     for number in range(3):
         mail(reader, number, stream="course")
     assert work(NOW) == 4
-    assert waiting() == [(NOW + 6 * DAY, capping.CAPPED)] or waiting() == [(NOW + outbox.LEASE, capping.CROWDED)]
+    assert waiting() == [(NOW + 6 * DAY, capping.CAPPED)] or waiting() == [(NOW + outbox.LEASE, capping.ON_ITS_WAY)]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_what_another_worker_has_leased_counts(reader: Contact) -> None:
     assert len(claim(NOW, 1)) == 1
     db.session.commit()
     assert pacing.claim(NOW, 10, False, Limits()).claimed == []
-    assert waiting() == [(NOW + outbox.LEASE, capping.CROWDED)]
+    assert waiting() == [(NOW + outbox.LEASE, capping.ON_ITS_WAY)]
 
 
 def test_workers_at_once_do_not_exceed_it_together(app: Flask) -> None:

@@ -29,7 +29,10 @@ def pages_of(client: Client) -> list[str]:
 
 def test_here_it_shows_what_leaves_with_its_link(client: Client, drain) -> None:
     listed, one, html = pages_of(client)
-    assert "Your link to sign in" in client.get(listed).text
+    page = client.get(listed).text
+    assert "Your link to sign in" in page
+    assert "<td>Service mail</td>" in page
+    assert "<td>waiting</td>" in page
     assert "canary-token" in client.get(one).text
     drain()
     assert "canary-token" in client.get(one).text

@@ -129,7 +129,7 @@ def test_places_reach_no_further_than_some_minutes(app: Flask) -> None:
     assert placed == [60.0 * number for number in range(1, 11)]
     assert all(ahead <= due <= 2 * ahead for due in dues()[10:])
     reasons = Counter(db.session.scalars(sa.select(Message.reason).where(Message.state == State.PENDING)))
-    assert reasons == {pacing.PACED: 10, pacing.CROWDED: 19}
+    assert reasons == {pacing.PACED: 10, pacing.NOT_PLACED: 19}
 
 
 def test_each_domain_has_its_own_bucket_and_a_star_stands_for_all_others(app: Flask) -> None:

@@ -165,10 +165,29 @@ def test_what_is_shown(client: Client, owner: User, ada: User) -> None:
     make_message(ada.contact, stream="course", state=State.SKIPPED, reason="suppressed")
     client.application.test_client().sign_in(ada)
     page = page_of(client, ada)
-    for words in (ADA, "November 2, 2026", "A first course", "not begun", "With the course", "not sent", "withdrawn", "Test", "Last seen"):
+    for words in (ADA, "November 2, 2026", "A first course", "not begun", "Course mail", "kept back", "withdrawn", "Test", "Last seen"):
         assert words in page, words
     assert "came back, was reported, or was stopped" in page
     assert "learner" in page
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("its sequence is paused", "its sequence is paused"),
+        ("they came back", "they came back before"),
+        ("overdue", "it came due between a backup and its restore"),
+        ("paced, not placed yet", "it waits its turn"),
+        ("enough marketing on its way", "other marketing is on its way to them"),
+        ("dropped when the stream was resumed", "it was dropped when this kind of mail was let go again"),
+        ("550 5.1.1 no such mailbox", "550 5.1.1 no such mailbox"),
+    ],
+)
+def test_why_a_mail_has_not_left_is_said_in_words_and_what_a_server_said_in_its_own(
+    client: Client, owner: User, ada: User, reason: str, words: str
+) -> None:
+    make_message(ada.contact, reason=reason)
+    assert words in page_of(client, ada)
 
 
 def test_only_the_last_twenty_mails_are_shown_and_never_what_they_say(client: Client, owner: User, ada: User) -> None:

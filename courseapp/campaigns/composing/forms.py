@@ -16,17 +16,22 @@ from wtforms.widgets import CheckboxInput, ListWidget, TextInput
 
 from courseapp.campaigns.broadcasting.forms import LONGEST_BODY, NEEDS_TIME, NEEDS_TITLE, ON_ONE_LINE, PURPOSES
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Trigger
-from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.campaigns.sequence_shapes import (
+    LONGEST_TITLE,
+    MOST_DAYS,
+    MOST_GAP_HOURS,
+    MOST_QUIET_DAYS,
+    SequenceDraft,
+    StepDraft,
+)
 from courseapp.campaigns.windows import EVERY_DAY, Window
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
 from courseapp.mailing.text import LONGEST
 
-MOST_DAYS = 365
-MOST_HOURS = 30 * 24
 BLANK = SequenceDraft("", Purpose.COURSE, "en", Trigger.ENROLLED, None, None, Goal.COURSE_COMPLETED, Window(time(9), time(20)))
 DAYS = {"inputmode": "numeric", "maxlength": "3"}
-NEEDS_HOURS = _l("Please give a number of hours from 1 to %(most)s.", most=MOST_HOURS)
+NEEDS_HOURS = _l("Please give a number of hours from 1 to %(most)s.", most=MOST_GAP_HOURS)
 NEEDS_DAYS = _l("Please give a number of days from 0 to %(most)s.", most=MOST_DAYS)
 HOW_TO_WRITE = _l(
     'Markdown. A name is put in by {{ first_name | default("there") }}; a link alone in its paragraph, such as '
@@ -41,10 +46,10 @@ TRIGGERS = {
 GOALS = {"": _l("Only when they stop these mails"), Goal.COURSE_COMPLETED: _l("They finish the course")}
 CONDITIONS = {
     "": _l("Everybody who is on the way"),
-    Condition.NOT_BEGUN: _l("Only who has not begun a lesson"),
-    Condition.BEGUN: _l("Only who has begun and not finished the course"),
-    Condition.NOT_FINISHED: _l("Only who has not finished the course"),
-    Condition.FINISHED: _l("Only who has finished the course"),
+    Condition.NOT_BEGUN: _l("Only those who have not begun a lesson"),
+    Condition.BEGUN: _l("Only those who have begun and not finished the course"),
+    Condition.NOT_FINISHED: _l("Only those who have not finished the course"),
+    Condition.FINISHED: _l("Only those who have finished the course"),
 }
 LATE = {
     LatePolicy.SEND: _l("It is sent all the same"),
@@ -70,7 +75,11 @@ class HeadForm(FlaskForm):
     """A sequence without its letters. `version` says which state of the draft was shown."""
 
     version = HiddenField(default="1")
-    title = StringField(_l("Name among staff"), [DataRequired(NEEDS_TITLE), Length(max=120), ON_ONE_LINE], render_kw={"maxlength": "120"})
+    title = StringField(
+        _l("Name among staff"),
+        [DataRequired(NEEDS_TITLE), Length(max=LONGEST_TITLE), ON_ONE_LINE],
+        render_kw={"maxlength": str(LONGEST_TITLE)},
+    )
     purpose = SelectField(_l("Purpose"), choices=[SelectChoice(key, words) for key, words in PURPOSES.items()])
     language = SelectField(_l("Language it is written in"))
     trigger = SelectField(_l("It begins when"), choices=[SelectChoice(key, words) for key, words in TRIGGERS.items()])
@@ -87,7 +96,7 @@ class HeadForm(FlaskForm):
     )
     minimum_gap_hours = NumberField(
         _l("Hours between two letters, at least"),
-        [InputRequired(NEEDS_HOURS), NumberRange(1, MOST_HOURS, NEEDS_HOURS)],
+        [InputRequired(NEEDS_HOURS), NumberRange(1, MOST_GAP_HOURS, NEEDS_HOURS)],
         render_kw=DAYS,
     )
     late = SelectField(
@@ -103,8 +112,8 @@ class HeadForm(FlaskForm):
 
     def validate_trigger_days(self, field: NumberField) -> None:
         """Only where people are away for some days it must be said for how many."""
-        if self.trigger.data == Trigger.QUIET and not (field.data and field.data <= MOST_DAYS):
-            raise ValidationError(_("Please give a number of days from 1 to %(most)s.", most=MOST_DAYS))
+        if self.trigger.data == Trigger.QUIET and not (field.data and field.data <= MOST_QUIET_DAYS):
+            raise ValidationError(_("Please give a number of days from 1 to %(most)s.", most=MOST_QUIET_DAYS))
 
     def show(self, draft: SequenceDraft, version: int) -> None:
         """Begin from what is there."""

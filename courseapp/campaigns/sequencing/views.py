@@ -17,9 +17,10 @@ from courseapp.accounts.models import Role
 from courseapp.campaigns import sequence_drafts as drafts
 from courseapp.campaigns.models import Sequence, SequenceVersion
 from courseapp.campaigns.sequence_counts import Standing, standing_of
-from courseapp.campaigns.sequence_lists import as_listed, letters_of, sequences_before, under_way, under_way_in, versions_of
-from courseapp.campaigns.sequence_sentences import ENDS, PURPOSES, column_of, moving, number_in, number_of, people
+from courseapp.campaigns.sequence_lists import as_listed, sequences_before, steps_of, under_way, under_way_in, versions_of
+from courseapp.campaigns.sequence_sentences import ENDS, column_of, moving, number_in, number_of, people
 from courseapp.columns import row_number
+from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 
@@ -38,7 +39,9 @@ def listed() -> str:
     older = url_for("sequences.listed", before=found[PAGE - 1].id, show=shown) if len(found) > PAGE else None
     counts = under_way_in(row.id for row in found[:PAGE])
     rows = [(row, state_of(row.sequence, row.has_versions), people(counts.get(row.sequence.id, ()))) for row in as_listed(found[:PAGE])]
-    return render_template("campaigns/sequences.html", rows=rows, words=STATES, purposes=PURPOSES, is_archived=is_archived, older_url=older)
+    return render_template(
+        "campaigns/sequences.html", rows=rows, words=STATES, purposes=PURPOSE_NAMES, is_archived=is_archived, older_url=older
+    )
 
 
 @pages.get("/staff/mail/sequences/<id>")
@@ -60,11 +63,11 @@ def sequence(id: str) -> Response | str:
         sequence=found,
         state=state_of(found, bool(versions)),
         words=STATES,
-        purpose=PURPOSES[found.purpose],
+        purpose=PURPOSE_NAMES[found.purpose],
         column=column_of(drafts.said_by(shown) if shown is not None else drafts.draft_of(found)),
         shown=shown,
         newest=newest,
-        letters=letters_of(shown) if shown is not None else [],
+        letters=[step.letter.public_id for step in steps_of(shown.id)] if shown is not None else [],
         counts=counts_of(standing_of(shown)) if shown is not None else None,
         on_way=people(chain.from_iterable(on_way.values())),
         behind=people(behind) if behind else "",
@@ -96,7 +99,7 @@ def behind_of(on_way: Mapping[int, list[int]], newest: SequenceVersion | None) -
 def by_words(user_id: int | None) -> str:
     """Who published a version, in words."""
     if user_id is None:
-        return str(_("the command line"))
+        return str(_("the site, its command line, or somebody erased since"))
     return str(_("you") if user_id == current_user.id else _("somebody of the staff"))
 
 
@@ -158,7 +161,7 @@ def move(id: str) -> Response:
     found = named(id)
     try:
         behind = behind_of(under_way(found), drafts.latest_version(found))
-        drafts.migrate_runs(found, None, current_user.id, clock.now())
+        drafts.migrate_runs(found, current_user.id, clock.now())
     except Refusal as refusal:
         db.session.rollback()
         flash(refusal.words, "error")

@@ -1,5 +1,6 @@
 """What came of a broadcast or a sequence, for marketers and owners: exact about mails, in whole fives about people."""
 
+from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,15 +8,16 @@ from typing import Any
 from flask import Blueprint, abort, render_template, request, url_for
 from flask_babel import format_date, format_time
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
-from courseapp.campaigns.models import Broadcast, RunEnd, Sequence, SequenceVersion
+from courseapp.campaigns.models import Broadcast, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
+from courseapp.campaigns.sequence_lists import steps_of, versions_of
+from courseapp.campaigns.sequence_sentences import ENDS
 from courseapp.campaigns.windows import zone_of
-from courseapp.insights.after_mails import OPEN, WITHIN, kept, step_sums_told, steps_of, sums_told, versions_of
+from courseapp.insights.after_mails import OPEN, WITHIN, kept, step_sums_told, sums_told
 from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
 from courseapp.mailing.models import State
@@ -25,14 +27,6 @@ from courseapp.site import present_site
 pages = Blueprint("results", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
 USUAL = 7  # days
-WAY_WORDS = {
-    OPEN: _l("still on their way"),
-    RunEnd.FINISHED: _l("got all of it"),
-    RunEnd.GOAL: _l("reached the goal before"),
-    RunEnd.ACTIVE: _l("came back by themselves"),
-    RunEnd.UNSUBSCRIBED: _l("unsubscribed"),
-    RunEnd.STOPPED: _l("stopped by staff"),
-}
 
 
 @dataclass(frozen=True)
@@ -115,7 +109,7 @@ def sequence(id: str) -> str:
     return render_template("insights/sequence.html", sequence=found, **(_results_of_version(found, version, versions) if version else {}))
 
 
-def _results_of_version(found: Sequence, version: SequenceVersion, versions: list[SequenceVersion]) -> dict[str, Any]:
+def _results_of_version(found: Sequence, version: SequenceVersion, versions: Rows[SequenceVersion]) -> dict[str, Any]:
     days, figures, rows = days_asked(), kept(version_id=version.id), steps_of(version.id)
     told = figures.figures if figures is not None else {}
     sums, summed_at = step_sums_told([row.letter_id for row in rows], figures)
@@ -139,7 +133,7 @@ def _results_of_version(found: Sequence, version: SequenceVersion, versions: lis
         "versions": [(row.number, address(version=row.number)) for row in versions],
         "steps": steps,
         "entered": told.get("entered", 0),
-        "ways": [(words, told.get(f"way:{way}", 0)) for way, words in WAY_WORDS.items()],
+        "ways": [(words, told.get(f"way:{way}", 0)) for way, words in ((OPEN, _("still on their way")), *ENDS.items())],
         "days": days,
         "choices": [(each, address(days=each)) for each in WITHIN],
         "counted_at": figures.counted_at if figures is not None else None,
@@ -160,7 +154,7 @@ def account(found: Broadcast, sums: Sums) -> list[tuple[str, int]]:
         (_("have left"), sums.left),
         (_("are on their way"), sums.under_way),
         (_("did not leave"), unsent),
-        (_("are not made yet"), found.candidates - sums.made),
+        (_("are still to be prepared"), found.candidates - sums.made),
     ]
     return [(words, count) for words, count in parts if count]
 
