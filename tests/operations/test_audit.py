@@ -150,8 +150,21 @@ def test_who_has_left_is_nobody_by_name(client: Client, ada: User, owner: User) 
     make_event("role_granted", f"user:{ada.id}", data={"by": owner.id, "role": "marketer"})
     erase(ada, ada.contact, NOW)
     assert seen(client, owner) == [
-        ("the site or its command line", "Gave the role …", ""),
+        ("owner@example.org", "Gave the role marketer", ""),
         ("somebody who has left", "Saved a segment", ""),
+    ]
+
+
+def test_an_erasure_covers_up_nothing_that_staff_did(client: Client, owner: User) -> None:
+    learner = make_user("learner@example.org")
+    client.sign_in(owner)
+    client.submit("support.people", {"address": "learner@example.org"})
+    client.submit("support.person", to="support.export_person", id=learner.contact.public_id)
+    client.submit("support.erasure", {"address": "learner@example.org"}, id=learner.contact.public_id)
+    assert seen(client, owner) == [
+        ("owner@example.org", "Erased somebody who asked for it", ""),
+        ("owner@example.org", "Downloaded what staff may see of somebody’s data", ""),
+        ("owner@example.org", "Looked up an account by its address", ""),
     ]
 
 
