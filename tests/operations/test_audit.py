@@ -20,6 +20,7 @@ from courseapp.operations.audit import acts_of, entries_before
 from courseapp.operations.audit_words import MATTERS, WORDS, Matter
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.people import erase
+from courseapp.site import FIELDS
 from tests.campaigns.test_broadcasts import draft
 from tests.client import Client
 from tests.factories import (
@@ -67,12 +68,12 @@ def test_what_staff_did_stands_there_with_who_and_about_what(client: Client, ada
     make_event("course_published", f"course:{course.id}", data={"by_user_id": owner.id, "version": 2})
     make_event("course_changed", f"course:{course.id}", data={"by_user_id": None, "version": 2})
     make_event("role_granted", f"user:{ada.id}", data={"by": owner.id, "role": "marketer"})
-    make_event("site_settings_changed", "site", data={"by": owner.id, "fields": ["name", "logo"]})
+    make_event("site_settings_changed", "site", data={"by": owner.id, "fields": ["site_name", "logo", "logo_size"]})
     make_event("owner_link_made", "site")
     assert seen(client, owner) == [
         ("somebody on the server", "Made a link for the first owner on the server", ""),
-        ("owner@example.org", "Changed settings: name, logo", ""),
-        ("owner@example.org", "Gave the role marketer", "ada@example.org"),
+        ("owner@example.org", "Changed settings: Neutral name, Logo", ""),
+        ("owner@example.org", "Gave the role Marketer", "ada@example.org"),
         ("the site or its command line", "A course was changed by an import, version 2", "Walking"),
         ("owner@example.org", "Published a course", "Walking"),
         ("the site by itself", "A kind of mail paused itself: too much went wrong", "marketing"),
@@ -104,7 +105,13 @@ def test_nothing_of_learners_is_told(client: Client, ada: User, owner: User) -> 
     assert seen(client, owner) == []
 
 
-@pytest.mark.parametrize("kind", ["staff_found", "staff_exported", "operator_exported", "staff_replaced_address"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("staff_found", "staff_exported", "staff_exported_consents", "staff_lifted_suppression"),
+        *("operator_exported", "staff_replaced_address"),
+    ],
+)
 def test_whom_somebody_looked_up_is_not_told(client: Client, owner: User, kind: str) -> None:
     learner = make_user("learner@example.org")
     make_event(kind, f"user:{learner.id}", data={"by": owner.id, "role": "owner", "reason": "lost to learner@example.org"})
@@ -150,9 +157,20 @@ def test_who_has_left_is_nobody_by_name(client: Client, ada: User, owner: User) 
     make_event("role_granted", f"user:{ada.id}", data={"by": owner.id, "role": "marketer"})
     erase(ada, ada.contact, NOW)
     assert seen(client, owner) == [
-        ("owner@example.org", "Gave the role marketer", ""),
+        ("owner@example.org", "Gave the role Marketer", ""),
         ("somebody who has left", "Saved a segment", ""),
     ]
+
+
+def test_roles_and_settings_are_called_as_on_their_pages(client: Client, ada: User, owner: User) -> None:
+    make_event("staff_invited", "invitation:1", data={"by": owner.id, "roles": ["instructor", "owner"]})
+    make_event("role_taken", f"user:{ada.id}", data={"by": owner.id, "role": "marketer"})
+    make_event("site_settings_changed", "site", data={"by": owner.id, "fields": sorted(FIELDS)})
+    changed, taken, invited = (what for _who, what, _about in seen(client, owner))
+    assert invited == "Invited somebody as Instructor, Owner"
+    assert taken == "Took the role Marketer away"
+    assert not [name for name in FIELDS if name in changed.split(": ")[1].split(", ")]
+    assert "Neutral name, Help address, Terms" in changed
 
 
 def test_an_erasure_covers_up_nothing_that_staff_did(client: Client, owner: User) -> None:
@@ -278,7 +296,7 @@ def test_what_is_done_on_the_server_is_written_down(app: Flask) -> None:
     runner = app.test_cli_runner()
     for _time in range(2):
         assert runner.invoke(args=["user", "create", "new@example.org", "--role", "instructor", "--role", "learner"]).exit_code == 0
-    assert acts(Matter.PEOPLE) == [("Gave the role instructor", "new@example.org")]
+    assert acts(Matter.PEOPLE) == [("Gave the role Instructor", "new@example.org")]
     make_user("gone@example.org")
     db.session.commit()
     assert runner.invoke(args=["privacy", "erase", "gone@example.org", "--yes"]).exit_code == 0
