@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from flask import current_app
+from flask_babel import lazy_gettext as _l
 
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db, insert_into
@@ -12,6 +13,12 @@ STANDARD = {
     "service": (Purpose.SERVICE, False),
     "course": (Purpose.COURSE, False),
     "marketing": (Purpose.MARKETING, False),
+}
+STREAM_WORDS = {
+    "sign-in": _l("Signing in"),
+    "service": _l("About the account"),
+    "course": _l("With the course"),
+    "marketing": _l("Further courses"),
 }
 PRIORITY = {Purpose.SERVICE: 0, Purpose.COURSE: 5, Purpose.MARKETING: 9}
 

@@ -15,21 +15,26 @@ from courseapp.campaigns import broadcasts
 from courseapp.extensions import db
 from courseapp.journal.models import OF_LEARNERS, Event
 from courseapp.learning.arrivals import make_source
+from courseapp.learning.models import Source
 from courseapp.operations import questions
 from courseapp.operations.audit import acts_of, entries_before
 from courseapp.operations.audit_words import MATTERS, WORDS, Matter
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.people import erase
+from courseapp.organisation import invitations
+from courseapp.organisation.models import Invitation
 from courseapp.site import FIELDS
 from tests.campaigns.test_broadcasts import draft
 from tests.client import Client
 from tests.factories import (
     NOW,
+    lessons_of,
     make_broadcast,
     make_course,
     make_event,
     make_guest,
     make_letter,
+    make_message,
     make_segment,
     make_sequence,
     make_user,
@@ -76,7 +81,7 @@ def test_what_staff_did_stands_there_with_who_and_about_what(client: Client, ada
         ("owner@example.org", "Gave the role Marketer", "ada@example.org"),
         ("the site or its command line", "A course was changed by an import, version 2", "Walking"),
         ("owner@example.org", "Published a course", "Walking"),
-        ("the site by itself", "A kind of mail paused itself: too much went wrong", "marketing"),
+        ("the site by itself", "A kind of mail paused itself: too much went wrong", "Further courses"),
         ("ada@example.org", "Tried a letter out on staff", "Hello"),
         ("ada@example.org", "Published version 3 of a sequence", "Welcome"),
         ("ada@example.org", "Saved a segment", "Idle"),
@@ -277,7 +282,7 @@ def test_what_instructors_send_and_throw_away_is_written_down(app: Flask) -> Non
     make_source(course.id, "flyer", NOW, ida.id)
     make_source(course.id, "flyer", NOW, ida.id)
     assert acts(Matter.COURSES) == [
-        ("Made a link whose starts are counted", "Walking"),
+        ("Made a link whose starts are counted", "Walking: flyer"),
         ("Threw an upload away", "course.zip"),
         ("Sent files of a course", "course.zip"),
     ]
@@ -288,7 +293,49 @@ def test_a_question_is_answered_once(app: Flask, owner: User) -> None:
     asked = questions.ask(QuestionKind.MAIL, "Where is it?", NOW, user=None, typed_address="somebody@example.org")
     for _time in range(2):
         questions.mark_answered(asked.public_id, NOW, owner.id)
-    assert acts(Matter.PEOPLE) == [("Marked a question as answered", "")]
+    assert acts(Matter.PEOPLE) == [("Marked a question as answered", "Mails, Nov 2, 2026")]
+
+
+UNTOLD = {"operator_made_link", *(kind for kind in WORDS if kind.startswith("staff_") and kind != "staff_invited")}
+"""Whom of the learners an act was about is told to nobody."""
+WITHOUT_A_THING = {"operator_exported", "operator_erased", "owner_link_made", "site_settings_changed", "audit_exported"}
+OF_LISTS = {kind for kind in WORDS if kind.startswith("contacts_")}
+
+
+def test_each_line_says_about_what_it_is(app: Flask, ada: User, owner: User) -> None:
+    course = make_course(title="Walking")
+    source = Source(course_id=course.id, word="flyer", created_at=NOW)
+    broadcast, letter = make_broadcast(title="News"), make_letter(subject="Hello")
+    asked = questions.ask(QuestionKind.MAIL, "Where is it?", NOW, user=None, typed_address="somebody@example.org")
+    upload = uploads.receive(ada, [("course.zip", io.BytesIO(b"no archive"))], NOW)
+    invitations.invite("new@example.org", [Role.MARKETER], owner, NOW)
+    db.session.add(source)
+    db.session.flush()
+    things = {
+        "broadcast": (broadcast.id, "News"),
+        "sequence": (make_sequence(title="Welcome").sequence_id, "Welcome"),
+        "segment": (make_segment(name="Idle").id, "Idle"),
+        "letter": (letter.id, "Hello"),
+        "stream": (f"broadcast-{broadcast.id}", "News"),
+        "uncertain": (make_message(letter=letter).id, "Hello"),
+        "course": (course.id, "Walking"),
+        "import": (course.id, "Walking"),
+        "publication": (upload.id, "course.zip"),
+        "lesson": (course.id, f"Walking: {lessons_of(course)[0].title}"),
+        "source": (course.id, "Walking: flyer"),
+        "upload": (upload.id, "course.zip"),
+        "question": (asked.id, "Mails, Nov 2, 2026"),
+        "role": (ada.id, "ada@example.org"),
+        "staff": (db.session.scalars(sa.select(Invitation.id)).one(), "new@example.org"),
+    }
+    kinds = {"uncertain": "message", "import": "course", "publication": "upload", "lesson": "course", "source": "course", "role": "user"}
+    things["invitation"], kinds["staff"] = things["staff"], "invitation"
+    parts = {"lesson_edited": {"lesson_id": lessons_of(course)[0].id}, "source_made": {"source_id": source.id}}
+    for kind in WORDS.keys() - UNTOLD - WITHOUT_A_THING - OF_LISTS:
+        first = kind.partition("_")[0]
+        number, name = things[first]
+        make_event(kind, f"{kinds.get(first, first)}:{number}", data={"by": owner.id, **parts.get(kind, {})})
+        assert entries_before(list(Matter), None, None, 1)[0].about == name, kind
 
 
 @pytest.mark.one_database

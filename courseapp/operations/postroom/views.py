@@ -6,7 +6,6 @@ import sqlalchemy as sa
 import structlog
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_login import current_user
 from werkzeug.wrappers import Response
@@ -20,19 +19,13 @@ from courseapp.extensions import db
 from courseapp.mailing import breaker, doubts, pausing, standing
 from courseapp.mailing.models import Message, Stream
 from courseapp.mailing.refusals import KIND_WORDS
-from courseapp.mailing.streams import STANDARD
+from courseapp.mailing.streams import STANDARD, STREAM_WORDS
 
 pages = Blueprint("postroom", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
 PAGE = 30
 SLOW = 120  # seconds a due mail may wait before the page says so first
 log = structlog.get_logger()
-STREAM_WORDS = {
-    "sign-in": _l("Signing in"),
-    "service": _l("About the account"),
-    "course": _l("With the course"),
-    "marketing": _l("Further courses"),
-}
 
 
 def name_of(stream: Stream) -> str:
