@@ -187,13 +187,13 @@ def save(subject: Subject, look: Look, now: datetime, by_user_id: int, origin: O
     put_facts(subject.lesson, look.draft)
     revision = add_revision(subject.lesson, look.draft, look.rendered, now, origin, by_user_id)
     set_needs(subject.course)
-    note_change(subject.course, now, "lesson_edited", by_user_id)
+    note_change(subject.course, now, "lesson_edited", by_user_id, lesson_id=subject.lesson.id)
     return revision
 
 
-def note_change(course: Course, now: datetime, what: str, by_user_id: int) -> None:
+def note_change(course: Course, now: datetime, what: str, by_user_id: int, **facts: Any) -> None:
     """A course changed in the page: kept pages and printed copies are made anew."""
     course.version, course.changed_at = course.version + 1, now
     db.session.flush()
     want_copies(course, now)
-    events.record(what, f"course:{course.id}", now, version=course.version, by_user_id=by_user_id)
+    events.record(what, f"course:{course.id}", now, version=course.version, by_user_id=by_user_id, **facts)

@@ -1,7 +1,7 @@
 """Taking out contacts: whom one may write to, as a file in pieces, for whoever asked for it, for a day.
 
 What stands in it is named here one by one: who they are, what they agreed to and when, whether they get mail. Nothing of what they
-learn is in it, and whom a segment cannot choose it cannot take out.
+learn is in it, and whom a segment cannot choose it cannot take out; nor what no segment asks for while a course is marked sensitive.
 """
 
 import secrets
@@ -16,6 +16,7 @@ from courseapp import storage
 from courseapp.accounts.models import User
 from courseapp.campaigns.contact_imports import FILES
 from courseapp.campaigns.models import ContactExport, ExportState, Segment
+from courseapp.campaigns.segment_values import known_courses
 from courseapp.campaigns.segments import contacts_in, count_of
 from courseapp.columns import random_public_id
 from courseapp.contacts.consent import last_words_of
@@ -130,6 +131,8 @@ def _purposes() -> tuple[Purpose, ...]:
 
 def _rows(people: Sequence[sa.Row[tuple[Contact, bool]]], now: datetime) -> Iterator[list[object]]:
     said = last_words_of([row.id for row in people])
+    if known_courses().is_walled:
+        said = {key: word._replace(source="") for key, word in said.items() if key[1] is Purpose.MARKETING}
     for row in people:
         contact: Contact = row.Contact
         paused = contact.mail_paused_until.date() if is_resting(contact, now) and contact.mail_paused_until else None

@@ -30,6 +30,7 @@ from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceVersion, Tri
 from courseapp.campaigns.runs import FRESH, begin, begun_by
 from courseapp.catalog.models import Course, Lesson, Module, Need
 from courseapp.catalog.outline import is_released
+from courseapp.catalog.sensitivity import sensitive_courses
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
@@ -168,6 +169,9 @@ def _people(version: SequenceVersion, since: Any, *also: sa.ColumnElement[bool])
 
 
 def _of_course(version: SequenceVersion, query: sa.Select[Any]) -> sa.Select[Any]:
+    """Narrowed down to the courses a sequence is about. To marketing a marked course is none: else whoever got no letter would take one."""
+    if version.sequence.purpose is Purpose.MARKETING:
+        query = query.where(Enrolment.course_id.not_in(sensitive_courses()))
     return query if version.course_id is None else query.where(Enrolment.course_id == version.course_id)
 
 

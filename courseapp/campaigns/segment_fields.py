@@ -2,7 +2,8 @@
 
 The wall: quiz answers, notes, searches, the safety check and what follows from it, single lessons, guests' trails, and courses that
 the owner marks sensitive have no field. A test compiles every field and holds the columns it touches against a list, so a field
-more is a decision there. Each expression is true or false, never NULL: a condition and its opposite share everybody out.
+more is a decision there. Where a course is marked, what would tell by subtraction who takes it has none either (decision 0015).
+Each expression is true or false, never NULL: a condition and its opposite share everybody out.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from courseapp.campaigns.segment_values import (
     STANDING,
     TO,
     ZONE,
+    Courses,
     Present,
     Value,
 )
@@ -228,3 +230,8 @@ FIELDS: tuple[Field, ...] = (
 )
 
 BY_KEY = {field.key: field for field in FIELDS}
+
+
+def fields_offered(courses: Courses) -> list[Field]:
+    """Those of which something can be chosen now."""
+    return [field for field in FIELDS if all(value.choices is None or value.choices(courses) for value in field.about)]

@@ -15,7 +15,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.catalog.models import Course
-from courseapp.catalog.sensitivity import courses_to_choose_by
+from courseapp.catalog.sensitivity import all_courses
 from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.contacts.models import Purpose
 from courseapp.learning.enrolment import Standing
@@ -33,13 +33,19 @@ class Kind(enum.StrEnum):
     DATE = "date"
 
 
-Courses = Mapping[str, Course]
-"""By slug, those by which people may be chosen."""
+@dataclass(frozen=True)
+class Courses:
+    """The courses by which people may be chosen, by slug; `is_walled` where there are others, which are marked sensitive."""
+
+    by_slug: Mapping[str, Course]
+    is_walled: bool = False
 
 
 def known_courses() -> Courses:
-    """The courses by which people may be chosen; one query."""
-    return {course.slug: course for course in courses_to_choose_by()}
+    """What there is; one query."""
+    courses = all_courses()
+    open_ones = {course.slug: course for course in courses if course.sensitive_at is None}
+    return Courses(open_ones, is_walled=len(open_ones) < len(courses))
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Present:
 
     def course_ids(self, slug: str) -> list[int]:
         """The courses that a value names; those marked sensitive are never among them."""
-        return [course.id for key, course in self.courses.items() if slug in {ANY, key}]
+        return [course.id for key, course in self.courses.by_slug.items() if slug in {ANY, key}]
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Value:
             return 60 if self.name == "to" else 30
         if self.kind is Kind.DATE or self.choices is None:
             return today.isoformat()
-        return next(iter(self.choices(courses)))
+        return next(iter(self.choices(courses)), "")
 
     def problem_with(self, given: object, courses: Courses) -> str | None:
         """What is wrong with a value, in words; None where it will do."""
@@ -95,7 +101,8 @@ class Value:
             if not _is_day(given):
                 return str(_("Please give a day as year, month, day, such as 2026-11-02."))
         elif self.choices is not None and (not isinstance(given, str) or given not in self.choices(courses)):
-            return str(_("“%(given)s” cannot be chosen here.", given=str(given)[:80]))
+            is_behind_the_wall = courses.is_walled and self.name in {"purpose", "source"}
+            return str(WALLED if is_behind_the_wall else _("“%(given)s” cannot be chosen here.", given=str(given)[:80]))
         return None
 
 
@@ -107,6 +114,10 @@ def _is_day(given: object) -> bool:
 
 
 PURPOSES = {purpose.value: PURPOSE_NAMES[purpose] for purpose in (Purpose.COURSE, Purpose.MARKETING)}
+WALLED = _l(
+    "A course is marked as sensitive. So that nobody finds out who takes it, people cannot be chosen by how they came to us, nor by mail "
+    "about their course. Please choose something else, or remove this condition."
+)
 SOURCES = {
     "start": _l("starting a course here"),
     "preferences": _l("their own mail settings"),
@@ -121,7 +132,21 @@ STANDINGS = {
 
 
 def _courses(courses: Courses) -> dict[str, Any]:
-    return {ANY: _l("any course"), **{slug: course.title for slug, course in courses.items()}}
+    return {ANY: _l("any course"), **{slug: course.title for slug, course in courses.by_slug.items()}}
+
+
+def _purposes(courses: Courses) -> dict[str, Any]:
+    """Whoever agreed to course mail, or had some, and takes no course that may be told, takes one that may not."""
+    return {key: words for key, words in PURPOSES.items() if key == Purpose.MARKETING or not courses.is_walled}
+
+
+def _any_purpose(courses: Courses) -> dict[str, Any]:
+    return _purposes(courses) if courses.is_walled else {ANY: _l("any of them"), **PURPOSES}
+
+
+def _sources(courses: Courses) -> dict[str, Any]:
+    """None of them where there is a wall: whoever came by no other way started a course here."""
+    return {} if courses.is_walled else SOURCES
 
 
 def _languages(_courses: Courses) -> dict[str, Any]:
@@ -136,9 +161,9 @@ def _zones() -> dict[str, str]:
 LANGUAGE = Value("language", _l("Language"), Kind.CHOICE, _languages)
 ZONE = Value("zone", _l("Time zone"), Kind.CHOICE, lambda _courses: _zones())
 COURSE = Value("course", _l("Course"), Kind.CHOICE, _courses)
-PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, lambda _courses: PURPOSES)
-ANY_PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, lambda _courses: {ANY: _l("any of them"), **PURPOSES})
-SOURCE = Value("source", _l("How"), Kind.CHOICE, lambda _courses: SOURCES)
+PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, _purposes)
+ANY_PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, _any_purpose)
+SOURCE = Value("source", _l("How"), Kind.CHOICE, _sources)
 STANDING = Value("standing", _l("How far"), Kind.CHOICE, lambda _courses: STANDINGS)
 DAYS = Value("days", _l("Days"), Kind.DAYS)
 FROM = Value("from", _l("From (days)"), Kind.DAYS)

@@ -2,7 +2,8 @@
 
 A tree is a group, `{"all": [...]}`, `{"any": [...]}` or `{"not": node}`, or a condition, `{"field": key, "op": key, "value": {name: …}}`
 with the values that its field and operator take (`segment_fields.py`). `{"all": []}` is everybody. Only confirmed contacts that are
-still known to us are ever chosen; whether a mail of some purpose may go to them is asked when it leaves, not here.
+still known to us are ever chosen; whether a mail of some purpose may go to them is asked when it leaves, not here. While a course is
+marked sensitive, only those of them who take another course or agree to marketing.
 """
 
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from courseapp.campaigns.segment_fields import BY_KEY
-from courseapp.campaigns.segment_values import Courses, Present, known_courses
-from courseapp.contacts.models import Contact
+from courseapp.campaigns.segment_values import ANY, Courses, Present, known_courses
+from courseapp.contacts.models import Contact, Purpose
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.site import present_site
@@ -23,6 +24,13 @@ from courseapp.site import present_site
 DEEPEST = 4  # groups within groups, the outermost is the first; a "not" is none of its own
 MOST_NODES = 60
 GROUPS = {"all": sa.and_, "any": sa.or_}
+TELLING_NOTHING: dict[str, Any] = {
+    "any": [
+        {"field": "enrolled", "op": "yes", "value": {"course": ANY}},
+        {"field": "consent", "op": "given", "value": {"purpose": Purpose.MARKETING.value}},
+    ]
+}
+"""Who can be chosen while a course is marked sensitive: that we know others at all would tell that they take it (decision 0015)."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,10 @@ def contacts_in(tree: dict[str, Any], now: datetime) -> sa.Select[int]:
     courses = known_courses()
     if problems := problems_of(tree, courses):
         raise Refusal(_("This segment cannot be used: %(words)s", words=" ".join(problem.words for problem in problems[:3])))
+    present = Present(now, present_site().default_zone, courses)
     is_known = (Contact.erased_at.is_(None), Contact.confirmed_at.is_not(None))
-    return sa.select(Contact.id).where(*is_known, _expression(tree, Present(now, present_site().default_zone, courses)))
+    whole = {"all": [TELLING_NOTHING, tree]} if courses.is_walled else tree
+    return sa.select(Contact.id).where(*is_known, _expression(whole, present))
 
 
 def count_of(tree: dict[str, Any], now: datetime) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
+from courseapp.accounts.models import Role, User
 from courseapp.campaigns.holding import cancel_waiting, hold_waiting, let_waiting_go
 from courseapp.campaigns.models import RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.sequence_problems import SequenceProblem, problems_of, text_of
@@ -28,6 +29,7 @@ __all__ = [
     "StepDraft",
     "archive",
     "draft_of",
+    "is_for",
     "keep_draft",
     "latest_version",
     "migrate_runs",
@@ -42,9 +44,20 @@ __all__ = [
 ]
 
 
-def sequence_named(public_id: str) -> Sequence | None:
-    """The sequence of an id in addresses, archived or not."""
-    return db.session.scalar(sa.select(Sequence).where(Sequence.public_id == public_id))
+def sequence_named(public_id: str, reader: User) -> Sequence | None:
+    """The sequence of an id in addresses, archived or not, for whoever may look after it."""
+    return db.session.scalar(sa.select(Sequence).where(Sequence.public_id == public_id, is_for(reader)))
+
+
+def is_for(reader: User) -> sa.ColumnElement[bool]:
+    """SQL, about a `Sequence`: a member of staff may look after it. What names a course marked as sensitive is the owner's alone."""
+    if reader.has_role(Role.OWNER):
+        return sa.true()
+    marked = sa.select(Course.id).where(Course.id == SequenceVersion.course_id, Course.sensitive_at.is_not(None)).exists()
+    said = sa.select(SequenceVersion.id).where(SequenceVersion.sequence_id == Sequence.id, marked).exists()
+    slug = Sequence.draft["course_slug"].as_string()
+    drafted = sa.select(Course.id).where(Course.slug == slug, Course.sensitive_at.is_not(None)).exists()
+    return sa.not_(sa.or_(said, drafted))
 
 
 def new_sequence(draft: SequenceDraft, by_user_id: int | None, now: datetime, key: str = "") -> Sequence:

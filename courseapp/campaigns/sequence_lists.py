@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, joinedload
 
+from courseapp.accounts.models import User
 from courseapp.campaigns.models import Sequence, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.sequence_drafts import is_for
 from courseapp.campaigns.sequence_sentences import begins
 from courseapp.campaigns.sequence_shapes import draft_from
 from courseapp.catalog.sensitivity import all_courses
@@ -23,9 +25,9 @@ class Listed:
     has_versions: bool
 
 
-def sequences_before(before: int | None, limit: int, *, archived: bool = False) -> Rows[Sequence]:
-    """Sequences, the newest first; `before`: only those made before the one with this number."""
-    query = sa.select(Sequence).where(Sequence.archived_at.is_not(None) if archived else Sequence.archived_at.is_(None))
+def sequences_before(before: int | None, limit: int, reader: User, *, archived: bool = False) -> Rows[Sequence]:
+    """Those that a member of staff may look after, the newest first; `before`: only those made before the one with this number."""
+    query = sa.select(Sequence).where(Sequence.archived_at.is_not(None) if archived else Sequence.archived_at.is_(None), is_for(reader))
     if before is not None:
         query = query.where(Sequence.id < before)
     return db.session.scalars(query.order_by(Sequence.id.desc()).limit(limit)).all()

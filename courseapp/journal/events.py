@@ -9,10 +9,12 @@ from flask import Flask, current_app
 
 from courseapp.extensions import db, insert_later, wake
 from courseapp.held import HeldRow
-from courseapp.journal.models import Event, Receipt
+from courseapp.journal.models import NOT_OF_LEARNERS, Event, Receipt
 
 Readers = dict[str, frozenset[str]]
 """Reader name → the event types it wants."""
+OF_STAFF = ("by", "by_user_id", "role")
+"""What an act says of who did it."""
 
 
 def init_journal(app: Flask, readers: Readers) -> None:
@@ -68,11 +70,17 @@ def history_of(subjects: Sequence[str], types: Collection[str]) -> Sequence[Even
 def cut(subjects: Sequence[str]) -> None:
     """Cut the tie between events and a person: the fact stays countable, whom it was about is gone.
 
+    Of what staff did with them stays who did it, and as what: that is about staff, and no erasure may cover it up.
+
     To be done whenever a person's row goes: the database may give its number to the next one, and so their past.
     Readers who have not been told of the events are told no more: without its facts an event is no news.
     """
     theirs = sa.select(Event.id).where(Event.subject.in_(subjects))
     db.session.execute(sa.delete(Receipt).where(Receipt.event_id.in_(theirs), Receipt.read_at.is_(None)))
+    acts = sa.select(Event).where(Event.subject.in_(subjects), NOT_OF_LEARNERS)  # few; what learners do is many, and keeps nothing
+    for act in db.session.scalars(acts):
+        act.subject, act.data = "erased", {name: act.facts[name] for name in OF_STAFF if name in act.facts}
+    db.session.flush()
     db.session.execute(sa.update(Event).where(Event.subject.in_(subjects)).values(subject="erased", data={}))
 
 

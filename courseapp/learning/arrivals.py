@@ -47,6 +47,7 @@ def make_source(course_id: int, typed: str, now: datetime, by_user_id: int | Non
         raise Refusal(_("There are %(most)s links already, and a course has no more.", most=MOST))
     row = insert_into(Source).values(course_id=course_id, word=word, created_at=now)
     if word not in others:
-        db.session.execute(row.on_conflict_do_nothing(index_elements=["course_id", "word"]))
-        events.record("source_made", f"course:{course_id}", now, by_user_id=by_user_id)
+        source_id = db.session.scalar(row.on_conflict_do_nothing(index_elements=["course_id", "word"]).returning(Source.id))
+        if source_id is not None:
+            events.record("source_made", f"course:{course_id}", now, by_user_id=by_user_id, source_id=source_id)
     return word

@@ -6,17 +6,22 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask_babel import format_date
 
 from courseapp.accounts.models import User
 from courseapp.authoring.models import Upload
 from courseapp.campaigns.models import Broadcast, Segment
 from courseapp.campaigns.models import Sequence as DripSequence
-from courseapp.catalog.models import Course
+from courseapp.catalog.models import Course, Lesson
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal.models import NOT_OF_LEARNERS, Event
-from courseapp.mailing.models import Letter
+from courseapp.learning.models import Source
+from courseapp.mailing.models import Letter, Message
+from courseapp.mailing.streams import STREAM_NAMES
 from courseapp.operations.audit_words import MATTERS, OF_A_ROLE, Matter, actor_words, words_of
+from courseapp.operations.models import Question
+from courseapp.operations.questions import KIND_WORDS
 from courseapp.organisation.models import Invitation
 
 MOST_EXPORTED = 10_000
@@ -63,7 +68,7 @@ def _told(events: Sequence[Event]) -> list[Entry]:
             at=event.at,
             who=actor_words(event.type, addresses.get(actors[event.id]), actors[event.id] is not None),
             what=words_of(event.type, event.facts),
-            about=names.get(event.subject, ""),
+            about=": ".join(filter(None, (names.get(thing) for thing in _things_of(event)))),
         )
         for event in events
     ]
@@ -83,17 +88,31 @@ def user_named(public_id: str) -> User | None:
 def _names_of(events: Sequence[Event]) -> dict[str, str]:
     """What things are called, by how the journal calls them; one query for each kind of thing."""
     asked: dict[str, set[str]] = {}
-    for event in events:
-        kind, _colon, number = event.subject.partition(":")
-        if kind != "user" or event.type in OF_A_ROLE:
-            asked.setdefault(kind, set()).add(number)
+    for thing in {thing for event in events for thing in _things_of(event)}:
+        kind, _colon, number = thing.partition(":")
+        asked.setdefault(kind, set()).add(number)
     found: dict[str, str] = {}
     for kind, numbers in asked.items():
         if kind == "stream":
-            found |= {f"stream:{key}": key for key in numbers}
+            found |= _streams(numbers)
         elif kind in NAMES:
             found |= {f"{kind}:{number}": name for number, name in NAMES[kind]({int(each) for each in numbers}).items() if name}
     return found
+
+
+def _things_of(event: Event) -> list[str]:
+    """What an event is about, as the journal calls things, the whole before its part. Whom of the learners is not told."""
+    kind = event.subject.partition(":")[0]
+    whole = [event.subject] if kind != "user" or event.type in OF_A_ROLE else []
+    return whole + [f"{part}:{event.facts[f'{part}_id']}" for part in PARTS if f"{part}_id" in event.facts]
+
+
+def _streams(keys: set[str]) -> dict[str, str]:
+    """What kinds of mail are called: that of a broadcast by its title, any other as the page of mail calls it."""
+    broadcasts = {int(key.removeprefix(BROADCAST)) for key in keys if key.startswith(BROADCAST)}
+    titles = NAMES["broadcast"](broadcasts) if broadcasts else {}
+    names = {f"{BROADCAST}{number}": title for number, title in titles.items()} | STREAM_NAMES
+    return {f"stream:{key}": str(names.get(key, key)) for key in keys}
 
 
 Names = Callable[[set[int]], dict[Any, str]]
@@ -113,13 +132,31 @@ def _uploads(numbers: set[int]) -> dict[Any, str]:
     return {row.id: ", ".join(row.files)[:120] for row in rows}
 
 
+def _messages(numbers: set[int]) -> dict[Any, str]:
+    """By the letter and not by whom it was for."""
+    query = sa.select(Message.id, Letter.subject).join(Letter, Letter.id == Message.letter_id).where(Message.id.in_(numbers))
+    return {row.id: row.subject for row in db.session.execute(query)}
+
+
+def _questions(numbers: set[int]) -> dict[Any, str]:
+    """By what kind and when, and not by who asked or what."""
+    query = sa.select(Question.id, Question.kind, Question.asked_at).where(Question.id.in_(numbers))
+    return {number: f"{KIND_WORDS[kind]}, {format_date(asked_at, 'medium')}" for number, kind, asked_at in db.session.execute(query)}
+
+
+PARTS = ("lesson", "source")
+BROADCAST = "broadcast-"  # and its number: the key of its stream
 NAMES: dict[str, Names] = {
     "broadcast": _by(Broadcast, Broadcast.title),
     "sequence": _by(DripSequence, DripSequence.title),
     "segment": _by(Segment, Segment.name),
     "letter": _by(Letter, Letter.subject),
+    "message": _messages,
     "course": _by(Course, Course.title),
+    "lesson": _by(Lesson, Lesson.title),
+    "source": _by(Source, Source.word),
     "upload": _uploads,
     "invitation": _invited,
+    "question": _questions,
     "user": addresses_of,
 }

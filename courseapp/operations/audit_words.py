@@ -10,6 +10,8 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.accounts.models import Role
+from courseapp.organisation.history import FIELD_WORDS
+from courseapp.organisation.staff import ROLE_NAMES
 
 
 class Matter(enum.StrEnum):
@@ -82,7 +84,9 @@ OF_PEOPLE = {
     "staff_asked_address": _l("Asked both addresses whether an account may move"),
     "staff_replaced_address": _l("Began to move an account to another address"),
     "staff_ended_sessions": _l("Signed somebody out on every device"),
+    "staff_lifted_suppression": _l("Let mail go to somebody’s address again"),
     "staff_exported": _l("Downloaded what staff may see of somebody’s data"),
+    "staff_exported_consents": _l("Downloaded as proof what somebody agreed to"),
     "staff_erased": _l("Erased somebody who asked for it"),
     "question_answered": _l("Marked a question as answered"),
     "operator_made_link": _l("Made a link on the server that signs in as somebody"),
@@ -111,6 +115,11 @@ OF_A_ROLE = {"role_granted", "role_taken"}
 """Of these the account is named, for it is of staff; whom of the learners somebody looked up is not told here."""
 
 
+NAMES: dict[str, Mapping[Any, LazyString]] = {"role": ROLE_NAMES, "roles": ROLE_NAMES, "fields": FIELD_WORDS}
+"""Facts that are told by a name: what each value is called."""
+UNSAID = {"logo_size"}  # it changes with the logo
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is filled into words: facts of the event, as people call them."""
@@ -121,7 +130,8 @@ class Facts:
         value = self.values.get(name)
         if value is None:  # an erasure took it away
             return "…"
-        return ", ".join(str(each) for each in value) if isinstance(value, list) else str(value)
+        names = NAMES.get(name, {})
+        return ", ".join(str(names.get(each, each)) for each in (value if isinstance(value, list) else [value]) if each not in UNSAID)
 
 
 def words_of(type: str, facts: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from courseapp.accounts.models import Role
 from courseapp.contacts.address import clean_address
 from courseapp.errors import Refusal
 from courseapp.organisation.contrast import DARK, LIGHT, Ground, clean_colour, why_unreadable
+from courseapp.organisation.history import FIELD_WORDS
 from courseapp.organisation.legal import problems_of
 
 # Neither may hold private-use characters: mails mark their fields with them, and readers see empty boxes.
@@ -28,8 +29,6 @@ ROLE_WORDS = {
     Role.INSTRUCTOR: _l("Instructor: courses and their lessons"),
     Role.MARKETER: _l("Marketer: mails to those who asked for them"),
 }
-
-ROLE_NAMES = {Role.OWNER: _l("Owner"), Role.INSTRUCTOR: _l("Instructor"), Role.MARKETER: _l("Marketer")}
 ROLE_ENDS = {
     Role.OWNER: _l("From now on these settings, support and other people's roles are closed to them."),
     Role.INSTRUCTOR: _l("From now on they can change no course. What they made stays."),
@@ -75,37 +74,39 @@ class InvitationForm(FlaskForm):
 class NamesForm(FlaskForm):
     """What the site and its mail are called."""
 
-    public_name = StringField(_l("Public name"), [Optional(), Length(max=80), ON_ONE_LINE])
-    site_name = StringField(_l("Neutral name"), [Optional(), Length(max=80), ON_ONE_LINE])
-    sender_name = StringField(_l("Sender of mails"), [Optional(), Length(max=80), ON_ONE_LINE])
-    postal_address = StringField(_l("Postal address"), [Optional(), Length(max=300), ON_ONE_LINE])
-    support_address = EmailField(_l("Help address"), [Optional(), Length(max=254), is_address], render_kw=ADDRESS)
+    public_name = StringField(FIELD_WORDS["public_name"], [Optional(), Length(max=80), ON_ONE_LINE])
+    site_name = StringField(FIELD_WORDS["site_name"], [Optional(), Length(max=80), ON_ONE_LINE])
+    sender_name = StringField(FIELD_WORDS["sender_name"], [Optional(), Length(max=80), ON_ONE_LINE])
+    postal_address = StringField(FIELD_WORDS["postal_address"], [Optional(), Length(max=300), ON_ONE_LINE])
+    support_address = EmailField(FIELD_WORDS["support_address"], [Optional(), Length(max=254), is_address], render_kw=ADDRESS)
 
 
 class HelpForm(FlaskForm):
     """What to do in an emergency, where the site's people live."""
 
-    emergency_words = TextAreaField(_l("In an emergency"), [Optional(), Length(max=1000), NO_CONTROLS], render_kw={"rows": "3"})
-    crisis_words = TextAreaField(_l("In a crisis"), [Optional(), Length(max=1000), NO_CONTROLS], render_kw={"rows": "3"})
+    emergency_words = TextAreaField(FIELD_WORDS["emergency_words"], [Optional(), Length(max=1000), NO_CONTROLS], render_kw={"rows": "3"})
+    crisis_words = TextAreaField(FIELD_WORDS["crisis_words"], [Optional(), Length(max=1000), NO_CONTROLS], render_kw={"rows": "3"})
 
 
 class PeopleForm(FlaskForm):
     """Who may take part, and what is assumed of those who have not said."""
 
     minimum_age = StringField(
-        _l("Minimum age"),
+        FIELD_WORDS["minimum_age"],
         [Optional(), Regexp(r"[1-9][0-9]?\Z", message=_l("Please type a number from 1 to 99."))],
         render_kw={"inputmode": "numeric", "maxlength": "2"},
     )
-    default_zone = SelectField(_l("Time zone"), choices=sorted(name for name in available_timezones() if "/" in name or name == "UTC"))
-    default_language = SelectField(_l("Language"))
+    default_zone = SelectField(
+        FIELD_WORDS["default_zone"], choices=sorted(name for name in available_timezones() if "/" in name or name == "UTC")
+    )
+    default_language = SelectField(FIELD_WORDS["default_language"])
 
 
 class MailForm(FlaskForm):
     """How much marketing one person gets."""
 
     marketing_per_week = StringField(
-        _l("Marketing mails to one person within seven days, at most"),
+        FIELD_WORDS["marketing_per_week"],
         [Optional(), Regexp(r"([1-9]|1[0-9]|20)\Z", message=_l("Please type a number from 1 to 20."))],
         render_kw={"inputmode": "numeric", "maxlength": "2"},
     )
@@ -114,8 +115,8 @@ class MailForm(FlaskForm):
 class ColourForm(FlaskForm):
     """The accent of links and buttons, for the light and the dark look."""
 
-    accent_light = StringField(_l("Accent on light pages"), [Optional(), Length(max=20)], render_kw={"placeholder": "#005e5e"})
-    accent_dark = StringField(_l("Accent on dark pages"), [Optional(), Length(max=20)], render_kw={"placeholder": "#76c8c7"})
+    accent_light = StringField(FIELD_WORDS["accent_light"], [Optional(), Length(max=20)], render_kw={"placeholder": "#005e5e"})
+    accent_dark = StringField(FIELD_WORDS["accent_dark"], [Optional(), Length(max=20)], render_kw={"placeholder": "#76c8c7"})
 
     def validate_accent_light(self, field: Field) -> None:
         """Read well on light pages."""

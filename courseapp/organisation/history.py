@@ -4,14 +4,35 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
 
 from courseapp.accounts.models import User
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal.models import Event
+from courseapp.organisation.legal import TITLES
 
 CHANGED = "site_settings_changed"
 SUBJECT = "site"
+FIELD_WORDS: dict[str, LazyString] = {
+    "public_name": _l("Public name"),
+    "site_name": _l("Neutral name"),
+    "sender_name": _l("Sender of mails"),
+    "postal_address": _l("Postal address"),
+    "support_address": _l("Help address"),
+    "emergency_words": _l("In an emergency"),
+    "crisis_words": _l("In a crisis"),
+    "minimum_age": _l("Minimum age"),
+    "default_zone": _l("Time zone"),
+    "default_language": _l("Language"),
+    "marketing_per_week": _l("Marketing mails to one person within seven days, at most"),
+    "accent_light": _l("Accent on light pages"),
+    "accent_dark": _l("Accent on dark pages"),
+    "logo": _l("Logo"),
+    **TITLES,
+}
+"""What each setting is called, on its page and in lists of what was changed."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from flask import render_template
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from courseapp.extensions import db
 from courseapp.site import SiteSetting
@@ -14,13 +15,14 @@ from courseapp.web import page_language
 if TYPE_CHECKING:
     from courseapp.catalog.markdown import Rendered
 
-PAGES = ("privacy", "terms", "imprint")
+TITLES = {"privacy": _l("Privacy"), "terms": _l("Terms"), "imprint": _l("Imprint")}
+PAGES = tuple(TITLES)
 GAP = "[["
 
 
 def title_of(page: str) -> str:
     """What a page is called."""
-    return str({"privacy": _("Privacy"), "terms": _("Terms"), "imprint": _("Imprint")}[page])
+    return str(TITLES[page])
 
 
 def draft_of(page: str) -> str:

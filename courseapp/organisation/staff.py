@@ -5,12 +5,15 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.contacts.models import Contact
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
+
+ROLE_NAMES = {Role.OWNER: _l("Owner"), Role.INSTRUCTOR: _l("Instructor"), Role.MARKETER: _l("Marketer")}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from courseapp.extensions import db, limiter
 from courseapp.journal import events
 from courseapp.organisation import forms, invitations, legal, logo, owner_link, staff
 from courseapp.organisation.contrast import style_sheet
-from courseapp.organisation.history import CHANGED, SUBJECT, recent_changes
+from courseapp.organisation.history import CHANGED, FIELD_WORDS, SUBJECT, recent_changes
 from courseapp.site import Outdated, change_site, digest_of, forget_site, present_site
 from courseapp.web import kept_page
 
@@ -123,10 +123,8 @@ def settings_page(section: str = "", refused: FlaskForm | None = None, standing:
     if refused is not None:
         filled[section] = refused
     shown = [{"name": page, "title": legal.title_of(page), "is_shown": bool(data[page])} for page in legal.PAGES]
-    words = {field.short_name: field.label.text for form in filled.values() for field in form}
-    words |= {page["name"]: page["title"] for page in shown} | {"logo": _("Logo")}
     changes = [
-        {"at": change.at, "by": change.by, "fields": [words[name] for name in change.fields if name in words]}
+        {"at": change.at, "by": change.by, "fields": [FIELD_WORDS[name] for name in change.fields if name in FIELD_WORDS]}
         for change in recent_changes()
     ]
     seen = {name: digest_of({field: data[field] for field in names_of(filled[name])}) for name in SECTIONS}
@@ -275,7 +273,7 @@ def people_page(form: forms.InvitationForm) -> str:
         {
             "id": row.public_id,
             "address": row.contact.address,
-            "roles": [forms.ROLE_NAMES[role] for role in row.role_list],
+            "roles": [staff.ROLE_NAMES[role] for role in row.role_list],
             "expires_at": row.expires_at,
         }
         for row in invitations.open_invitations(clock.now())
@@ -284,7 +282,7 @@ def people_page(form: forms.InvitationForm) -> str:
     owners = [member.public_id for member in members if Role.OWNER in member.roles and not member.is_disabled]
     facts = {"members": members, "only_owner": owners[0] if len(owners) == 1 else None, "own_id": current_user.public_id}
     return render_template(
-        "organisation/people.html", form=form, **facts, invitations=waiting, role_names=forms.ROLE_NAMES, role_ends=forms.ROLE_ENDS
+        "organisation/people.html", form=form, **facts, invitations=waiting, role_names=staff.ROLE_NAMES, role_ends=forms.ROLE_ENDS
     )
 
 

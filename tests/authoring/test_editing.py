@@ -595,7 +595,8 @@ def test_nobody_else_finds_these_pages(app: Flask, client: Client, course: Cours
 def test_the_journal_says_that_a_course_was_edited_and_nothing_of_what_it_says(instructor: Client, person: User, course: Course) -> None:
     change(instructor, TWO, {"body": "Canary words."})
     event = db.session.scalars(sa.select(Event).where(Event.type == "lesson_edited")).one()
-    assert (event.subject, event.data) == (f"course:{course.id}", {"version": 2, "by_user_id": person.id})
+    data = {"version": 2, "by_user_id": person.id, "lesson_id": lesson_row("two").id}
+    assert (event.subject, event.data) == (f"course:{course.id}", data)
 
 
 def test_a_late_keeping_never_puts_an_older_text_over_a_newer(instructor: Client, person: User, course: Course) -> None:

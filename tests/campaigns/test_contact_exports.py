@@ -118,6 +118,22 @@ def test_a_segment_that_names_a_sensitive_course_takes_out_nobody(client: Client
     assert "cannot be used" in refused.text
 
 
+def test_beside_a_marked_course_a_file_tells_nothing_of_who_takes_it(client: Client, marketer: User) -> None:
+    course = make_course(sensitive_at=NOW)
+    for name, source in (("told", "start"), ("plain", "form:blog")):  # one agreed when they started, one in a form
+        contact = make_contact(f"{name}@example.org")
+        set_consent(contact, Purpose.MARKETING, True, NOW, source)
+        if name == "told":
+            set_consent(contact, Purpose.COURSE, True, NOW, "start")
+            make_enrolment(make_user(contact=contact), course)
+    make_enrolment(make_user("only@example.org"), course)
+    rows = rows_of(fetched(client, asked_for(client)).text)
+    assert [row.pop("address") for row in rows] == ["told@example.org", "plain@example.org"]
+    assert rows[0] == rows[1]
+    assert list(rows[0]) == COLUMNS[1:]
+    assert (rows[0]["marketing"], rows[0]["marketing_source"], rows[0]["course"]) == ("given", "", "")
+
+
 def test_cells_cannot_run_in_a_spreadsheet(client: Client, marketer: User) -> None:
     for number, name in enumerate(["=1+1", "+1", "-1", "@x", "\tx", "\rx"]):
         make_contact(f"c{number}@example.org", first_name=name)

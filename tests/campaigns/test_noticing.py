@@ -157,6 +157,19 @@ def test_a_sequence_about_one_course_is_for_its_learners_alone(course: Course) -
     assert db.session.scalars(sa.select(SequenceRun.contact_id)).all() == [user.contact_id]
 
 
+def test_marketing_for_the_quiet_does_not_tell_who_takes_a_marked_course_as_well(course: Course) -> None:
+    make_sequence(trigger=Trigger.QUIET, trigger_days=10, delays=(0,), purpose=Purpose.MARKETING, goal=None)
+    marked = make_course(slug="marked", sensitive_at=NOW)
+    plain, told = learner_of(course), learner_of(course)
+    enrol(told, marked.id, NOW + timedelta(hours=1))
+    for user in (plain, told, learner_of(marked)):
+        make_consent(user.contact, Purpose.MARKETING)
+    db.session.commit()
+    look(NOW + 10 * DAY)
+    found = db.session.execute(sa.select(SequenceRun.contact_id, SequenceRun.course_id).order_by(SequenceRun.id)).all()
+    assert [tuple(row) for row in found] == [(plain.contact_id, course.id), (told.contact_id, course.id)]
+
+
 @pytest.mark.parametrize("who", ["finished", "unconfirmed", "not consenting", "guest", "disabled", "unsubscribed"])
 def test_who_gets_nothing_for_being_quiet(course: Course, nudge: SequenceVersion, who: str) -> None:
     if who == "guest":

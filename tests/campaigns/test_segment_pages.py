@@ -12,6 +12,7 @@ from courseapp.campaigns.models import Segment
 from courseapp.campaigns.segment_drafts import Row, changed, drafted, rows_of
 from courseapp.campaigns.segment_values import Present, known_courses
 from courseapp.campaigns.segments import MOST_NODES, problems_of
+from courseapp.catalog.models import Course
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from tests.campaigns.crowd import OFTEN, Tree, chosen, is_, make_crowd, person, trees
@@ -191,3 +192,21 @@ def test_a_course_marked_sensitive_is_offered_no_more_and_breaks_what_asked_for_
     assert db.session.scalars(sa.select(Event.type).where(Event.subject == f"course:{course.id}")).all() == ["course_marked_sensitive"]
     client.post("/staff/mail/segments/courses", data={"csrf_token": client.csrf_token()})
     assert "A delicate matter" in client.get(f"/staff/mail/segments/{kept.public_id}").text
+
+
+@pytest.mark.one_database
+def test_beside_a_marked_course_nobody_is_offered_what_tells_who_takes_it(marketer, client):
+    make_course(title="A delicate matter", slug="delicate")
+    kept = make_segment({"all": [is_("source", source="start"), is_("consent", "given", purpose="course")]})
+    page = send(client, "/staff/mail/segments/new", "condition:r", ("r", {"mode": "all"})).text
+    assert "Came by" in page
+    assert "mail about their course" in page
+    assert "A course is marked as sensitive." not in page
+    db.session.execute(sa.update(Course).values(sensitive_at=NOW))
+    page = send(client, "/staff/mail/segments/new", "condition:r", ("r", {"mode": "all"})).text
+    assert "Came by" not in page
+    assert "mail about their course" not in page
+    assert "A course is marked as sensitive." in page
+    page = client.get(f"/staff/mail/segments/{kept.public_id}").text
+    assert page.count("people cannot be chosen by how they came to us") == 4, "beside each row, and instead of a count"
+    assert '<option value="source" selected>Came by</option>' in page

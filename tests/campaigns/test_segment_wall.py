@@ -7,22 +7,30 @@ from sqlalchemy.sql import visitors
 
 from courseapp.accounts.models import User
 from courseapp.campaigns.segment_fields import FIELDS, Field, Operator
-from courseapp.campaigns.segment_values import Kind, Value, known_courses
+from courseapp.campaigns.segment_values import Courses, Kind, Value, known_courses
 from courseapp.campaigns.segments import contacts_in
 from courseapp.catalog.models import Course
-from courseapp.contacts.models import Contact
+from courseapp.catalog.sensitivity import all_courses
+from courseapp.contacts.models import ConsentAction, Contact, Purpose
+from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
-from tests.campaigns.crowd import OFTEN, Tree, conditions, is_, learner
+from courseapp.mailing.models import State
+from tests.campaigns.crowd import EVERYBODY, OFTEN, Tree, chosen, conditions, is_, learner, person, trees
 from tests.factories import (
     NOW,
+    days_ago,
     lesson_that_needs,
     lessons_of,
     make_asset,
     make_completion,
+    make_consent,
     make_course,
+    make_enrolment,
+    make_message,
     make_outcome,
     make_position,
+    make_user,
 )
 
 TOUCHED = {
@@ -39,26 +47,24 @@ TO_HAVE_BEGUN = {"completions": {"id", "user_id", "lesson_id"}, "lessons": {"id"
 """Whether any lesson at all is done; `is_standing` alone looks at that, and names no lesson."""
 
 
-def every_condition() -> list[Tree]:
-    """One condition for each field, operator and choice."""
-    return [tree for field in FIELDS for operator in field.operators for tree in _written(field, operator)]
+def every_condition(courses: Courses, days: int = 60) -> list[Tree]:
+    """One condition for each field, operator and choice; what counts days counts so many, and `from` half of them."""
+    return [tree for field in FIELDS for operator in field.operators for tree in _written(field, operator, courses, days)]
 
 
-def _written(field: Field, operator: Operator) -> list[Tree]:
-    values = field.values_of(operator)
-    most = max((len(_some(value)) for value in values), default=1)
-    return [
-        is_(field.key, operator.key, **{value.name: _some(value)[number % len(_some(value))] for value in values}) for number in range(most)
-    ]
+def _written(field: Field, operator: Operator, courses: Courses, days: int) -> list[Tree]:
+    some = {value.name: _some(value, courses, days) for value in field.values_of(operator)}
+    most = max(map(len, some.values()), default=1)
+    return [is_(field.key, operator.key, **{name: given[number % len(given)] for name, given in some.items()}) for number in range(most)]
 
 
-def _some(value: Value) -> list[object]:
+def _some(value: Value, courses: Courses, days: int) -> list[object]:
     if value.kind is Kind.DAYS:
-        return [30 if value.name == "from" else 60]
+        return [days // 2 if value.name == "from" else days]
     if value.kind is Kind.DATE:
-        return ["2026-10-01"]
+        return [days_ago(days).date().isoformat()]
     assert value.choices is not None
-    return list(value.choices(known_courses()))[:5]
+    return list(value.choices(courses))[:5]
 
 
 def columns_of(query: sa.Select[int]) -> dict[str, set[str]]:
@@ -76,7 +82,7 @@ def columns_of(query: sa.Select[int]) -> dict[str, set[str]]:
 @pytest.mark.one_database
 def test_every_field_looks_at_what_it_may_and_at_nothing_else(app):
     make_course()
-    for tree in every_condition():
+    for tree in every_condition(known_courses()):
         allowed = TOUCHED | (TO_HAVE_BEGUN if tree["field"] == "progress" else {})
         for table, columns in columns_of(contacts_in(tree, NOW)).items():
             assert columns <= allowed.get(table, set()), f"{tree} looks at {table}: {columns - allowed.get(table, set())}"
@@ -86,7 +92,7 @@ def test_every_field_looks_at_what_it_may_and_at_nothing_else(app):
 def test_the_list_names_what_is_looked_at_and_no_more(app):
     make_course()
     touched: dict[str, set[str]] = {}
-    for tree in every_condition():
+    for tree in every_condition(known_courses()):
         for table, columns in columns_of(contacts_in(tree, NOW)).items():
             touched.setdefault(table, set()).update(columns)
     assert touched == TOUCHED | TO_HAVE_BEGUN
@@ -126,3 +132,82 @@ def test_nobody_is_chosen_for_what_lies_beyond_the_wall(twins):
             assert (f"{name}-open@example.org" in names) == (f"{name}-hidden@example.org" in names)
 
     hold()
+
+
+# Courses marked as sensitive
+
+KINDS = ("stranger", "silent", "withdrawn", "agreed", "listed", "learner")
+EXPECTED_TO_STAY = {"agreed", "listed", "learner"}
+
+
+@pytest.fixture
+def marked(app):
+    """A marked course and an open one, and twins: `…-told` takes the marked one with all that follows from it, `…-plain` takes it not."""
+    open_one, marked = make_course(slug="open"), make_course(slug="marked", sensitive_at=NOW)
+    for kind in KINDS:
+        told, plain = person(f"{kind}-told"), person(f"{kind}-plain")
+        users = make_user(contact=told), make_user(contact=plain)
+        make_enrolment(users[0], marked, started_at=days_ago(20), finished_at=days_ago(4) if kind == "learner" else None)
+        make_completion(users[0], lesson_that_needs(marked, "none"))
+        if kind != "silent":
+            make_consent(told, at=days_ago(20), source="start")
+            make_message(told, state=State.ACCEPTED, settled_at=days_ago(3))
+        if kind == "withdrawn":
+            make_consent(told, action=ConsentAction.WITHDRAWN, at=days_ago(2), source="unsubscribe")
+        if kind == "agreed":  # when they started, or in a form on another site
+            make_consent(told, Purpose.MARKETING, at=days_ago(20), source="start")
+            make_consent(plain, Purpose.MARKETING, at=days_ago(20), source="form:blog")
+        for contact, user in zip((told, plain), users, strict=True):
+            if kind == "listed":
+                make_consent(contact, Purpose.MARKETING, at=days_ago(60), source="import:1")
+                make_message(contact, state=State.ACCEPTED, settled_at=days_ago(9), stream="marketing")
+            if kind == "learner":
+                make_enrolment(user, open_one, started_at=days_ago(60))
+    db.session.commit()
+    return marked
+
+
+def assert_twins_are_alike(tree: Tree) -> None:
+    """Whatever a segment chooses, it chooses both of them or neither."""
+    names = chosen(tree)
+    apart = [kind for kind in KINDS if (f"{kind}-told" in names) != (f"{kind}-plain" in names)]
+    assert not apart, f"{tree} tells who takes a marked course: {apart}"
+
+
+@pytest.mark.parametrize("days", [2, 5, 15, 30, 80])
+@pytest.mark.one_database
+def test_no_condition_tells_who_takes_a_marked_course(marked, days):
+    without_a_wall = Courses({course.slug: course for course in all_courses()})  # what could be written before it was marked
+    assert_twins_are_alike(EVERYBODY)
+    for tree in every_condition(without_a_wall, days):
+        value = tree["value"]
+        if tree["field"] == "source" or value.get("purpose") in {"course", "any"} or value.get("course") == "marked":
+            with pytest.raises(Refusal):
+                contacts_in(tree, NOW)
+        else:
+            assert_twins_are_alike(tree)
+            assert_twins_are_alike({"not": tree})
+
+
+def test_no_two_conditions_nor_any_tree_tells_who_takes_a_marked_course(marked):
+    courses = known_courses()
+
+    @OFTEN
+    @given(conditions(courses), conditions(courses), trees(courses))
+    def hold(one: Tree, other: Tree, tree: Tree) -> None:
+        for pair in ({"all": [one, other]}, {"any": [one, other]}, {"all": [one, {"not": other}]}, {"all": [tree]}):
+            assert_twins_are_alike(pair)
+
+    hold()
+
+
+@pytest.mark.one_database
+def test_beside_a_marked_course_segments_choose_whom_they_did_for_marketing(marked):
+    assert chosen(EVERYBODY) == {f"{kind}-{twin}" for kind in EXPECTED_TO_STAY for twin in ("told", "plain")}
+    assert chosen(is_("enrolled", "yes", course="open")) == {"learner-told", "learner-plain"}
+    marked.sensitive_at = None
+    db.session.flush()
+    assert {"stranger-plain", "silent-told"} <= chosen(EVERYBODY), "nothing is left out where no course is marked"
+    assert chosen({"all": [is_("source", source="start"), is_("mailed", "within_days", purpose="course", days=5)]}) == {
+        *("stranger-told", "withdrawn-told", "agreed-told", "listed-told", "learner-told")
+    }

@@ -14,6 +14,7 @@ from courseapp.accounts.models import User
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
 from courseapp.campaigns.sequence_shapes import LONGEST_TITLE, MOST_DAYS, MOST_GAP_HOURS, MOST_QUIET_DAYS, SequenceDraft, StepDraft
+from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -468,3 +469,31 @@ def test_the_list_goes_on_behind_thirty(client: Client, marketer: User) -> None:
     older = re.search(r'href="([^"]+)"\s+rel="next"', page)
     assert older is not None
     assert ">Sequence 0<" in client.get(older[1]).text
+
+
+@pytest.mark.parametrize("named_by", ["draft", "version", "older version"])
+def test_a_sequence_on_a_marked_course_is_the_owners_alone(client: Client, marketer: User, press, named_by: str) -> None:
+    course = make_course(slug="marked", title="A delicate matter", sensitive_at=NOW)
+    if named_by == "draft":
+        made = written(course_slug="marked")
+    else:
+        made = make_sequence(title="A draft", course_id=course.id).sequence
+        if named_by == "older version":
+            keep_draft(made, replace(draft_of(made), course_slug=None), made.draft_version, None, NOW)
+            publish(made, None, NOW)
+    db.session.commit()
+    pages = ("sequences.sequence", "sequence_drafts.draft", "sequence_drafts.head", "results.sequence", "sequences.ask_to_archive")
+    assert {client.visit(page, id=made.public_id).status_code for page in pages} == {404}
+    assert client.visit("sequence_letters.letter", id=made.public_id, number=1).status_code == 404
+    assert press("sequences.act", made, choice="pause").status_code == 404
+    assert "No sequence so far" in client.visit("sequences.listed").text
+    assert "A delicate matter" not in client.visit("sequence_drafts.begin").text
+    assert press("sequence_drafts.make", **HEAD | {"course": "marked"}).status_code == 422
+    client.sign_in(make_user("owner@example.org", roles=("owner",)))
+    assert "A draft" in client.visit("sequences.listed").text
+    assert "A delicate matter" in client.visit("sequence_drafts.head", id=made.public_id).text
+    assert client.visit("results.sequence", id=made.public_id).status_code == 200
+    course = db.session.get_one(Course, course.id)
+    course.sensitive_at = None
+    client.sign_in(db.session.get_one(User, marketer.id))
+    assert client.visit("sequence_drafts.draft", id=made.public_id).status_code == 200

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from courseapp.journal.models import OF_LEARNERS
 from courseapp.operations.audit_words import MATTERS, WORDS
+from courseapp.operations.support import ACTIONS
 from tests.code.source import ROOT, expect, modules, plant
 
-RECORDERS = {"record", "note", "note_change", "_note", "_decide"}
+RECORDERS = {"record", "note", "note_change", "_note", "note_act", "_decide"}
 NO_TYPES = {"settled_at"}
 TYPE = re.compile(r"[a-z]+(_[a-z]+)+")
 FORMATTED = {"consent_given", "consent_withdrawn", "mail_bounced", "mail_complained"}  # put together where they are recorded
@@ -49,3 +50,7 @@ def test_a_type_without_words_is_found(tmp_path):
 def test_no_type_stands_twice_and_none_of_learners_has_words():
     assert sum(len(words) for words in MATTERS.values()) == len(WORDS)
     assert not set(WORDS) & set(OF_LEARNERS)
+
+
+def test_whatever_a_learner_reads_of_staff_stands_in_the_list_of_who_did_what():
+    assert set(ACTIONS) <= set(WORDS)

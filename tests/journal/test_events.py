@@ -87,6 +87,18 @@ def test_forgetting_a_person_keeps_the_fact_and_cuts_the_tie(app: Flask) -> None
     assert [(row.type, row.subject, row.facts) for row in rows] == [("enrolled", "erased", {}), ("enrolled", "user:11", {"user_id": 11})]
 
 
+def test_who_of_staff_did_something_with_a_person_outlives_the_person(app: Flask) -> None:
+    make_event("staff_replaced_address", "user:1", data={"by": 7, "role": "owner", "reason": "moved to new@example.org"})
+    make_event("role_taken", "user:1", data={"by": None, "role": "marketer"})
+    make_event("staff_exported", "contact:1", data={"by_user_id": 8})
+    make_event("consent_withdrawn", "contact:1", data={"contact_id": 1, "by": 1})
+    privacy.erase(["user:1", "contact:1"])
+    db.session.expire_all()
+    rows = db.session.scalars(sa.select(Event).order_by(Event.id)).all()
+    assert {row.subject for row in rows} == {"erased"}
+    assert [row.facts for row in rows] == [{"by": 7, "role": "owner"}, {"by": None, "role": "marketer"}, {"by_user_id": 8}, {}]
+
+
 def test_readers_are_not_told_of_erased_events_whose_facts_are_gone(app: Flask) -> None:
     make_event("course_completed", "user:1", readers=["campaigns"], data={"user_id": 1, "course_id": 1})
     make_event("consent_withdrawn", "contact:1", readers=["campaigns"], data={"contact_id": 1, "purpose": "course"})

@@ -15,20 +15,26 @@ from courseapp.campaigns import broadcasts
 from courseapp.extensions import db
 from courseapp.journal.models import OF_LEARNERS, Event
 from courseapp.learning.arrivals import make_source
+from courseapp.learning.models import Source
 from courseapp.operations import questions
 from courseapp.operations.audit import acts_of, entries_before
 from courseapp.operations.audit_words import MATTERS, WORDS, Matter
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.people import erase
+from courseapp.organisation import invitations
+from courseapp.organisation.models import Invitation
+from courseapp.site import FIELDS
 from tests.campaigns.test_broadcasts import draft
 from tests.client import Client
 from tests.factories import (
     NOW,
+    lessons_of,
     make_broadcast,
     make_course,
     make_event,
     make_guest,
     make_letter,
+    make_message,
     make_segment,
     make_sequence,
     make_user,
@@ -67,15 +73,15 @@ def test_what_staff_did_stands_there_with_who_and_about_what(client: Client, ada
     make_event("course_published", f"course:{course.id}", data={"by_user_id": owner.id, "version": 2})
     make_event("course_changed", f"course:{course.id}", data={"by_user_id": None, "version": 2})
     make_event("role_granted", f"user:{ada.id}", data={"by": owner.id, "role": "marketer"})
-    make_event("site_settings_changed", "site", data={"by": owner.id, "fields": ["name", "logo"]})
+    make_event("site_settings_changed", "site", data={"by": owner.id, "fields": ["site_name", "logo", "logo_size"]})
     make_event("owner_link_made", "site")
     assert seen(client, owner) == [
         ("somebody on the server", "Made a link for the first owner on the server", ""),
-        ("owner@example.org", "Changed settings: name, logo", ""),
-        ("owner@example.org", "Gave the role marketer", "ada@example.org"),
+        ("owner@example.org", "Changed settings: Neutral name, Logo", ""),
+        ("owner@example.org", "Gave the role Marketer", "ada@example.org"),
         ("the site or its command line", "A course was changed by an import, version 2", "Walking"),
         ("owner@example.org", "Published a course", "Walking"),
-        ("the site by itself", "A kind of mail paused itself: too much went wrong", "marketing"),
+        ("the site by itself", "A kind of mail paused itself: too much went wrong", "Further courses"),
         ("ada@example.org", "Tried a letter out on staff", "Hello"),
         ("ada@example.org", "Published version 3 of a sequence", "Welcome"),
         ("ada@example.org", "Saved a segment", "Idle"),
@@ -104,7 +110,13 @@ def test_nothing_of_learners_is_told(client: Client, ada: User, owner: User) -> 
     assert seen(client, owner) == []
 
 
-@pytest.mark.parametrize("kind", ["staff_found", "staff_exported", "operator_exported", "staff_replaced_address"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("staff_found", "staff_exported", "staff_exported_consents", "staff_lifted_suppression"),
+        *("operator_exported", "staff_replaced_address"),
+    ],
+)
 def test_whom_somebody_looked_up_is_not_told(client: Client, owner: User, kind: str) -> None:
     learner = make_user("learner@example.org")
     make_event(kind, f"user:{learner.id}", data={"by": owner.id, "role": "owner", "reason": "lost to learner@example.org"})
@@ -150,8 +162,32 @@ def test_who_has_left_is_nobody_by_name(client: Client, ada: User, owner: User) 
     make_event("role_granted", f"user:{ada.id}", data={"by": owner.id, "role": "marketer"})
     erase(ada, ada.contact, NOW)
     assert seen(client, owner) == [
-        ("the site or its command line", "Gave the role …", ""),
+        ("owner@example.org", "Gave the role Marketer", ""),
         ("somebody who has left", "Saved a segment", ""),
+    ]
+
+
+def test_roles_and_settings_are_called_as_on_their_pages(client: Client, ada: User, owner: User) -> None:
+    make_event("staff_invited", "invitation:1", data={"by": owner.id, "roles": ["instructor", "owner"]})
+    make_event("role_taken", f"user:{ada.id}", data={"by": owner.id, "role": "marketer"})
+    make_event("site_settings_changed", "site", data={"by": owner.id, "fields": sorted(FIELDS)})
+    changed, taken, invited = (what for _who, what, _about in seen(client, owner))
+    assert invited == "Invited somebody as Instructor, Owner"
+    assert taken == "Took the role Marketer away"
+    assert not [name for name in FIELDS if name in changed.split(": ")[1].split(", ")]
+    assert "Neutral name, Help address, Terms" in changed
+
+
+def test_an_erasure_covers_up_nothing_that_staff_did(client: Client, owner: User) -> None:
+    learner = make_user("learner@example.org")
+    client.sign_in(owner)
+    client.submit("support.people", {"address": "learner@example.org"})
+    client.submit("support.person", to="support.export_person", id=learner.contact.public_id)
+    client.submit("support.erasure", {"address": "learner@example.org"}, id=learner.contact.public_id)
+    assert seen(client, owner) == [
+        ("owner@example.org", "Erased somebody who asked for it", ""),
+        ("owner@example.org", "Downloaded what staff may see of somebody’s data", ""),
+        ("owner@example.org", "Looked up an account by its address", ""),
     ]
 
 
@@ -246,7 +282,7 @@ def test_what_instructors_send_and_throw_away_is_written_down(app: Flask) -> Non
     make_source(course.id, "flyer", NOW, ida.id)
     make_source(course.id, "flyer", NOW, ida.id)
     assert acts(Matter.COURSES) == [
-        ("Made a link whose starts are counted", "Walking"),
+        ("Made a link whose starts are counted", "Walking: flyer"),
         ("Threw an upload away", "course.zip"),
         ("Sent files of a course", "course.zip"),
     ]
@@ -257,7 +293,49 @@ def test_a_question_is_answered_once(app: Flask, owner: User) -> None:
     asked = questions.ask(QuestionKind.MAIL, "Where is it?", NOW, user=None, typed_address="somebody@example.org")
     for _time in range(2):
         questions.mark_answered(asked.public_id, NOW, owner.id)
-    assert acts(Matter.PEOPLE) == [("Marked a question as answered", "")]
+    assert acts(Matter.PEOPLE) == [("Marked a question as answered", "Mails, Nov 2, 2026")]
+
+
+UNTOLD = {"operator_made_link", *(kind for kind in WORDS if kind.startswith("staff_") and kind != "staff_invited")}
+"""Whom of the learners an act was about is told to nobody."""
+WITHOUT_A_THING = {"operator_exported", "operator_erased", "owner_link_made", "site_settings_changed", "audit_exported"}
+OF_LISTS = {kind for kind in WORDS if kind.startswith("contacts_")}
+
+
+def test_each_line_says_about_what_it_is(app: Flask, ada: User, owner: User) -> None:
+    course = make_course(title="Walking")
+    source = Source(course_id=course.id, word="flyer", created_at=NOW)
+    broadcast, letter = make_broadcast(title="News"), make_letter(subject="Hello")
+    asked = questions.ask(QuestionKind.MAIL, "Where is it?", NOW, user=None, typed_address="somebody@example.org")
+    upload = uploads.receive(ada, [("course.zip", io.BytesIO(b"no archive"))], NOW)
+    invitations.invite("new@example.org", [Role.MARKETER], owner, NOW)
+    db.session.add(source)
+    db.session.flush()
+    things = {
+        "broadcast": (broadcast.id, "News"),
+        "sequence": (make_sequence(title="Welcome").sequence_id, "Welcome"),
+        "segment": (make_segment(name="Idle").id, "Idle"),
+        "letter": (letter.id, "Hello"),
+        "stream": (f"broadcast-{broadcast.id}", "News"),
+        "uncertain": (make_message(letter=letter).id, "Hello"),
+        "course": (course.id, "Walking"),
+        "import": (course.id, "Walking"),
+        "publication": (upload.id, "course.zip"),
+        "lesson": (course.id, f"Walking: {lessons_of(course)[0].title}"),
+        "source": (course.id, "Walking: flyer"),
+        "upload": (upload.id, "course.zip"),
+        "question": (asked.id, "Mails, Nov 2, 2026"),
+        "role": (ada.id, "ada@example.org"),
+        "staff": (db.session.scalars(sa.select(Invitation.id)).one(), "new@example.org"),
+    }
+    kinds = {"uncertain": "message", "import": "course", "publication": "upload", "lesson": "course", "source": "course", "role": "user"}
+    things["invitation"], kinds["staff"] = things["staff"], "invitation"
+    parts = {"lesson_edited": {"lesson_id": lessons_of(course)[0].id}, "source_made": {"source_id": source.id}}
+    for kind in WORDS.keys() - UNTOLD - WITHOUT_A_THING - OF_LISTS:
+        first = kind.partition("_")[0]
+        number, name = things[first]
+        make_event(kind, f"{kinds.get(first, first)}:{number}", data={"by": owner.id, **parts.get(kind, {})})
+        assert entries_before(list(Matter), None, None, 1)[0].about == name, kind
 
 
 @pytest.mark.one_database
@@ -265,7 +343,7 @@ def test_what_is_done_on_the_server_is_written_down(app: Flask) -> None:
     runner = app.test_cli_runner()
     for _time in range(2):
         assert runner.invoke(args=["user", "create", "new@example.org", "--role", "instructor", "--role", "learner"]).exit_code == 0
-    assert acts(Matter.PEOPLE) == [("Gave the role instructor", "new@example.org")]
+    assert acts(Matter.PEOPLE) == [("Gave the role Instructor", "new@example.org")]
     make_user("gone@example.org")
     db.session.commit()
     assert runner.invoke(args=["privacy", "erase", "gone@example.org", "--yes"]).exit_code == 0

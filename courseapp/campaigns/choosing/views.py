@@ -15,7 +15,7 @@ from courseapp.campaigns.choosing.forms import NameForm
 from courseapp.campaigns.models import Segment
 from courseapp.campaigns.saved_segments import put_away, save_segment, segment_of, segments_saved, stamp_of
 from courseapp.campaigns.segment_drafts import MODES, Tree, changed, drafted, rows_of
-from courseapp.campaigns.segment_fields import FIELDS
+from courseapp.campaigns.segment_fields import fields_offered
 from courseapp.campaigns.segment_values import Present, known_courses
 from courseapp.campaigns.segments import look_at, problems_of
 from courseapp.catalog.sensitivity import all_courses, mark_sensitive
@@ -95,7 +95,7 @@ def change_or_save(found: Segment | None) -> Response | str:
 def editor(found: Segment | None, tree: Tree, form: NameForm, *, is_changed: bool = False, is_refused: bool = False) -> str:
     """The page; what is wrong is said beside each row once it keeps the segment from being counted or saved."""
     present = present_now()
-    problems = problems_of(tree, present.courses)
+    problems, offered = problems_of(tree, present.courses), fields_offered(present.courses)
     return render_template(
         "campaigns/segment.html",
         segment=found,
@@ -106,8 +106,10 @@ def editor(found: Segment | None, tree: Tree, form: NameForm, *, is_changed: boo
         is_changed=is_changed,
         is_refused=is_refused,
         look=None if problems else look_facts(tree),
-        groups=[(group, list(members)) for group, members in groupby(FIELDS, lambda field: field.group)],
+        offered=offered,
+        groups=[(group, list(members)) for group, members in groupby(offered, lambda field: field.group)],
         modes=MODES,
+        is_walled=present.courses.is_walled,
     )
 
 

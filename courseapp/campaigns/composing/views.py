@@ -18,7 +18,7 @@ from courseapp.campaigns.sequence_lists import under_way, versions_of
 from courseapp.campaigns.sequence_sentences import column_of, publishing
 from courseapp.campaigns.sequence_shapes import SequenceDraft
 from courseapp.campaigns.sequence_steps import with_step_moved, without_step
-from courseapp.catalog.sensitivity import all_courses
+from courseapp.catalog.sensitivity import all_courses, courses_to_choose_by
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 
@@ -204,7 +204,7 @@ def head_page(found: Sequence | None, form: HeadForm) -> str:
 def head_form(found: Sequence | None = None, **more: Any) -> HeadForm:
     """The form with its choices. What was published keeps its purpose, for people agreed to it."""
     form = HeadForm(**more)
-    form.offer(all_courses(), current_app.config["SETTINGS"].language_list)
+    form.offer(all_courses() if current_user.has_role(Role.OWNER) else courses_to_choose_by(), current_app.config["SETTINGS"].language_list)
     if found is not None and drafts.latest_version(found) is not None:
         del form.purpose
     return form
@@ -217,5 +217,5 @@ def writable(id: str) -> Sequence:
 
 
 def named(id: str) -> Sequence:
-    """The sequence of an address, or 404."""
-    return drafts.sequence_named(id) or abort(404)
+    """The sequence of an address, or 404; one on a course marked as sensitive is the owner's."""
+    return drafts.sequence_named(id, current_user) or abort(404)

@@ -34,7 +34,7 @@ STATES = {"draft": _l("draft"), "published": _l("published"), "paused": _l("paus
 def listed() -> str:
     """Sequences in use, or those that were put away (`show=archived`), the newest first."""
     is_archived = request.args.get("show") == "archived"
-    found = sequences_before(request.args.get("before", type=row_number), PAGE + 1, archived=is_archived)
+    found = sequences_before(request.args.get("before", type=row_number), PAGE + 1, current_user, archived=is_archived)
     shown = "archived" if is_archived else None
     older = url_for("sequences.listed", before=found[PAGE - 1].id, show=shown) if len(found) > PAGE else None
     counts = under_way_in(row.id for row in found[:PAGE])
@@ -172,8 +172,8 @@ def move(id: str) -> Response:
 
 
 def named(id: str) -> Sequence:
-    """The sequence of an address, or 404."""
-    return drafts.sequence_named(id) or abort(404)
+    """The sequence of an address, or 404; one on a course marked as sensitive is the owner's."""
+    return drafts.sequence_named(id, current_user) or abort(404)
 
 
 def state_of(found: Sequence, has_versions: bool) -> str:

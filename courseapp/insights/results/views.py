@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, abort, render_template, request, url_for
 from flask_babel import format_date, format_time
 from flask_babel import gettext as _
+from flask_login import current_user
 
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
@@ -102,7 +103,7 @@ def _results_of(found: Broadcast) -> dict[str, Any]:
 @pages.get("/staff/mail/sequences/<id>/results")
 def sequence(id: str) -> str:
     """The way through a `version` (the newest unless told otherwise), by step, within so many `days`; and how people left it."""
-    found = sequence_named(id) or abort(404)
+    found = sequence_named(id, current_user) or abort(404)
     versions = versions_of(found)
     asked = request.args.get("version", type=int)
     version = next((row for row in versions if row.number == asked), versions[0] if versions else None)
