@@ -81,7 +81,7 @@ def test_what_staff_did_stands_there_with_who_and_about_what(client: Client, ada
         ("owner@example.org", "Gave the role Marketer", "ada@example.org"),
         ("the site or its command line", "A course was changed by an import, version 2", "Walking"),
         ("owner@example.org", "Published a course", "Walking"),
-        ("the site by itself", "A kind of mail paused itself: too much went wrong", "Further courses"),
+        ("the site by itself", "A kind of mail paused itself: too much went wrong", "Marketing"),
         ("ada@example.org", "Tried a letter out on staff", "Hello"),
         ("ada@example.org", "Published version 3 of a sequence", "Welcome"),
         ("ada@example.org", "Saved a segment", "Idle"),
