@@ -77,6 +77,11 @@ def _put(broadcast: Broadcast, draft: Draft) -> None:
     broadcast.window_start, broadcast.window_end = draft.window.start, draft.window.end
 
 
+def segment_of_draft(broadcast: Broadcast) -> Segment | None:
+    """The segment it was written for, put away or not; None for everybody."""
+    return db.session.get(Segment, broadcast.segment_id) if broadcast.segment_id is not None else None
+
+
 def window_of(broadcast: Broadcast) -> Window:
     """The hours of people's own day at which it may come."""
     return Window(broadcast.window_start, broadcast.window_end)

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 from courseapp import clock
 from courseapp.accounts.models import User
 from courseapp.campaigns import loops as broadcast_loops
+from courseapp.campaigns.broadcasting import views
 from courseapp.campaigns.models import Broadcast, BroadcastState
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
@@ -18,7 +19,7 @@ from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State
 from tests.client import Client
 from tests.conftest import set_clock
-from tests.factories import NOW, make_broadcast, make_consent, make_contact, make_user
+from tests.factories import NOW, make_broadcast, make_consent, make_contact, make_segment, make_user
 
 WORDS = {
     "title": "News",
@@ -133,6 +134,22 @@ def test_two_who_write_at_once_lose_nothing(press) -> None:
     assert answer.status_code == 409
     assert "The second." in answer.text
     assert the_only().body == "The first."
+
+
+@pytest.mark.parametrize("left_out", ["put away", "old"])
+def test_a_draft_keeps_its_segment_though_the_list_holds_it_no_more(client, press, monkeypatch, left_out) -> None:
+    segment = make_segment(name="Quiet ones", archived_at=NOW if left_out == "put away" else None)
+    made = make_broadcast(segment_id=segment.id, tree=segment.tree)
+    monkeypatch.setattr(views, "MOST_SEGMENTS", 1)
+    make_segment(name="Newer")
+    words = "Quiet ones (put away)" if left_out == "put away" else "Quiet ones"
+    assert f'selected value="{segment.public_id}">{words}<' in client.visit("broadcasts.broadcast", id=made.public_id).text
+    assert client.submit("broadcasts.broadcast", {"title": ""}, id=made.public_id).status_code == 422
+    again = client.submit("broadcasts.broadcast", {"title": "A typo less"}, id=made.public_id)
+    assert again.status_code == 303
+    assert (the_only().title, the_only().segment_id) == ("A typo less", segment.id)
+    refused = press("make", **WORDS | {"title": "", "segment": segment.public_id})
+    assert f'selected value="{segment.public_id}"' in refused.text
 
 
 def test_a_time_that_has_passed_and_one_that_is_none_are_refused_in_words(client, press, app: Flask) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, time
+from typing import Any
 
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -78,8 +79,8 @@ def broadcast(id: str) -> str:
     found = named(id)
     if found.state is not BroadcastState.DRAFT:
         return watching(found)
-    form = form_of(formdata=None)
-    segment = db.session.get(Segment, found.segment_id) if found.segment_id else None
+    form = form_of(found, formdata=None)
+    segment = broadcasts.segment_of_draft(found)
     form.show(found, segment.public_id if segment is not None else "")
     return editor(found, form)
 
@@ -88,7 +89,8 @@ def broadcast(id: str) -> str:
 @limiter.limit("60 per minute")
 def change(id: str) -> Response | tuple[str, int]:
     """Keep what was written."""
-    found, form = named(id), form_of()
+    found = named(id)
+    form = form_of(found)
     if not form.validate():
         return editor(found, form), 422
     try:
@@ -261,10 +263,12 @@ def editor(found: Broadcast | None, form: BroadcastForm) -> str:
     return render_template("campaigns/broadcast_edit.html", broadcast=found, form=form)
 
 
-def form_of(**more: object) -> BroadcastForm:
-    """The form with its choices."""
+def form_of(found: Broadcast | None = None, **more: Any) -> BroadcastForm:
+    """The form with its choices: the newest segments, and whatever was chosen already. Without its own a select falls to everybody."""
     form = BroadcastForm(**more)
-    form.offer(segments_saved(None, MOST_SEGMENTS), current_app.config["SETTINGS"].language_list)
+    chosen_already = (broadcasts.segment_of_draft(found) if found else None, segment_of(form.segment.data) if form.segment.data else None)
+    segments = [*segments_saved(None, MOST_SEGMENTS), *(segment for segment in chosen_already if segment is not None)]
+    form.offer(dict.fromkeys(segments), current_app.config["SETTINGS"].language_list)
     return form
 
 
