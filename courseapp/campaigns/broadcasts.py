@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState, Segment
 from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.campaigns.segments import contacts_in
 from courseapp.campaigns.windows import Window
 from courseapp.contacts.consent import is_consented
@@ -87,9 +88,21 @@ def window_of(broadcast: Broadcast) -> Window:
     return Window(broadcast.window_start, broadcast.window_end)
 
 
+def shown_of(broadcast: Broadcast) -> str:
+    """What tells what a page showed of a draft from what it is now: the number of its words, and the state of its segment."""
+    segment = segment_of_draft(broadcast)
+    return f"{broadcast.version}:{stamp_of(segment) if segment is not None else ''}"
+
+
+def _tree_of(broadcast: Broadcast) -> dict[str, Any]:
+    """Whom it asks for: a draft by its segment as that is now; once it is scheduled this is fixed."""
+    segment = segment_of_draft(broadcast) if broadcast.state is BroadcastState.DRAFT else None
+    return segment.tree if segment is not None else broadcast.tree
+
+
 def audience(broadcast: Broadcast, now: datetime) -> sa.Select[int]:
     """The ids of whom a broadcast is for at this moment: chosen, agreed to its purpose, reachable."""
-    chosen = contacts_in(broadcast.tree, now).subquery()
+    chosen = contacts_in(_tree_of(broadcast), now).subquery()
     may_get = (
         Contact.id.in_(sa.select(chosen)),
         Contact.erased_at.is_(None),
@@ -128,14 +141,19 @@ def letter_for(broadcast: Broadcast, now: datetime) -> Letter:
     return db.session.get_one(Letter, broadcast.letter_id)
 
 
-def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, now: datetime) -> None:
-    """Publish its letter and have it sent from a moment on. Raises Refusal in words."""
+def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, now: datetime, seen: str | None = None) -> None:
+    """Publish its letter and have it sent from a moment on. Raises Refusal in words.
+
+    Args:
+        seen: `shown_of` it as whoever sends it saw it; None where nobody looked at a page.
+    """
     _lock(broadcast)
     if broadcast.state is not BroadcastState.DRAFT:
         raise Refusal(_("This broadcast is scheduled or sent already."))
+    if seen is not None and seen != shown_of(broadcast):
+        raise Refusal(_("Its words or its segment have been changed meanwhile. Look at it again; nothing was sent."))
     letter = letter_for(broadcast, now)
-    if broadcast.segment_id is not None:
-        broadcast.tree = db.session.get_one(Segment, broadcast.segment_id).tree  # as it is now; from here on it is fixed
+    broadcast.tree = _tree_of(broadcast)
     audience(broadcast, now)  # refuses what cannot be used any more
     if broadcast.stream_id is None:
         broadcast.stream_id = bulk.new_stream(f"broadcast-{broadcast.id}", broadcast.purpose).id

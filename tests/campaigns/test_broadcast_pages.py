@@ -10,14 +10,17 @@ from werkzeug.test import TestResponse
 
 from courseapp import clock
 from courseapp.accounts.models import User
+from courseapp.campaigns import broadcasts
 from courseapp.campaigns import loops as broadcast_loops
 from courseapp.campaigns.broadcasting import views
 from courseapp.campaigns.models import Broadcast, BroadcastState
+from courseapp.campaigns.saved_segments import save_segment, stamp_of
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State
-from tests.client import Client
+from tests.campaigns.crowd import is_
+from tests.client import Client, forms_of
 from tests.conftest import set_clock
 from tests.factories import NOW, make_broadcast, make_consent, make_contact, make_segment, make_user
 
@@ -48,7 +51,8 @@ def press(client: Client, marketer: User) -> Callable[..., TestResponse]:
     def send(endpoint: str, broadcast: Broadcast | None = None, **data: str) -> TestResponse:
         token = client.csrf_token("broadcasts.listed" if broadcast is None else "broadcasts.begin")
         path = client.path(f"broadcasts.{endpoint}", **({"id": broadcast.public_id} if broadcast is not None else {}))
-        return client.post(path, data={"csrf_token": token, **data})
+        seen = {"seen": broadcasts.shown_of(broadcast)} if endpoint == "send" and broadcast is not None else {}
+        return client.post(path, data={"csrf_token": token, **seen, **data})
 
     return send
 
@@ -150,6 +154,35 @@ def test_a_draft_keeps_its_segment_though_the_list_holds_it_no_more(client, pres
     assert (the_only().title, the_only().segment_id) == ("A typo less", segment.id)
     refused = press("make", **WORDS | {"title": "", "segment": segment.public_id})
     assert f'selected value="{segment.public_id}"' in refused.text
+
+
+@pytest.mark.parametrize("changed", ["words", "segment"])
+def test_what_nobody_looked_at_is_not_sent(client, press, marketer, changed) -> None:
+    people(2)
+    segment = make_segment({"all": [is_("name", "unknown")]})
+    made = make_broadcast(segment_id=segment.id, tree=segment.tree)
+    db.session.commit()
+    pages = forms_of(client.visit("broadcasts.look", id=made.public_id).text, "/")
+    seen = {form.fields["seen"] for form in pages if "seen" in form.fields}
+    if changed == "words":
+        press("change", made, **WORDS | {"body": "Not for your eyes.", "segment": segment.public_id})
+    else:
+        save_segment(segment, segment.name, {"all": []}, marketer.id, clock.now() + timedelta(seconds=1), stamp_of(segment))
+    refused = press("send", made, when="now", seen=seen.pop())
+    assert "Look at it again; nothing was sent." in client.get(refused.location).text
+    assert the_only().state is BroadcastState.DRAFT
+    press("send", made, when="now", seen="")
+    assert the_only().state is BroadcastState.DRAFT
+    assert client.submit("broadcasts.look", {"when": "now"}, to="broadcasts.send", id=made.public_id).status_code == 303
+    assert (the_only().state, the_only().tree) == (BroadcastState.SCHEDULED, segment.tree)
+
+
+def test_a_look_counts_by_the_segment_as_it_is_now(client, marketer) -> None:
+    people(3)
+    segment = make_segment({"all": [is_("name", "known")]})
+    made = make_broadcast(segment_id=segment.id, tree=segment.tree)
+    save_segment(segment, segment.name, {"all": []}, marketer.id, NOW, stamp_of(segment))
+    assert "goes to 3 people" in client.visit("broadcasts.look", id=made.public_id).text
 
 
 def test_a_time_that_has_passed_and_one_that_is_none_are_refused_in_words(client, press, app: Flask) -> None:

@@ -132,7 +132,7 @@ FORMS: dict[str, Thing] = {
     "signup.ask": {"address": "somebody@example.org", "purpose": "marketing"},
     "broadcasts.change": WORDS | {"title": "Other"},
     "broadcasts.make": WORDS,
-    "broadcasts.send": {"when": "now"},
+    "broadcasts.send": {"when": "now", "seen": "1:"},
     "broadcasts.try_out": {"to": "{to}"},
     "letters.try_out": {"to": "{to}"},
     "sequence_letters.add_letter": LETTER | {"version": "{version}"},

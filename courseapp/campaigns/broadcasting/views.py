@@ -124,6 +124,7 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
         broadcast=found,
         seen=seen_as(found, request.args.get("reader", "")),
         form=form,
+        shown=broadcasts.shown_of(found),
         count=count,
         trouble=trouble,
         hours=words_of_window(broadcasts.window_of(found)),
@@ -174,13 +175,13 @@ def try_out(id: str) -> Response | tuple[str, int]:
 @pages.post("/staff/mail/broadcasts/<id>/send")
 @limiter.limit("60 per hour")
 def send(id: str) -> Response:
-    """Schedule it: for now, or for a `day` and `time` by the clocks of the house."""
+    """Schedule it: for now, or for a `day` and `time` by the clocks of the house; as it was `seen`, and not otherwise."""
     found, now = named(id), clock.now()
     try:
         at = now if request.form.get("when") != "at" else chosen_moment(now)
         if at < now:
             raise Refusal(_("That moment has passed. Please choose a later one. Nothing was changed."))
-        broadcasts.schedule(found, at, current_user.id, now)
+        broadcasts.schedule(found, at, current_user.id, now, request.form.get("seen", ""))
     except Refusal as refusal:
         db.session.rollback()
         flash(refusal.words, "error")
