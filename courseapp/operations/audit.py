@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import User
 from courseapp.authoring.models import Upload
-from courseapp.campaigns.models import Broadcast, Segment
+from courseapp.campaigns.contact_exports import words_of_export
+from courseapp.campaigns.models import Broadcast, ContactExport, ContactImport, Segment
 from courseapp.campaigns.models import Sequence as DripSequence
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Contact
@@ -113,6 +114,11 @@ def _uploads(numbers: set[int]) -> dict[Any, str]:
     return {row.id: ", ".join(row.files)[:120] for row in rows}
 
 
+def _exports(numbers: set[int]) -> dict[Any, str]:
+    rows = db.session.scalars(sa.select(ContactExport).where(ContactExport.id.in_(numbers)))
+    return {row.id: words_of_export(row) for row in rows}
+
+
 NAMES: dict[str, Names] = {
     "broadcast": _by(Broadcast, Broadcast.title),
     "sequence": _by(DripSequence, DripSequence.title),
@@ -121,5 +127,7 @@ NAMES: dict[str, Names] = {
     "course": _by(Course, Course.title),
     "upload": _uploads,
     "invitation": _invited,
+    "import": _by(ContactImport, ContactImport.name),
+    "export": _exports,
     "user": addresses_of,
 }

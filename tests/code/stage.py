@@ -128,7 +128,7 @@ FORMS: dict[str, Thing] = {
         "way": "ask",
     },
     "contacts.receive": {"file": b"Email,Agreed\nada@example.org,2026-01-01"},
-    "contacts.take_out": {"segment": ""},
+    "contacts.take_out": {"segment": "", "sure": "1"},
     "signup.ask": {"address": "somebody@example.org", "purpose": "marketing"},
     "broadcasts.change": WORDS | {"title": "Other"},
     "broadcasts.make": WORDS,

@@ -72,7 +72,8 @@ def listed() -> str:
 
 def list_page(form: ExportForm) -> str:
     """The page, with what was wrong in its form."""
-    form.segment.choices = [("", _("Everybody")), *((row.public_id, row.name) for row in segments_saved(None, MOST_SEGMENTS))]
+    everybody = _("Everybody") if staff().has_role(Role.OWNER) else _("Everybody who agreed to some mail and gets it")
+    form.segment.choices = [("", everybody), *((row.public_id, row.name) for row in segments_saved(None, MOST_SEGMENTS))]
     came = imports.imports_before(request.args.get("before", type=row_number), PAGE + 1)
     went = exports.exports_before(request.args.get("taken_before", type=row_number), PAGE + 1)
     return render_template(
@@ -83,8 +84,9 @@ def list_page(form: ExportForm) -> str:
         export_words=EXPORT_WORDS,
         choice_of=exports.words_of_choice,
         older_url=url_for("contacts.listed", before=came[PAGE - 1].id) if len(came) > PAGE else None,
-        older_taken_url=url_for("contacts.listed", taken_before=went[PAGE - 1].id, _anchor="taken") if len(went) > PAGE else None,
+        older_taken_url=url_for("contacts.listed", taken_before=went[PAGE - 1].ContactExport.id, _anchor="taken") if len(went) > PAGE else None,
         form=form,
+        takes_all=staff().has_role(Role.OWNER),
     )
 
 
@@ -223,11 +225,15 @@ def import_named(id: str) -> ContactImport:
 
 @pages.post("/staff/mail/contacts/files")
 @limiter.limit("20 per hour")
-def take_out() -> Answer | tuple[str, int]:
-    """Have everybody, or a segment, written into a file for whoever asks."""
+def take_out() -> Answer | str | tuple[str, int]:
+    """Have everybody, or a segment, written into a file for whoever asks; says how many first, and asks to be sure."""
     form = ExportForm()
     segment = (segment_of(form.segment.data) or abort(404)) if form.segment.data else None
     try:
+        if not request.form.get("sure"):
+            count = exports.count_for(segment, staff(), clock.now())
+            takes_all = staff().has_role(Role.OWNER)
+            return render_template("campaigns/contacts_take_out.html", segment=segment, count=count, takes_all=takes_all)
         found = exports.ask_for_file(segment, staff(), clock.now())
     except Refusal as refusal:
         db.session.rollback()
