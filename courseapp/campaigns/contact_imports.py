@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from courseapp import storage
+from courseapp.accounts.models import Role, User
 from courseapp.campaigns.contact_files import LARGEST, MOST_COLUMNS, SAMPLE, Head, Unreadable, head_of, rows_of
 from courseapp.campaigns.contact_rows import FIELDS, PURPOSE_OF
 from courseapp.campaigns.models import ContactExport, ContactImport, ExportState, ImportFinding, ImportState
@@ -124,7 +125,9 @@ def _guessed(head: Head) -> dict[str, int]:
     return found
 
 
-def describe(found: ContactImport, fields: Sequence[str], language: str, source: str, *, is_confirmed: bool, now: datetime) -> None:
+def describe(
+    found: ContactImport, fields: Sequence[str], language: str, source: str, *, is_confirmed: bool, by_user_id: int, now: datetime
+) -> None:
     """Say what stands in the columns and where the people agreed, and have all of it looked through. Raises Refusal in words.
 
     Whoever calls this has asked for the statement that they did agree, and where `is_confirmed`, that an owner says so.
@@ -142,13 +145,17 @@ def describe(found: ContactImport, fields: Sequence[str], language: str, source:
         raise Refusal(_("Please say which column has the day on which they agreed: without it nobody may be written to."))
     found.columns, found.language, found.source = known, language, source.strip()[:200]
     found.stated_at, found.is_confirmed = now, is_confirmed
+    if is_confirmed:
+        events.record("contacts_import_vouched", f"import:{found.id}", now, by_user_id=by_user_id)
     _begin(found, ImportState.CHECKING)
 
 
-def accept(found: ContactImport, by_user_id: int, now: datetime) -> None:
-    """Have it brought in. Raises Refusal where it is not waiting for that."""
+def accept(found: ContactImport, by: User, now: datetime) -> None:
+    """Have it brought in. Raises Refusal where it is not waiting for that, or where it takes an owner."""
     _lock(found, ImportState.READY)
-    events.record("contacts_import_begun", f"import:{found.id}", now, by_user_id=by_user_id, is_confirmed=found.is_confirmed)
+    if found.is_confirmed and not by.has_role(Role.OWNER):
+        raise Refusal(_("An owner has vouched for this list, so it is for an owner to bring it in."))
+    events.record("contacts_import_begun", f"import:{found.id}", now, by_user_id=by.id, is_confirmed=found.is_confirmed)
     _begin(found, ImportState.RUNNING)
 
 

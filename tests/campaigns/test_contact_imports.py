@@ -50,8 +50,9 @@ def owner(app: Flask, client: Client) -> User:
 def came(content: str | bytes, *, is_confirmed: bool = True, fields: list[str] | None = None) -> ContactImport:
     """A file that came, whose columns are named, and that was looked through."""
     raw = content.encode() if isinstance(content, str) else content
-    found = imports.receive(io.BytesIO(raw), "list.csv", make_user().id, "en", NOW)
-    imports.describe(found, fields or COLUMNS, "en", "Newsletter of 2025", is_confirmed=is_confirmed, now=NOW)
+    sender = make_user().id
+    found = imports.receive(io.BytesIO(raw), "list.csv", sender, "en", NOW)
+    imports.describe(found, fields or COLUMNS, "en", "Newsletter of 2025", is_confirmed=is_confirmed, by_user_id=sender, now=NOW)
     db.session.commit()
     work_contacts(clock.now)
     db.session.refresh(found)
@@ -62,7 +63,7 @@ def taken(content: str | bytes, **more: Any) -> ContactImport:
     """The same, brought in."""
     found = came(content, **more)
     assert found.state is ImportState.READY
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     work_contacts(clock.now)
     db.session.refresh(found)
@@ -237,9 +238,9 @@ def test_a_list_comes_in_with_what_it_says_and_where_it_came_from(app: Flask) ->
         ("course", "given", f"import:{found.public_id}", "import", "2026-02-01"),
     }
     told = db.session.scalars(sa.select(Event).where(Event.subject == f"import:{found.id}").order_by(Event.id)).all()
-    assert [row.type for row in told] == ["contacts_import_begun", "contacts_imported"]
+    assert [row.type for row in told] == ["contacts_import_vouched", "contacts_import_begun", "contacts_imported"]
     assert None not in {row.facts["by_user_id"] for row in told}
-    assert told[1].facts["counts"]["new"] == 1
+    assert told[-1].facts["counts"]["new"] == 1
     given = db.session.scalars(sa.select(Event.data).where(Event.type == "consent_given")).all()
     assert sorted(row["purpose"] for row in given) == ["course", "marketing"]
     assert db.session.query(Message).count() == 0
@@ -250,10 +251,13 @@ def test_the_look_through_tells_the_same_and_writes_nothing(app: Flask) -> None:
     lines = HEAD + ADA + "known@example.org,,2026-03-31,,,,\nbad,,2026-03-31,,,,\n"
     before = all_rows()
     found = came(lines)
-    assert set(changed_tables(before, all_rows())) == {"contact_imports", "import_findings", "contacts", "users"}  # two of them: the sender
+    assert set(changed_tables(before, all_rows())) == {
+        *("contact_imports", "import_findings", "events"),
+        *("contacts", "users"),  # the sender
+    }
     assert contact_of_address("ada@example.org") is None
     told, counts = findings(found), dict(found.counts)
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     work_contacts(clock.now)
     assert findings(found) == told
@@ -356,7 +360,7 @@ def many(count: int) -> str:
 def test_killed_at_every_page_nothing_is_lost_and_nothing_doubled(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "PAGE", 7)
     found = came(many(50) + "one3@example.org,,2026-03-31,,,,\n", is_confirmed=False)
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     deaths = 0
 
@@ -393,7 +397,7 @@ def test_killed_at_every_page_nothing_is_lost_and_nothing_doubled(app: Flask, mo
 
 def test_of_two_workers_at_the_same_page_one_is_too_late(app: Flask) -> None:
     found = came(many(3))
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     path = storage.path_of(imports.key_of(found.public_id))
     assert path is not None
@@ -409,7 +413,7 @@ def test_of_two_workers_at_the_same_page_one_is_too_late(app: Flask) -> None:
 def test_a_list_that_is_thrown_away_in_the_middle_stops_there(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "PAGE", 10)
     found = came(many(40))
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
 
     def stop_after_first(*args: Any) -> bool:
@@ -430,7 +434,7 @@ def test_a_list_that_is_thrown_away_in_the_middle_stops_there(app: Flask, monkey
 def test_a_list_that_breaks_the_worker_ends_after_some_tries_and_keeps_no_other(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (imports.receive(io.BytesIO(many(2).encode()), "l.csv", make_user().id, "en", NOW) for _number in range(2))
     for one in (first, second):
-        imports.describe(one, COLUMNS, "en", "Words", is_confirmed=True, now=NOW)
+        imports.describe(one, COLUMNS, "en", "Words", is_confirmed=True, by_user_id=make_user().id, now=NOW)
     db.session.commit()
 
     def break_first(found: ContactImport, *args: Any) -> bool:
@@ -448,7 +452,7 @@ def test_a_list_that_breaks_the_worker_ends_after_some_tries_and_keeps_no_other(
 def test_a_file_that_is_gone_says_so(app: Flask, client: Client, owner: User) -> None:
     found = came(HEAD + ADA)
     storage.remove(imports.key_of(found.public_id))
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     work_contacts(clock.now)
     db.session.refresh(found)
@@ -527,6 +531,17 @@ def test_only_an_owner_can_vouch_for_others(client: Client, owner: User) -> None
     assert client.submit("contacts.coming", said, to="contacts.name_columns", id=found.public_id).status_code == 303
     db.session.refresh(found)
     assert found.is_confirmed
+    (told,) = db.session.scalars(sa.select(Event).where(Event.type == "contacts_import_vouched")).all()
+    assert (told.subject, told.facts) == (f"import:{found.id}", {"by_user_id": owner.id})
+    work_contacts(clock.now)
+    assert "for an owner to bring it in" in other.visit("contacts.coming", id=found.public_id).text
+    other.submit("contacts.coming", {"choice": "accept"}, to="contacts.decide", id=found.public_id)
+    db.session.refresh(found)
+    assert found.state is ImportState.READY
+    assert db.session.query(Consent).count() == 0
+    client.submit("contacts.coming", {"choice": "accept"}, to="contacts.decide", id=found.public_id)
+    db.session.refresh(found)
+    assert found.state is ImportState.RUNNING
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ def list_page(form: ExportForm) -> str:
         export_words=EXPORT_WORDS,
         choice_of=exports.words_of_choice,
         older_url=url_for("contacts.listed", before=came[PAGE - 1].id) if len(came) > PAGE else None,
-        older_taken_url=url_for("contacts.listed", taken_before=went[PAGE - 1].ContactExport.id, _anchor="taken") if len(went) > PAGE else None,
+        older_taken_url=url_for("contacts.listed", taken_before=went[PAGE - 1].ContactExport.id, _anchor="taken")
+        if len(went) > PAGE
+        else None,
         form=form,
         takes_all=staff().has_role(Role.OWNER),
     )
@@ -141,6 +143,7 @@ def coming(id: str) -> str:
         more_url=url_for("contacts.coming", id=id, after=rows[PAGE - 1].id, _anchor="lines") if len(rows) > PAGE else None,
         is_late=found.is_working and found.leased_until is None and clock.now() > (found.stated_at or found.created_at) + LATE,
         why=why_it_failed(found),
+        may_accept=staff().has_role(Role.OWNER) or not found.is_confirmed,
     )
 
 
@@ -182,7 +185,8 @@ def name_columns(id: str) -> Answer | tuple[str, int]:
         form.way.errors = [_("Only an owner can say that. Ask them to bring the file in, or have everybody asked.")]
     elif form.validate():
         try:
-            imports.describe(found, fields, form.language.data, form.source.data or "", is_confirmed=is_confirmed, now=clock.now())
+            said = form.language.data, form.source.data or ""
+            imports.describe(found, fields, *said, is_confirmed=is_confirmed, by_user_id=staff().id, now=clock.now())
         except Refusal as refusal:
             db.session.rollback()
             form.columns.errors = [refusal.words]
@@ -197,7 +201,7 @@ def name_columns(id: str) -> Answer | tuple[str, int]:
 def decide(id: str) -> Answer:
     """Bring it in, go back to its columns, or throw it away (`choice`)."""
     acts: dict[str, tuple[Callable[[ContactImport], None], str]] = {
-        "accept": (lambda found: imports.accept(found, staff().id, clock.now()), _("It is being brought in.")),
+        "accept": (lambda found: imports.accept(found, staff(), clock.now()), _("It is being brought in.")),
         "columns": (imports.change_columns, _("Name the columns anew.")),
         "cancel": (lambda found: imports.cancel(found, staff().id, clock.now()), _("The file is thrown away.")),
     }
