@@ -145,6 +145,7 @@ def describe(
         raise Refusal(_("Please say which column has the day on which they agreed: without it nobody may be written to."))
     found.columns, found.language, found.source = known, language, source.strip()[:200]
     found.stated_at, found.is_confirmed = now, is_confirmed
+    events.record("contacts_import_looked", f"import:{found.id}", now, by_user_id=by_user_id, lines=found.lines)
     if is_confirmed:
         events.record("contacts_import_vouched", f"import:{found.id}", now, by_user_id=by_user_id)
     _begin(found, ImportState.CHECKING)
@@ -186,7 +187,9 @@ def _begin(found: ContactImport, state: ImportState) -> None:
 
 
 def finish(found: ContactImport, state: ImportState, now: datetime, problem: str | None = None) -> None:
-    """Note how it ended."""
+    """Note how it ended. What a look-through counted goes where nothing was brought in: nothing of it has happened."""
+    if found.state is not ImportState.RUNNING:
+        found.counts = {}
     found.state, found.finished_at, found.leased_until, found.problem = state, now, None, problem
 
 

@@ -482,7 +482,7 @@ def test_what_marketers_see_of_contacts(page: "Page", enter: Callable[[User], Us
         base: "being looked through",
         f"{base}/new": "How the file should look",
         f"{base}/{sent.public_id}": "What is in the columns",
-        f"{base}/{ready.public_id}": "Bring in 1 person",
+        f"{base}/{ready.public_id}": "fewer than five",
         f"{base}/{done.public_id}": "1 person is taken in",
         f"{base}/{broken.public_id}": "could not be worked through to its end",
         f"{base}/{working.public_id}": "lines",

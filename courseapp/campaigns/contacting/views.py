@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, stream_with_context, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
 from flask_login import current_user
 from werkzeug.wrappers import Response as Answer
 
@@ -27,6 +28,7 @@ from courseapp.contacts.models import Purpose
 from courseapp.delivery import disposition_of
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
+from courseapp.learning.enrolment import FEWEST
 
 pages = Blueprint("contacts", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
@@ -52,8 +54,7 @@ COUNT_WORDS = {
     "new": _l("new"),
     "joined": _l("known, and agree to something new"),
     "known": _l("known, and agreed already"),
-    "withdrawn": _l("withdrew here, and stay so"),
-    "suppressed": _l("get no mail, and stay so"),
+    "stay_out": _l("stay out: they withdrew here, or get no mail"),
     "wrong": _l("left out, for something is wrong"),
 }
 
@@ -136,8 +137,9 @@ def coming(id: str) -> str:
         "campaigns/contacts_import.html",
         found=found,
         state=STATE_WORDS[found.state],
-        sums=[(words, found.counts.get(name, 0)) for name, words in COUNT_WORDS.items() if found.counts.get(name) or name == "new"],
+        sums=sums_of(found),
         taken=found.counts.get("new", 0) + found.counts.get("joined", 0),
+        fewest=FEWEST,
         findings=[(row.line, FIELD_WORDS[row.field], *(WRONG | TOLD)[row.code]) for row in rows[:PAGE]],
         uncounted=max(0, found.counts.get("findings", 0) - MOST_FINDINGS),
         more_url=url_for("contacts.coming", id=id, after=rows[PAGE - 1].id, _anchor="lines") if len(rows) > PAGE else None,
@@ -145,6 +147,16 @@ def coming(id: str) -> str:
         why=why_it_failed(found),
         may_accept=staff().has_role(Role.OWNER) or not found.is_confirmed,
     )
+
+
+def sums_of(found: ContactImport) -> list[tuple[LazyString, int | str]]:
+    """What a file comes to, in words and numbers. Until it is brought in, what depends on who is known here is never told of a few."""
+    counts = {**found.counts, "stay_out": found.counts.get("withdrawn", 0) + found.counts.get("suppressed", 0)}
+    shown = [(name, words, counts.get(name, 0)) for name, words in COUNT_WORDS.items()]
+    if found.state is ImportState.READY:
+        few = _("fewer than five")
+        return [(words, count if count >= FEWEST or name == "wrong" else few) for name, words, count in shown if count or name != "wrong"]
+    return [(words, count) for name, words, count in shown if count or name == "new"]
 
 
 def why_it_failed(found: ContactImport) -> str:
