@@ -17,6 +17,7 @@ from flask_babel import gettext as _
 
 from courseapp import storage
 from courseapp.accounts.models import Role, User
+from courseapp.authoring.parts import check_disk
 from courseapp.campaigns.contact_files import LARGEST, MOST_COLUMNS, SAMPLE, Head, Unreadable, head_of, rows_of
 from courseapp.campaigns.contact_rows import FIELDS, PURPOSE_OF
 from courseapp.campaigns.models import ContactExport, ContactImport, ExportState, ImportFinding, ImportState
@@ -30,6 +31,7 @@ FILES = "contacts"  # of the storage, where each file has a folder of its own
 KEPT = timedelta(days=2)  # how long a file waits for whoever sent it: it is full of addresses
 LEASE = timedelta(minutes=2)  # renewed with each page
 MOST_ATTEMPTS = 5
+MOST_OPEN = 10  # files of one person that are not done
 OPEN = (ImportState.SENT, ImportState.CHECKING, ImportState.READY, ImportState.RUNNING)
 WORKING = (ImportState.CHECKING, ImportState.RUNNING)
 USUAL = {  # how columns are called by what people export from
@@ -53,9 +55,14 @@ def source_of(found: ContactImport) -> str:
 
 
 def receive(content: IO[bytes], name: str, user_id: int, language: str, now: datetime) -> ContactImport:
-    """Keep a file that was sent and say how it is written; the caller commits. Raises Refusal (400, 413) in words."""
-    if content.seek(0, os.SEEK_END) > LARGEST:
+    """Keep a file that was sent and say how it is written; the caller commits. Raises Refusal (400, 409, 413, 507) in words."""
+    size = content.seek(0, os.SEEK_END)
+    if size > LARGEST:
         raise Refusal(_("The file is too large: at most %(size)s. Please split it.", size=bytes_words(LARGEST)), 413)
+    waiting = sa.select(sa.func.count()).where(ContactImport.by_user_id == user_id, ContactImport.state.in_(OPEN))
+    if db.session.scalars(waiting).one() >= MOST_OPEN:
+        raise Refusal(_("%(count)s lists of yours wait already. Bring them in or throw them away first.", count=MOST_OPEN))
+    check_disk(size)
     content.seek(0)
     public_id = random_public_id()
     key = key_of(public_id)
@@ -109,7 +116,10 @@ def _fit_head(key: str) -> Head:
 
 def unreadable_words(line: int) -> str:
     """What is said of a file that cannot be read from a line on."""
-    return str(_("From line %(line)s on it cannot be read: a quotation mark opens there that never closes. Please mend it.", line=line))
+    words = _(
+        "From line %(line)s on it cannot be read: a quotation mark opens there that never closes, or the line is far too long.", line=line
+    )
+    return f"{words} {_('Please mend it.')}"
 
 
 def _guessed(head: Head) -> dict[str, int]:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from courseapp import clock, storage
 from courseapp.accounts.models import User
+from courseapp.authoring import parts
+from courseapp.campaigns import contact_files
 from courseapp.campaigns import contact_imports as imports
 from courseapp.campaigns.bringing_in import take_page
 from courseapp.campaigns.contact_files import Unreadable, head_of, rows_of
@@ -156,6 +158,38 @@ def test_a_quotation_mark_that_never_closes_is_told_with_its_line(client: Client
     found = came(HEAD + ADA + content, fields=COLUMNS)
     assert (found.state, found.problem) == (ImportState.FAILED, "line 8")
     assert "From line 8 on it cannot be read" in client.visit("contacts.coming", id=found.public_id).text
+
+
+@pytest.mark.parametrize(
+    "row",
+    [b"," * 3_000_000, b'"x\n",' * 600_000, b'"' + b'""' * 40_000 + b'",' + b"," * 3_000_000],
+    ids=["one line", "many lines", "quoted"],
+)
+def test_a_row_without_end_is_told_with_its_line_and_takes_little_memory(tmp_path, row: bytes) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes((HEAD + ADA).encode() + row)
+    tracemalloc.start()
+    with pytest.raises(Unreadable) as caught:
+        list(rows_of(path, "utf-8", ",", False))
+    _size, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.line == 3
+    assert most < 30_000_000
+
+
+def test_a_row_without_end_is_refused_when_it_is_sent(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact_files, "LONGEST_ROW", 1000)
+    content = io.BytesIO((HEAD + ADA + "," * 1001).encode())
+    answer = client.submit("contacts.begin", {"file": (content, "list.csv")}, to="contacts.receive")
+    assert answer.status_code == 400
+    assert "From line 3 on it cannot be read" in answer.text
+    assert list(storage.stored_keys("contacts")) == []
+
+
+def test_rows_are_counted_each_by_itself(tmp_path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(("x" * 100_000 + "\n") * 30)
+    assert len(list(rows_of(path, "utf-8", ",", False))) == 30
 
 
 @given(st.binary(max_size=400))
@@ -618,6 +652,30 @@ def test_a_file_that_is_too_large_is_refused(client: Client, owner: User, monkey
     answer = client.submit("contacts.begin", {"file": (io.BytesIO(many(10).encode()), "l.csv")}, to="contacts.receive")
     assert answer.status_code == 413
     assert "too large" in answer.text
+
+
+def test_ten_lists_of_one_person_may_wait(client: Client, owner: User) -> None:
+    def send() -> Any:
+        return client.submit("contacts.begin", {"file": (io.BytesIO((HEAD + ADA).encode()), "l.csv")}, to="contacts.receive")
+
+    assert [send().status_code for _number in range(imports.MOST_OPEN)] == [303] * 10
+    refused = send()
+    assert refused.status_code == 409
+    assert "10 lists of yours wait already" in refused.text
+    assert len(list(storage.stored_keys("contacts"))) == 10
+    imports.receive(io.BytesIO((HEAD + ADA).encode()), "l.csv", make_user().id, "en", NOW)
+    found = db.session.scalars(sa.select(ContactImport).where(ContactImport.by_user_id == owner.id)).first()
+    assert found is not None
+    client.submit("contacts.coming", {"choice": "cancel"}, to="contacts.decide", id=found.public_id)
+    assert send().status_code == 303
+
+
+def test_a_list_that_the_disk_has_no_room_for_is_refused(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SPARE", 1 << 62)
+    answer = client.submit("contacts.begin", {"file": (io.BytesIO((HEAD + ADA).encode()), "l.csv")}, to="contacts.receive")
+    assert answer.status_code == 507
+    assert "not enough space" in answer.text
+    assert list(storage.stored_keys("contacts")) == []
 
 
 @pytest.mark.one_database
