@@ -182,7 +182,7 @@ def pause(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     stream = _running(broadcast).stream
     assert stream is not None
     if stream.paused_at is None:
-        stream.paused_at, stream.paused_why = now, "paused by staff"
+        stream.paused_at, stream.paused_why = now, _("Somebody of the staff paused it.")
         _note(broadcast, "broadcast_paused", by_user_id, now)
 
 
@@ -191,7 +191,7 @@ def resume(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     stream = _running(broadcast).stream
     assert stream is not None
     if stream.paused_at is not None:
-        pausing.resume([stream], now)
+        pausing.resume([stream], now, by_user_id)
         _note(broadcast, "broadcast_resumed", by_user_id, now)
         wake("broadcasts")
         wake("outbox")
