@@ -19,6 +19,8 @@ from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State
+from courseapp.operations.audit import entries_before
+from courseapp.operations.audit_words import Matter
 from tests.campaigns.crowd import is_
 from tests.client import Client, forms_of
 from tests.conftest import set_clock
@@ -140,6 +142,15 @@ def test_two_who_write_at_once_lose_nothing(press) -> None:
     assert the_only().body == "The first."
 
 
+@pytest.mark.parametrize("version", ["9" * 5000, "²", "-1", ""])
+def test_a_version_that_is_no_number_is_refused_in_words(press, version) -> None:
+    made = make_broadcast()
+    db.session.commit()
+    answer = press("change", made, **WORDS | {"version": version})
+    assert answer.status_code == 409
+    assert "There are two." in answer.text
+
+
 @pytest.mark.parametrize("left_out", ["put away", "old"])
 def test_a_draft_keeps_its_segment_though_the_list_holds_it_no_more(client, press, monkeypatch, left_out) -> None:
     segment = make_segment(name="Quiet ones", archived_at=NOW if left_out == "put away" else None)
@@ -198,7 +209,7 @@ def test_a_time_that_has_passed_and_one_that_is_none_are_refused_in_words(client
     assert the_only().state is BroadcastState.DRAFT
 
 
-def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, press, app: Flask) -> None:
+def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, press, marketer, app: Flask) -> None:
     people(4)
     made = make_broadcast(window_start=NOW.time(), window_end=NOW.time())
     db.session.commit()
@@ -209,7 +220,12 @@ def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, pre
     work()
     assert the_only().state is BroadcastState.SENDING
     set_clock(app, NOW + timedelta(minutes=1))
+    stream = the_only().stream
+    assert stream is not None
+    assert stream.paused_why == "Somebody of the staff paused it."
     press("act", made, choice="resume")
+    told = entries_before([Matter.MAIL], marketer.id, None, 2)
+    assert [entry.what for entry in told] == ["Let a broadcast go on", "Let a kind of mail run again"]
     assert press("act", made, choice="cancel").location.endswith("/cancel")
     assert "cannot be undone" in client.visit("broadcasts.ask_to_cancel", id=made.public_id).text
     press("act", made, choice="cancel", sure="1")

@@ -15,7 +15,7 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns import broadcasts
 from courseapp.campaigns.broadcasting.forms import BroadcastForm
-from courseapp.campaigns.forms import TrialForm
+from courseapp.campaigns.forms import TrialForm, version_in
 from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
@@ -94,8 +94,7 @@ def change(id: str) -> Response | tuple[str, int]:
     if not form.validate():
         return editor(found, form), 422
     try:
-        version = int(form.version.data or 0) if (form.version.data or "").isdecimal() else 0
-        broadcasts.change_broadcast(found, form.draft(chosen(form)), version, current_user.id, clock.now())
+        broadcasts.change_broadcast(found, form.draft(chosen(form)), version_in(request.form), current_user.id, clock.now())
     except Refusal as refusal:
         db.session.rollback()
         form.title.errors = [refusal.words]
