@@ -19,6 +19,7 @@ from courseapp.contacts.suppression import is_suppressed
 from courseapp.errors import Refusal
 from courseapp.extensions import db, wake
 from courseapp.journal import events
+from courseapp.journal.models import Event
 from courseapp.mailing import bulk, pausing
 from courseapp.mailing.fields import ADDRESSES
 from courseapp.mailing.letters import kept_letter, publish_letter
@@ -175,6 +176,15 @@ def give_back(broadcast: Broadcast, why: str, now: datetime) -> None:
     """Make one a draft again that could not begin; its page says why. The caller holds it."""
     broadcast.state, broadcast.send_at = BroadcastState.DRAFT, None
     events.record("broadcast_given_back", f"broadcast:{broadcast.id}", now, by_user_id=None, why=why)
+
+
+def why_given_back(broadcast: Broadcast) -> str | None:
+    """Why a draft could not begin when its time had come; None where it did not come to that, or was written on or scheduled since."""
+    last = sa.select(Event).where(Event.subject == f"broadcast:{broadcast.id}").order_by(Event.id.desc()).limit(1)
+    event = db.session.scalar(last)
+    if event is None or event.type != "broadcast_given_back" or event.at < broadcast.changed_at:
+        return None
+    return str(event.facts.get("why", ""))
 
 
 def pause(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:

@@ -15,6 +15,7 @@ from courseapp.campaigns import loops as broadcast_loops
 from courseapp.campaigns.broadcasting import views
 from courseapp.campaigns.models import Broadcast, BroadcastState
 from courseapp.campaigns.saved_segments import save_segment, stamp_of
+from courseapp.catalog.sensitivity import mark_sensitive
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import loops
@@ -24,7 +25,7 @@ from courseapp.operations.audit_words import Matter
 from tests.campaigns.crowd import is_
 from tests.client import Client, forms_of
 from tests.conftest import set_clock
-from tests.factories import NOW, make_broadcast, make_consent, make_contact, make_segment, make_user
+from tests.factories import NOW, make_broadcast, make_consent, make_contact, make_course, make_segment, make_user
 
 WORDS = {
     "title": "News",
@@ -100,6 +101,31 @@ def test_from_the_first_word_to_the_last_mail(client, press) -> None:
     assert "of 3" in page
     assert the_only().state is BroadcastState.FINISHED
     assert "3 people" in client.visit("broadcasts.listed").text
+
+
+def test_why_one_could_not_begin_stands_on_its_page_until_it_is_written_on(client, press, app: Flask) -> None:
+    people(2)
+    course = make_course(slug="delicate")
+    segment = make_segment({"not": {"any": [is_("enrolled", "yes", course="delicate")]}})
+    made = make_broadcast(segment_id=segment.id, tree=segment.tree)
+    db.session.commit()
+    press("send", made, when="at", day="2026-11-03", time="08:30")
+    assert "goes to 2 people" in client.visit("broadcasts.broadcast", id=made.public_id).text
+    mark_sensitive(course, True, NOW)
+    page = client.visit("broadcasts.broadcast", id=made.public_id).text
+    assert "“delicate” cannot be chosen here." in page
+    assert "0 people" not in page
+    set_clock(app, NOW + timedelta(days=1))
+    work()
+    assert the_only().state is BroadcastState.DRAFT
+    page = client.visit("broadcasts.broadcast", id=made.public_id).text
+    assert "Its time came, and it could not begin" in page
+    assert "“delicate” cannot be chosen here." in page
+    page = client.visit("broadcasts.look", id=made.public_id).text
+    assert "“delicate” cannot be chosen here." in page
+    assert "0 people" not in page
+    assert client.submit("broadcasts.broadcast", {"segment": ""}, id=made.public_id).status_code == 303
+    assert "could not begin" not in client.visit("broadcasts.broadcast", id=made.public_id).text
 
 
 def test_a_trial_goes_to_staff_alone_and_publishes_a_letter_once(client, press, marketer) -> None:

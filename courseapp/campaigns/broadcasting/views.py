@@ -234,6 +234,7 @@ def ask_to_cancel(id: str) -> Response | str:
 def watching(found: Broadcast) -> str:
     """How one stands that is scheduled or sent."""
     account = broadcasts.account_of(found)
+    count, trouble = counted(found, clock.now()) if found.state is BroadcastState.SCHEDULED else (0, "")
     return render_template(
         "campaigns/broadcast.html",
         broadcast=found,
@@ -246,7 +247,8 @@ def watching(found: Broadcast) -> str:
         is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
         hours=words_of_window(broadcasts.window_of(found)),
         begins=words_of_moment(found.send_at, present_site().default_zone) if found.send_at is not None else "",
-        count=counted(found, clock.now())[0] if found.state is BroadcastState.SCHEDULED else 0,
+        count=count,
+        trouble=trouble,
     )
 
 
@@ -260,7 +262,8 @@ def counted(found: Broadcast, now: datetime) -> tuple[int, str]:
 
 def editor(found: Broadcast | None, form: BroadcastForm) -> str:
     """The page on which one is written."""
-    return render_template("campaigns/broadcast_edit.html", broadcast=found, form=form)
+    why = broadcasts.why_given_back(found) if found is not None else None
+    return render_template("campaigns/broadcast_edit.html", broadcast=found, form=form, why_given_back=why)
 
 
 def form_of(found: Broadcast | None = None, **more: Any) -> BroadcastForm:
