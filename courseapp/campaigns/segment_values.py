@@ -123,8 +123,9 @@ def _courses(courses: Courses) -> dict[str, Any]:
     return {ANY: _l("any course"), **{slug: course.title for slug, course in courses.items()}}
 
 
-def _languages(_courses: Courses) -> dict[str, Any]:
-    return {tag: Locale.parse(tag.replace("-", "_")).display_name or tag for tag in current_app.config["SETTINGS"].language_list}
+def languages() -> dict[str, str]:
+    """The languages of the site, each by what it calls itself."""
+    return {tag: Locale.parse(tag, sep="-").display_name or tag for tag in current_app.config["SETTINGS"].language_list}
 
 
 @cache
@@ -132,7 +133,7 @@ def _zones() -> dict[str, str]:
     return {name: name for name in sorted(available_timezones()) if "/" in name or name == "UTC"}
 
 
-LANGUAGE = Value("language", _l("Language"), Kind.CHOICE, _languages)
+LANGUAGE = Value("language", _l("Language"), Kind.CHOICE, lambda _courses: languages())
 ZONE = Value("zone", _l("Time zone"), Kind.CHOICE, lambda _courses: _zones())
 COURSE = Value("course", _l("Course"), Kind.CHOICE, _courses)
 PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, lambda _courses: PURPOSES)

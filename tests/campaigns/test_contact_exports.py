@@ -164,6 +164,13 @@ def test_the_pages_say_who_took_out_how_many(client: Client, owner: User) -> Non
     ]
 
 
+def test_where_nothing_went_out_the_page_says_so_and_one_person_is_one(client: Client, owner: User) -> None:
+    assert "No list went out so far" in client.visit("contacts.listed").text
+    file_id = ordered(client)
+    assert "0 of 1 person is written" in client.visit("contacts.going", id=file_id).text
+    assert "No list went out so far" not in client.visit("contacts.listed").text
+
+
 def test_a_segment_takes_out_those_it_chooses(client: Client, owner: User) -> None:
     set_consent(make_contact("ada@example.org"), Purpose.MARKETING, True, NOW, "start")
     make_contact("bob@example.org")

@@ -1,5 +1,7 @@
 """The pages of segments: made without JavaScript, counted, saved, put away; and sensitive courses."""
 
+import io
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
+from courseapp.campaigns import contact_imports
 from courseapp.campaigns.models import Segment
 from courseapp.campaigns.segment_drafts import Row, changed, drafted, rows_of
 from courseapp.campaigns.segment_values import Present, known_courses
@@ -212,3 +215,12 @@ def test_a_page_that_is_old_takes_no_mark_away_that_another_owner_has_set(client
     assert answer.status_code == 303
     assert "Nothing was different." in client.get(answer.location).text
     assert (first.sensitive_at, second.sensitive_at) == (NOW, NOW)
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(languages="en,pt-BR")
+@pytest.mark.parametrize("page", ["broadcasts.begin", "sequence_drafts.begin", "contacts.snippet", "contacts.coming"])
+def test_languages_are_called_by_their_names_wherever_one_is_chosen(marketer, client, page):
+    came = contact_imports.receive(io.BytesIO(b"Email,Agreed\nada@example.org,2026-01-01"), "list.csv", marketer.id, "en", NOW)
+    text = client.visit(page, **({"id": came.public_id} if page == "contacts.coming" else {})).text
+    assert re.search(r'<option[^>]* value="pt-BR">português \(Brasil\)</option>', text)

@@ -1,6 +1,6 @@
 """The forms of broadcasts: what is written, and when it is sent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -39,11 +39,11 @@ class BroadcastForm(FlaskForm):
     window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
     window_end = TimeField(_l("Not after"), [DataRequired(NEEDS_TIME)])
 
-    def offer(self, segments: Iterable[Segment], languages: Sequence[str]) -> None:
+    def offer(self, segments: Iterable[Segment], languages: Mapping[str, str]) -> None:
         """What there is to choose from."""
         named = [(row.public_id, _("%(name)s (put away)", name=row.name) if row.archived_at else row.name) for row in segments]
         self.segment.choices = [SelectChoice("", _l("Everybody who agreed")), *(SelectChoice(key, words) for key, words in named)]
-        self.language.choices = [SelectChoice(language, language) for language in languages]
+        self.language.choices = [SelectChoice(tag, words) for tag, words in languages.items()]
 
     def show(self, broadcast: Broadcast, segment_id: str) -> None:
         """Begin from what is there."""

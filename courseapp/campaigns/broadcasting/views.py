@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, time
 from typing import Any
 
-from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
@@ -18,6 +18,7 @@ from courseapp.campaigns.broadcasting.forms import BroadcastForm
 from courseapp.campaigns.forms import TrialForm, version_in
 from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
+from courseapp.campaigns.segment_values import languages
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
 from courseapp.campaigns.windows import Window, words_of_window, zone_of
 from courseapp.columns import row_number
@@ -271,7 +272,7 @@ def form_of(found: Broadcast | None = None, **more: Any) -> BroadcastForm:
     form = BroadcastForm(**more)
     chosen_already = (broadcasts.segment_of_draft(found) if found else None, segment_of(form.segment.data) if form.segment.data else None)
     segments = [*segments_saved(None, MOST_SEGMENTS), *(segment for segment in chosen_already if segment is not None)]
-    form.offer(dict.fromkeys(segments), current_app.config["SETTINGS"].language_list)
+    form.offer(dict.fromkeys(segments), languages())
     return form
 
 

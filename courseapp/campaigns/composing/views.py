@@ -15,6 +15,7 @@ from courseapp.campaigns import sequence_drafts as drafts
 from courseapp.campaigns.composing.forms import BLANK, HeadForm
 from courseapp.campaigns.forms import version_in
 from courseapp.campaigns.models import Sequence
+from courseapp.campaigns.segment_values import languages
 from courseapp.campaigns.sequence_lists import under_way, versions_of
 from courseapp.campaigns.sequence_sentences import column_of, publishing
 from courseapp.campaigns.sequence_shapes import SequenceDraft
@@ -199,7 +200,7 @@ def head_page(found: Sequence | None, form: HeadForm) -> str:
 def head_form(found: Sequence | None = None, **more: Any) -> HeadForm:
     """The form with its choices. What was published keeps its purpose, for people agreed to it."""
     form = HeadForm(**more)
-    form.offer(all_courses(), current_app.config["SETTINGS"].language_list)
+    form.offer(all_courses(), languages())
     if found is not None and drafts.latest_version(found) is not None:
         del form.purpose
     return form

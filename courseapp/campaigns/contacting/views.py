@@ -22,6 +22,7 @@ from courseapp.campaigns.contact_rows import FIELD_WORDS, FIELDS, TOLD, WRONG
 from courseapp.campaigns.contacting.forms import ELSEWHERE, ColumnsForm, ExportForm, FileForm, SnippetForm
 from courseapp.campaigns.models import ContactExport, ContactImport, ExportState, ImportState
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
+from courseapp.campaigns.segment_values import languages
 from courseapp.campaigns.signing_up import Offer, link_of_form, snippet_for
 from courseapp.columns import row_number
 from courseapp.contacts.models import Purpose
@@ -169,7 +170,7 @@ def why_it_failed(found: ContactImport) -> str:
 
 def columns_page(found: ContactImport, form: ColumnsForm) -> str:
     """Which column is what; the first rows of the file stand beside them."""
-    form.language.choices = [(language, language) for language in current_app.config["SETTINGS"].language_list]
+    form.language.choices = list(languages().items())
     chosen = {place: field for field, place in found.columns.items()}
     if request.method == "POST":
         chosen = {place: request.form.get(f"column-{place}", "") for place in range(len(found.heads))}
@@ -190,7 +191,7 @@ def columns_page(found: ContactImport, form: ColumnsForm) -> str:
 def name_columns(id: str) -> Answer | tuple[str, int]:
     """Say what the columns are, and have the file looked through."""
     found, form = import_named(id), ColumnsForm()
-    form.language.choices = current_app.config["SETTINGS"].language_list
+    form.language.choices = list(languages().items())
     fields = [request.form.get(f"column-{place}", "") for place in range(len(found.heads))]
     is_confirmed = form.way.data == ELSEWHERE
     if is_confirmed and not staff().has_role(Role.OWNER):
@@ -300,10 +301,10 @@ def export_named(id: str) -> ContactExport:
 @pages.get("/staff/mail/contacts/form")
 def snippet() -> str:
     """Plain HTML for another site, made of what the address says."""
-    languages = current_app.config["SETTINGS"].language_list
+    offered = languages()
     is_asked = "source" in request.args
-    form = SnippetForm(request.args if is_asked else None, language=languages[0], source="blog")
-    form.language.choices = [(language, language) for language in languages]
+    form = SnippetForm(request.args if is_asked else None, language=next(iter(offered)), source="blog")
+    form.language.choices = list(offered.items())
     shown: dict[str, Any] = {}
     if is_asked and form.validate() and form.purpose.data:
         offer = Offer(tuple(Purpose(name) for name in form.purpose.data), form.language.data, form.source.data or "")
