@@ -385,10 +385,10 @@ with create_app().app_context():
         made.append(contact_imports.receive(content, name, owner.id, "en", now))
     for found in made[1:]:
         words = "Newsletter form on example.org, confirmed by mail, 2021 to 2025"
-        contact_imports.describe(found, FIELDS, "en", words, is_confirmed=False, now=now)
+        contact_imports.describe(found, FIELDS, "en", words, is_confirmed=False, by_user_id=owner.id, now=now)
     db.session.commit()
     work_contacts(clock.now)
-    contact_imports.accept(made[2], owner.id, now)
+    contact_imports.accept(made[2], owner, now)
     written = contact_exports.ask_for_file(None, owner, now)
     person = make_contact("ada@mail.example")
     make_consent(person, Purpose.COURSE)

@@ -58,7 +58,7 @@ def begin(user_id: int, size: int, told: str, now: datetime) -> UploadPart:
     present = open_parts(user_id, now)
     if len(present) >= MOST_OPEN or size + sum(part.size for part in present) > MOST_TOGETHER:
         raise Refusal(_("You have begun too much that is not finished. Finish it, or throw some of it away on this page."), 413)
-    _check_disk(size + sum(part.size - arrived(part) for part in _all_open(now)))
+    check_disk(size + sum(part.size - arrived(part) for part in _all_open(now)))
     times = {"created_at": now, "expires_at": now + KEPT}
     part = UploadPart(public_id=random_public_id(), user_id=user_id, name=name, told=told, size=size, **times)
     db.session.add(part)
@@ -273,8 +273,8 @@ def _gone() -> Refusal:
     return Refusal(_("What was sent of this file is not here any more. Please begin again."), 410)
 
 
-def _check_disk(wanted: int) -> None:
-    """See that all that was begun still fits. Raises Refusal (507)."""
+def check_disk(wanted: int) -> None:
+    """See that so many bytes, with all that was begun, still fit. Raises Refusal (507)."""
     place: Path = current_app.config["SETTINGS"].data_dir
     if shutil.disk_usage(place).free - SPARE < wanted:
         raise Refusal(_("The server has not enough space for this file. Nothing was sent; tell its owner."), 507)

@@ -75,8 +75,11 @@ def ask_many(found: ContactImport, people: Sequence[tuple[int, str, Sequence[Pur
 
 
 def agree(asked: Asked, now: datetime, network: str | None) -> Contact | None:
-    """Whoever reads the address's mail says yes; None where the address is gone. Saying it twice changes nothing. The caller commits."""
-    contact = contact_asked(asked)
+    """Whoever reads the address's mail says yes; None where the address is gone or the link too old. The caller commits.
+
+    Saying it twice changes nothing.
+    """
+    contact = contact_asked(asked, now)
     if contact is not None:
         confirm(contact, now)
         for purpose in asked.purposes:
@@ -84,8 +87,10 @@ def agree(asked: Asked, now: datetime, network: str | None) -> Contact | None:
     return contact
 
 
-def contact_asked(asked: Asked) -> Contact | None:
-    """Who was asked; None where the address is gone."""
+def contact_asked(asked: Asked, now: datetime) -> Contact | None:
+    """Who was asked; None where the address is gone or it is too long ago."""
+    if now >= asked.at + LIFETIME:
+        return None
     return db.session.scalar(sa.select(Contact).where(Contact.public_id == asked.contact_public_id, Contact.erased_at.is_(None)))
 
 
@@ -96,14 +101,13 @@ def link_for(asked: Asked) -> str:
     return full_url("signup.confirm", token=token)
 
 
-def asked_in(token: str, now: datetime) -> Asked | None:
-    """What a link says; None where it is not ours or too old."""
+def asked_in(token: str) -> Asked | None:
+    """What a link says, however old it is; None where it is not ours."""
     try:
         public_id, letters, source, at = _signer().loads(token)
     except (BadData, ValueError):
         return None
-    moment = datetime.fromtimestamp(at, UTC)
-    return Asked(public_id, tuple(PURPOSES[letter] for letter in letters), source, moment) if now < moment + LIFETIME else None
+    return Asked(public_id, tuple(PURPOSES[letter] for letter in letters), source, datetime.fromtimestamp(at, UTC))
 
 
 def _signer() -> URLSafeSerializer:

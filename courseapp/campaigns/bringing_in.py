@@ -1,6 +1,7 @@
 """Bringing in a page of contacts: who is new, who is known, what they said before; all of it in few statements and one transaction.
 
-The look-through goes the same way and writes nothing of them, so that what it tells is what will be done.
+The look-through goes the same way and writes nothing of them, so that what it tells is what will be done. Of lines that can be used it
+tells sums alone: a file with somebody's address, thrown away again, must not tell whether they are known here and what they said.
 """
 
 from collections import Counter
@@ -23,7 +24,6 @@ from courseapp.journal import events
 
 WORDING = "import"  # the wording of consents that were given elsewhere; the import says where
 MOST_FINDINGS = 5_000  # kept; more are counted
-COUNTED = ("new", "joined", "asked", "known", "withdrawn", "suppressed", "wrong")
 
 
 @dataclass
@@ -62,7 +62,8 @@ def take_page(found: ContactImport, page: Page, now: datetime, lease_until: date
         return False
     counts = Counter(found.counts)
     counts["wrong"] += page.wrong
-    findings = [*page.findings, *_settle(found, page.rows, counts, now)]
+    told = _settle(found, page.rows, counts, now)
+    findings = [*page.findings, *(told if found.state is ImportState.RUNNING else ())]
     kept = sorted(findings, key=lambda row: row.line)[: max(0, MOST_FINDINGS - counts["findings"])]
     counts["findings"] += len(findings)
     if kept:

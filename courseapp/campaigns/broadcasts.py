@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState, Segment
 from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.campaigns.segments import contacts_in
 from courseapp.campaigns.windows import Window
 from courseapp.contacts.consent import is_consented
@@ -18,6 +19,7 @@ from courseapp.contacts.suppression import is_suppressed
 from courseapp.errors import Refusal
 from courseapp.extensions import db, wake
 from courseapp.journal import events
+from courseapp.journal.models import Event
 from courseapp.mailing import bulk, pausing
 from courseapp.mailing.fields import ADDRESSES
 from courseapp.mailing.letters import kept_letter, publish_letter
@@ -77,14 +79,31 @@ def _put(broadcast: Broadcast, draft: Draft) -> None:
     broadcast.window_start, broadcast.window_end = draft.window.start, draft.window.end
 
 
+def segment_of_draft(broadcast: Broadcast) -> Segment | None:
+    """The segment it was written for, put away or not; None for everybody."""
+    return db.session.get(Segment, broadcast.segment_id) if broadcast.segment_id is not None else None
+
+
 def window_of(broadcast: Broadcast) -> Window:
     """The hours of people's own day at which it may come."""
     return Window(broadcast.window_start, broadcast.window_end)
 
 
+def shown_of(broadcast: Broadcast) -> str:
+    """What tells what a page showed of a draft from what it is now: the number of its words, and the state of its segment."""
+    segment = segment_of_draft(broadcast)
+    return f"{broadcast.version}:{stamp_of(segment) if segment is not None else ''}"
+
+
+def _tree_of(broadcast: Broadcast) -> dict[str, Any]:
+    """Whom it asks for: a draft by its segment as that is now; once it is scheduled this is fixed."""
+    segment = segment_of_draft(broadcast) if broadcast.state is BroadcastState.DRAFT else None
+    return segment.tree if segment is not None else broadcast.tree
+
+
 def audience(broadcast: Broadcast, now: datetime) -> sa.Select[int]:
     """The ids of whom a broadcast is for at this moment: chosen, agreed to its purpose, reachable."""
-    chosen = contacts_in(broadcast.tree, now).subquery()
+    chosen = contacts_in(_tree_of(broadcast), now).subquery()
     may_get = (
         Contact.id.in_(sa.select(chosen)),
         Contact.erased_at.is_(None),
@@ -123,14 +142,19 @@ def letter_for(broadcast: Broadcast, now: datetime) -> Letter:
     return db.session.get_one(Letter, broadcast.letter_id)
 
 
-def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, now: datetime) -> None:
-    """Publish its letter and have it sent from a moment on. Raises Refusal in words."""
+def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, now: datetime, seen: str | None = None) -> None:
+    """Publish its letter and have it sent from a moment on. Raises Refusal in words.
+
+    Args:
+        seen: `shown_of` it as whoever sends it saw it; None where nobody looked at a page.
+    """
     _lock(broadcast)
     if broadcast.state is not BroadcastState.DRAFT:
         raise Refusal(_("This broadcast is scheduled or sent already."))
+    if seen is not None and seen != shown_of(broadcast):
+        raise Refusal(_("Its words or its segment have been changed meanwhile. Look at it again; nothing was sent."))
     letter = letter_for(broadcast, now)
-    if broadcast.segment_id is not None:
-        broadcast.tree = db.session.get_one(Segment, broadcast.segment_id).tree  # as it is now; from here on it is fixed
+    broadcast.tree = _tree_of(broadcast)
     audience(broadcast, now)  # refuses what cannot be used any more
     if broadcast.stream_id is None:
         broadcast.stream_id = bulk.new_stream(f"broadcast-{broadcast.id}", broadcast.purpose).id
@@ -154,12 +178,21 @@ def give_back(broadcast: Broadcast, why: str, now: datetime) -> None:
     events.record("broadcast_given_back", f"broadcast:{broadcast.id}", now, by_user_id=None, why=why)
 
 
+def why_given_back(broadcast: Broadcast) -> str | None:
+    """Why a draft could not begin when its time had come; None where it did not come to that, or was written on or scheduled since."""
+    last = sa.select(Event).where(Event.subject == f"broadcast:{broadcast.id}").order_by(Event.id.desc()).limit(1)
+    event = db.session.scalar(last)
+    if event is None or event.type != "broadcast_given_back" or event.at < broadcast.changed_at:
+        return None
+    return str(event.facts.get("why", ""))
+
+
 def pause(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     """Hold back what has not left: each worker finishes the mail it is at."""
     stream = _running(broadcast).stream
     assert stream is not None
     if stream.paused_at is None:
-        stream.paused_at, stream.paused_why = now, "paused by staff"
+        stream.paused_at, stream.paused_why = now, _("Somebody of the staff paused it.")
         _note(broadcast, "broadcast_paused", by_user_id, now)
 
 
@@ -168,7 +201,7 @@ def resume(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     stream = _running(broadcast).stream
     assert stream is not None
     if stream.paused_at is not None:
-        pausing.resume([stream], now)
+        pausing.resume([stream], now, by_user_id)
         _note(broadcast, "broadcast_resumed", by_user_id, now)
         wake("broadcasts")
         wake("outbox")

@@ -1,26 +1,30 @@
 """Taking out contacts: whom one may write to, as a file in pieces, for whoever asked for it, for a day.
 
 What stands in it is named here one by one: who they are, what they agreed to and when, whether they get mail. Nothing of what they
-learn is in it, and whom a segment cannot choose it cannot take out; nor what no segment asks for while a course is marked sensitive.
+learn is in it, and whom a segment cannot choose it cannot take out. Owners take out whomever a segment chooses; marketers those who
+may be written to, and not by the courses they take. Who may what is asked anew for each piece. While a course is marked as sensitive,
+nothing is in it that no segment asks for then.
 """
 
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from flask_babel import gettext as _
+from flask_babel import ngettext
 
 from courseapp import storage
-from courseapp.accounts.models import User
+from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.campaigns.contact_imports import FILES
 from courseapp.campaigns.models import ContactExport, ExportState, Segment
 from courseapp.campaigns.segment_values import known_courses
-from courseapp.campaigns.segments import contacts_in, count_of
+from courseapp.campaigns.segments import asks_for_courses, contacts_in
 from courseapp.columns import random_public_id
-from courseapp.contacts.consent import last_words_of
-from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.consent import has_last_said, last_words_of
+from courseapp.contacts.models import ConsentAction, Contact, Purpose
 from courseapp.contacts.resting import is_resting
 from courseapp.contacts.spreadsheets import csv_of
 from courseapp.contacts.suppression import is_suppressed
@@ -31,13 +35,29 @@ from courseapp.journal import events
 KEPT = timedelta(days=1)
 PIECE = 5_000  # contacts
 BLOCK = 64 * 1024  # bytes
-EVERYBODY = {"all": list[object]()}
+EVERYBODY: dict[str, Any] = {"all": []}
 COLUMNS = ("address", "first_name", "language", "zone", "known_since", "gets_mail", "paused_until")
 SAID = ("", "_at", "_source")  # behind a purpose's name
 
 
+def count_for(segment: Segment | None, user: User, now: datetime) -> int:
+    """How many people of a segment, or of everybody, somebody may take out. Raises Refusal where they may not, or it cannot be used."""
+    people = _people_for(user.id, segment.tree if segment is not None else EVERYBODY, now)
+    return int(db.session.scalar(sa.select(sa.func.count()).select_from(people.subquery())) or 0)
+
+
+def _people_for(user_id: int | None, tree: dict[str, Any], now: datetime) -> sa.Select[int]:
+    people = contacts_in(tree, now)
+    if db.session.scalar(sa.select(RoleGrant.id).where(RoleGrant.user_id == user_id, RoleGrant.role == Role.OWNER)) is not None:
+        return people
+    if asks_for_courses(tree):
+        raise Refusal(_("This segment asks for courses. Who takes which can be taken out by an owner alone; ask them, or choose others."))
+    agree = sa.or_(*(has_last_said(Contact.id, purpose, ConsentAction.GIVEN) for purpose in _purposes()))
+    return people.where(agree, sa.not_(is_suppressed(Contact.address_mac)))
+
+
 def ask_for_file(segment: Segment | None, user: User, now: datetime) -> ContactExport:
-    """Have a segment, or everybody, written out for one person; the caller commits. Raises Refusal where the segment cannot be used."""
+    """Have a segment, or everybody, written out for one person; the caller commits. Raises Refusal as `count_for`."""
     tree = segment.tree if segment is not None else EVERYBODY
     found = ContactExport(
         public_id=random_public_id(),
@@ -46,7 +66,7 @@ def ask_for_file(segment: Segment | None, user: User, now: datetime) -> ContactE
         tree=tree,
         state=ExportState.WRITING,
         names=[],
-        total=count_of(tree, now),
+        total=count_for(segment, user, now),
         created_at=now,
     )
     db.session.add(found)
@@ -86,7 +106,7 @@ def next_piece(now: datetime) -> Piece | None:
     name = secrets.token_hex(8)
     try:
         people = _page(found, now)
-    except Refusal:  # its segment cannot be used any more
+    except Refusal:  # its segment cannot be used any more, or not by whoever asked
         return Piece(found.public_id, name, None, own, {"state": ExportState.FAILED, "finished_at": now})
     head = [] if found.names else [_head()]
     content = csv_of([*head, *_rows(people, now)], with_mark=not found.names).encode()
@@ -116,7 +136,7 @@ def count_piece(piece: Piece, now: datetime) -> bool:
 
 
 def _page(found: ContactExport, now: datetime) -> Sequence[sa.Row[tuple[Contact, bool]]]:
-    chosen = contacts_in(found.tree, now).where(Contact.id > found.cursor).order_by(Contact.id).limit(PIECE).subquery()
+    chosen = _people_for(found.by_user_id, found.tree, now).where(Contact.id > found.cursor).order_by(Contact.id).limit(PIECE).subquery()
     query = sa.select(Contact.id, Contact, is_suppressed(Contact.address_mac).label("stopped"))
     return db.session.execute(query.where(Contact.id.in_(sa.select(chosen.c.id))).order_by(Contact.id)).all()  # type: ignore[return-value]  # id first
 
@@ -169,15 +189,22 @@ def export_of(public_id: str) -> ContactExport | None:
     return db.session.scalar(sa.select(ContactExport).where(ContactExport.public_id == public_id))
 
 
-def exports_before(before: int | None, limit: int) -> Sequence[ContactExport]:
-    """The newest, or those before one."""
-    query = sa.select(ContactExport).order_by(ContactExport.id.desc()).limit(limit)
-    return db.session.scalars(query if before is None else query.where(ContactExport.id < before)).all()
+def exports_before(before: int | None, limit: int) -> Sequence[sa.Row[tuple[ContactExport, str | None]]]:
+    """The newest, or those before one, each with the address of whoever asked; None for somebody who has left."""
+    who = sa.select(Contact.address).join(User, User.contact_id == Contact.id).where(User.id == ContactExport.by_user_id)
+    query = sa.select(ContactExport, who.scalar_subquery().label("address")).order_by(ContactExport.id.desc()).limit(limit)
+    return db.session.execute(query if before is None else query.where(ContactExport.id < before)).all()
 
 
 def words_of_choice(found: ContactExport) -> str:
     """Whom it is of, in words."""
     return found.segment_name or str(_("Everybody"))
+
+
+def words_of_export(found: ContactExport) -> str:
+    """The same, with how many people are in it."""
+    count = found.total if found.finished_at is None else found.count
+    return str(ngettext("%(whom)s, %(num)d person", "%(whom)s, %(num)d people", count, whom=words_of_choice(found)))
 
 
 def sweep(now: datetime) -> int:

@@ -21,13 +21,14 @@ SAMPLE = 3  # rows
 BEGINNING = 64 * 1024  # bytes
 PIECE = 256 * 1024
 LONGEST_HEAD = 80  # letters that are shown of a column's name
+LONGEST_ROW = 1_000_000  # letters; each of them could be a cell, which takes twenty times as much memory
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 DELIMITERS = (",", ";", "\t", "|")
 OLD = "cp1252"  # Windows in western Europe: what spreadsheets there write that know no better
 
 
 class Unreadable(Exception):
-    """From some line on it is no CSV: a quotation mark that never closes, mostly."""
+    """From some line on it is no CSV: a quotation mark that never closes, mostly, or a row without end."""
 
     def __init__(self, line: int) -> None:
         super().__init__(f"line {line}")
@@ -75,19 +76,37 @@ def rows_of(path: Path, encoding: str, delimiter: str, has_names: bool) -> Itera
 
 def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     with path.open("rb") as file, io.TextIOWrapper(file, encoding, errors="replace", newline="") as text:
-        reader = csv.reader(text, delimiter=delimiter)
+        handed = _Handed(text)
+        reader = csv.reader(handed, delimiter=delimiter)
         while True:
-            line = reader.line_num + 1
+            line, handed.letters = reader.line_num + 1, 0
             try:
                 cells = next(reader)
             except StopIteration:
                 return
-            except csv.Error as error:
+            except (csv.Error, OverflowError) as error:
                 raise Unreadable(line) from error
             if line == 1 and cells and cells[0].lower().startswith("sep="):
                 continue  # how Excel says what stands between the cells
             if any(cell.strip() for cell in cells):
                 yield line, [plain_cell(cell.strip()) for cell in cells]
+
+
+class _Handed:
+    """The lines of a file as `csv` takes them; `letters` are those since somebody set it to 0. A row has as many lines as its cells.
+
+    Raises OverflowError beyond what one row may have, and never holds more of a line than that.
+    """
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text, self.letters = text, 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(LONGEST_ROW + 1):
+            self.letters += len(line)
+            if self.letters > LONGEST_ROW:
+                raise OverflowError
+            yield line
 
 
 def _looked_through(path: Path) -> tuple[str, int]:

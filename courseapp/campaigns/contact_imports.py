@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from courseapp import storage
+from courseapp.accounts.models import Role, User
+from courseapp.authoring.parts import check_disk
 from courseapp.campaigns.contact_files import LARGEST, MOST_COLUMNS, SAMPLE, Head, Unreadable, head_of, rows_of
 from courseapp.campaigns.contact_rows import FIELDS, PURPOSE_OF
 from courseapp.campaigns.models import ContactExport, ContactImport, ExportState, ImportFinding, ImportState
@@ -29,6 +31,7 @@ FILES = "contacts"  # of the storage, where each file has a folder of its own
 KEPT = timedelta(days=2)  # how long a file waits for whoever sent it: it is full of addresses
 LEASE = timedelta(minutes=2)  # renewed with each page
 MOST_ATTEMPTS = 5
+MOST_OPEN = 10  # files of one person that are not done
 OPEN = (ImportState.SENT, ImportState.CHECKING, ImportState.READY, ImportState.RUNNING)
 WORKING = (ImportState.CHECKING, ImportState.RUNNING)
 USUAL = {  # how columns are called by what people export from
@@ -52,9 +55,14 @@ def source_of(found: ContactImport) -> str:
 
 
 def receive(content: IO[bytes], name: str, user_id: int, language: str, now: datetime) -> ContactImport:
-    """Keep a file that was sent and say how it is written; the caller commits. Raises Refusal (400, 413) in words."""
-    if content.seek(0, os.SEEK_END) > LARGEST:
+    """Keep a file that was sent and say how it is written; the caller commits. Raises Refusal (400, 409, 413, 507) in words."""
+    size = content.seek(0, os.SEEK_END)
+    if size > LARGEST:
         raise Refusal(_("The file is too large: at most %(size)s. Please split it.", size=bytes_words(LARGEST)), 413)
+    waiting = sa.select(sa.func.count()).where(ContactImport.by_user_id == user_id, ContactImport.state.in_(OPEN))
+    if db.session.scalars(waiting).one() >= MOST_OPEN:
+        raise Refusal(_("%(count)s lists of yours wait already. Bring them in or throw them away first.", count=MOST_OPEN))
+    check_disk(size)
     content.seek(0)
     public_id = random_public_id()
     key = key_of(public_id)
@@ -108,7 +116,10 @@ def _fit_head(key: str) -> Head:
 
 def unreadable_words(line: int) -> str:
     """What is said of a file that cannot be read from a line on."""
-    return str(_("From line %(line)s on it cannot be read: a quotation mark opens there that never closes. Please mend it.", line=line))
+    words = _(
+        "From line %(line)s on it cannot be read: a quotation mark opens there that never closes, or the line is far too long.", line=line
+    )
+    return f"{words} {_('Please mend it.')}"
 
 
 def _guessed(head: Head) -> dict[str, int]:
@@ -124,7 +135,9 @@ def _guessed(head: Head) -> dict[str, int]:
     return found
 
 
-def describe(found: ContactImport, fields: Sequence[str], language: str, source: str, *, is_confirmed: bool, now: datetime) -> None:
+def describe(
+    found: ContactImport, fields: Sequence[str], language: str, source: str, *, is_confirmed: bool, by_user_id: int, now: datetime
+) -> None:
     """Say what stands in the columns and where the people agreed, and have all of it looked through. Raises Refusal in words.
 
     Whoever calls this has asked for the statement that they did agree, and where `is_confirmed`, that an owner says so.
@@ -142,13 +155,18 @@ def describe(found: ContactImport, fields: Sequence[str], language: str, source:
         raise Refusal(_("Please say which column has the day on which they agreed: without it nobody may be written to."))
     found.columns, found.language, found.source = known, language, source.strip()[:200]
     found.stated_at, found.is_confirmed = now, is_confirmed
+    events.record("contacts_import_looked", f"import:{found.id}", now, by_user_id=by_user_id, lines=found.lines)
+    if is_confirmed:
+        events.record("contacts_import_vouched", f"import:{found.id}", now, by_user_id=by_user_id)
     _begin(found, ImportState.CHECKING)
 
 
-def accept(found: ContactImport, by_user_id: int, now: datetime) -> None:
-    """Have it brought in. Raises Refusal where it is not waiting for that."""
+def accept(found: ContactImport, by: User, now: datetime) -> None:
+    """Have it brought in. Raises Refusal where it is not waiting for that, or where it takes an owner."""
     _lock(found, ImportState.READY)
-    events.record("contacts_import_begun", f"import:{found.id}", now, by_user_id=by_user_id, is_confirmed=found.is_confirmed)
+    if found.is_confirmed and not by.has_role(Role.OWNER):
+        raise Refusal(_("An owner has vouched for this list, so it is for an owner to bring it in."))
+    events.record("contacts_import_begun", f"import:{found.id}", now, by_user_id=by.id, is_confirmed=found.is_confirmed)
     _begin(found, ImportState.RUNNING)
 
 
@@ -179,7 +197,9 @@ def _begin(found: ContactImport, state: ImportState) -> None:
 
 
 def finish(found: ContactImport, state: ImportState, now: datetime, problem: str | None = None) -> None:
-    """Note how it ended."""
+    """Note how it ended. What a look-through counted goes where nothing was brought in: nothing of it has happened."""
+    if found.state is not ImportState.RUNNING:
+        found.counts = {}
     found.state, found.finished_at, found.leased_until, found.problem = state, now, None, problem
 
 

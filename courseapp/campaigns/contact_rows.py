@@ -45,10 +45,15 @@ WRONG: dict[str, tuple[LazyString, LazyString]] = {
     "too_many": (_l("From here on nothing is read: a file may have 200,000 lines."), _l("Bring in the rest as a file of its own.")),
     "twice": (_l("The address stands in the file before."), _l("Remove one of the lines; the first one counts.")),
 }
+# Which of these it is, is nobody's to learn who only has the address.
+STAYS_OUT = (
+    _l("They stay out: they have withdrawn here, or mail to them came back, was reported or is not wanted."),
+    _l("It stays so. They can agree again by themselves."),
+)
 # What is told of a row that is not as new as it looks. Nothing is to be mended.
 TOLD: dict[str, tuple[LazyString, LazyString]] = {
-    "suppressed": (_l("This address gets no mail: it came back, was reported, or asked for none."), _l("It stays so.")),
-    "withdrawn": (_l("They have withdrawn here."), _l("It stays so. They can agree again by themselves.")),
+    "suppressed": STAYS_OUT,
+    "withdrawn": STAYS_OUT,
     "known": (_l("They are known here and have agreed already."), _l("Nothing is to be done.")),
 }
 

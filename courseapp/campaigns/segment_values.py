@@ -149,8 +149,9 @@ def _sources(courses: Courses) -> dict[str, Any]:
     return {} if courses.is_walled else SOURCES
 
 
-def _languages(_courses: Courses) -> dict[str, Any]:
-    return {tag: Locale.parse(tag.replace("-", "_")).display_name or tag for tag in current_app.config["SETTINGS"].language_list}
+def languages() -> dict[str, str]:
+    """The languages of the site, each by what it calls itself."""
+    return {tag: Locale.parse(tag, sep="-").display_name or tag for tag in current_app.config["SETTINGS"].language_list}
 
 
 @cache
@@ -158,7 +159,7 @@ def _zones() -> dict[str, str]:
     return {name: name for name in sorted(available_timezones()) if "/" in name or name == "UTC"}
 
 
-LANGUAGE = Value("language", _l("Language"), Kind.CHOICE, _languages)
+LANGUAGE = Value("language", _l("Language"), Kind.CHOICE, lambda _courses: languages())
 ZONE = Value("zone", _l("Time zone"), Kind.CHOICE, lambda _courses: _zones())
 COURSE = Value("course", _l("Course"), Kind.CHOICE, _courses)
 PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, _purposes)

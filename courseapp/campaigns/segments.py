@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from courseapp.campaigns.segment_fields import BY_KEY
-from courseapp.campaigns.segment_values import ANY, Courses, Present, known_courses
+from courseapp.campaigns.segment_values import ANY, COURSE, Courses, Present, known_courses
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.errors import Refusal
 from courseapp.extensions import db
@@ -85,6 +85,13 @@ def look_at(tree: dict[str, Any], now: datetime, limit: int = 5) -> Look:
     count = sa.select(sa.func.count()).select_from(found).scalar_subquery()
     rows = db.session.execute(sa.select(Contact, count).join(newest, newest.c.id == Contact.id).order_by(Contact.id.desc())).all()
     return Look(int(rows[0][1]) if rows else 0, [contact for contact, _count in rows])
+
+
+def asks_for_courses(tree: dict[str, Any]) -> bool:
+    """Whether a tree without problems asks anywhere which courses people take, or how far they are."""
+    if "field" in tree:
+        return COURSE in BY_KEY[tree["field"]].about
+    return any(isinstance(child, dict) and asks_for_courses(child) for child in _children(tree))
 
 
 def _size_of(node: object) -> int:

@@ -2,21 +2,25 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 MARK = "\ufeff"  # by which Excel knows UTF-8
-RUNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # letters that some spreadsheets take for them
+SIGNS = r"=+\-@＝＋－＠"  # with which some spreadsheets begin a formula; they pass over tabs and line breaks before it
+# A cell begins for us where it begins; for a spreadsheet whose separator is another one also behind each sign that may be that, and,
+# since it does not see our quotation marks then, behind a line break. Apostrophes that are there are counted in, to be undone exactly.
+_BEGINS = rf"""(?:\A|(?<=[;,\t|])){{}}(?='*"*[{SIGNS}\t\r\n])|(?<=[\r\n]){{}}(?='*"*[{SIGNS}])"""
+_BARE, _SAFE = re.compile(_BEGINS.format("", "")), re.compile(_BEGINS.format("'", "'"))
 
 
 def safe_cell(value: object) -> str:
-    """A cell's words; an apostrophe keeps a spreadsheet from taking them for a formula (OWASP, CSV injection)."""
-    words = "" if value is None else str(value)
-    return f"'{words}" if words.startswith(RUNS) else words
+    """A cell's words; an apostrophe keeps a spreadsheet from taking them for a formula (OWASP, CSV injection), wherever it splits them."""
+    return _BARE.sub("'", "" if value is None else str(value))
 
 
 def plain_cell(words: str) -> str:
     """What a cell said before `safe_cell`."""
-    return words[1:] if words[:1] == "'" and words[1:].startswith(RUNS) else words
+    return _SAFE.sub("", words)
 
 
 def csv_of(rows: Iterable[Sequence[object]], *, with_mark: bool = False) -> str:

@@ -10,7 +10,8 @@ from flask_babel import format_date
 
 from courseapp.accounts.models import User
 from courseapp.authoring.models import Upload
-from courseapp.campaigns.models import Broadcast, Segment
+from courseapp.campaigns.contact_exports import words_of_export
+from courseapp.campaigns.models import Broadcast, ContactExport, ContactImport, Segment
 from courseapp.campaigns.models import Sequence as DripSequence
 from courseapp.catalog.models import Course, Lesson
 from courseapp.contacts.models import Contact
@@ -146,6 +147,13 @@ def _questions(numbers: set[int]) -> dict[Any, str]:
 
 PARTS = ("lesson", "source")
 BROADCAST = "broadcast-"  # and its number: the key of its stream
+
+
+def _exports(numbers: set[int]) -> dict[Any, str]:
+    rows = db.session.scalars(sa.select(ContactExport).where(ContactExport.id.in_(numbers)))
+    return {row.id: words_of_export(row) for row in rows}
+
+
 NAMES: dict[str, Names] = {
     "broadcast": _by(Broadcast, Broadcast.title),
     "sequence": _by(DripSequence, DripSequence.title),
@@ -158,5 +166,7 @@ NAMES: dict[str, Names] = {
     "upload": _uploads,
     "invitation": _invited,
     "question": _questions,
+    "import": _by(ContactImport, ContactImport.name),
+    "export": _exports,
     "user": addresses_of,
 }

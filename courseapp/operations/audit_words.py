@@ -55,6 +55,8 @@ OF_MAIL = {
     "stream_resumed": _l("Let a kind of mail run again"),
     "uncertain_sent_again": _l("Had a mail in doubt sent once more"),
     "uncertain_left": _l("Left a mail in doubt as it is"),
+    "contacts_import_looked": _l("Had a list of contacts looked through, about %(lines)s lines"),
+    "contacts_import_vouched": _l("Vouched for a list of contacts: its people confirmed their addresses elsewhere"),
     "contacts_import_begun": _l("Began to bring contacts in from a file, with the consents they gave"),
     "contacts_import_stopped": _l("Stopped an import of contacts"),
     "contacts_imported": _l("An import of contacts came to its end"),

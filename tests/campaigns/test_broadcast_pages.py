@@ -10,15 +10,22 @@ from werkzeug.test import TestResponse
 
 from courseapp import clock
 from courseapp.accounts.models import User
+from courseapp.campaigns import broadcasts
 from courseapp.campaigns import loops as broadcast_loops
+from courseapp.campaigns.broadcasting import views
 from courseapp.campaigns.models import Broadcast, BroadcastState
+from courseapp.campaigns.saved_segments import save_segment, stamp_of
+from courseapp.catalog.sensitivity import mark_sensitive
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State
-from tests.client import Client
+from courseapp.operations.audit import entries_before
+from courseapp.operations.audit_words import Matter
+from tests.campaigns.crowd import is_
+from tests.client import Client, forms_of
 from tests.conftest import set_clock
-from tests.factories import NOW, make_broadcast, make_consent, make_contact, make_user
+from tests.factories import NOW, make_broadcast, make_consent, make_contact, make_course, make_segment, make_user
 
 WORDS = {
     "title": "News",
@@ -47,7 +54,8 @@ def press(client: Client, marketer: User) -> Callable[..., TestResponse]:
     def send(endpoint: str, broadcast: Broadcast | None = None, **data: str) -> TestResponse:
         token = client.csrf_token("broadcasts.listed" if broadcast is None else "broadcasts.begin")
         path = client.path(f"broadcasts.{endpoint}", **({"id": broadcast.public_id} if broadcast is not None else {}))
-        return client.post(path, data={"csrf_token": token, **data})
+        seen = {"seen": broadcasts.shown_of(broadcast)} if endpoint == "send" and broadcast is not None else {}
+        return client.post(path, data={"csrf_token": token, **seen, **data})
 
     return send
 
@@ -95,6 +103,31 @@ def test_from_the_first_word_to_the_last_mail(client, press) -> None:
     assert "3 people" in client.visit("broadcasts.listed").text
 
 
+def test_why_one_could_not_begin_stands_on_its_page_until_it_is_written_on(client, press, app: Flask) -> None:
+    people(2)
+    course = make_course(slug="delicate")
+    segment = make_segment({"not": {"any": [is_("enrolled", "yes", course="delicate")]}})
+    made = make_broadcast(segment_id=segment.id, tree=segment.tree)
+    db.session.commit()
+    press("send", made, when="at", day="2026-11-03", time="08:30")
+    assert "goes to 2 people" in client.visit("broadcasts.broadcast", id=made.public_id).text
+    mark_sensitive(course, True, NOW)
+    page = client.visit("broadcasts.broadcast", id=made.public_id).text
+    assert "“delicate” cannot be chosen here." in page
+    assert "0 people" not in page
+    set_clock(app, NOW + timedelta(days=1))
+    work()
+    assert the_only().state is BroadcastState.DRAFT
+    page = client.visit("broadcasts.broadcast", id=made.public_id).text
+    assert "Its time came, and it could not begin" in page
+    assert "“delicate” cannot be chosen here." in page
+    page = client.visit("broadcasts.look", id=made.public_id).text
+    assert "“delicate” cannot be chosen here." in page
+    assert "0 people" not in page
+    assert client.submit("broadcasts.broadcast", {"segment": ""}, id=made.public_id).status_code == 303
+    assert "could not begin" not in client.visit("broadcasts.broadcast", id=made.public_id).text
+
+
 def test_a_trial_goes_to_staff_alone_and_publishes_a_letter_once(client, press, marketer) -> None:
     people(2)
     made = make_broadcast()
@@ -135,6 +168,60 @@ def test_two_who_write_at_once_lose_nothing(press) -> None:
     assert the_only().body == "The first."
 
 
+@pytest.mark.parametrize("version", ["9" * 5000, "²", "-1", ""])
+def test_a_version_that_is_no_number_is_refused_in_words(press, version) -> None:
+    made = make_broadcast()
+    db.session.commit()
+    answer = press("change", made, **WORDS | {"version": version})
+    assert answer.status_code == 409
+    assert "There are two." in answer.text
+
+
+@pytest.mark.parametrize("left_out", ["put away", "old"])
+def test_a_draft_keeps_its_segment_though_the_list_holds_it_no_more(client, press, monkeypatch, left_out) -> None:
+    segment = make_segment(name="Quiet ones", archived_at=NOW if left_out == "put away" else None)
+    made = make_broadcast(segment_id=segment.id, tree=segment.tree)
+    monkeypatch.setattr(views, "MOST_SEGMENTS", 1)
+    make_segment(name="Newer")
+    words = "Quiet ones (put away)" if left_out == "put away" else "Quiet ones"
+    assert f'selected value="{segment.public_id}">{words}<' in client.visit("broadcasts.broadcast", id=made.public_id).text
+    assert client.submit("broadcasts.broadcast", {"title": ""}, id=made.public_id).status_code == 422
+    again = client.submit("broadcasts.broadcast", {"title": "A typo less"}, id=made.public_id)
+    assert again.status_code == 303
+    assert (the_only().title, the_only().segment_id) == ("A typo less", segment.id)
+    refused = press("make", **WORDS | {"title": "", "segment": segment.public_id})
+    assert f'selected value="{segment.public_id}"' in refused.text
+
+
+@pytest.mark.parametrize("changed", ["words", "segment"])
+def test_what_nobody_looked_at_is_not_sent(client, press, marketer, changed) -> None:
+    people(2)
+    segment = make_segment({"all": [is_("name", "unknown")]})
+    made = make_broadcast(segment_id=segment.id, tree=segment.tree)
+    db.session.commit()
+    pages = forms_of(client.visit("broadcasts.look", id=made.public_id).text, "/")
+    seen = {form.fields["seen"] for form in pages if "seen" in form.fields}
+    if changed == "words":
+        press("change", made, **WORDS | {"body": "Not for your eyes.", "segment": segment.public_id})
+    else:
+        save_segment(segment, segment.name, {"all": []}, marketer.id, clock.now() + timedelta(seconds=1), stamp_of(segment))
+    refused = press("send", made, when="now", seen=seen.pop())
+    assert "Look at it again; nothing was sent." in client.get(refused.location).text
+    assert the_only().state is BroadcastState.DRAFT
+    press("send", made, when="now", seen="")
+    assert the_only().state is BroadcastState.DRAFT
+    assert client.submit("broadcasts.look", {"when": "now"}, to="broadcasts.send", id=made.public_id).status_code == 303
+    assert (the_only().state, the_only().tree) == (BroadcastState.SCHEDULED, segment.tree)
+
+
+def test_a_look_counts_by_the_segment_as_it_is_now(client, marketer) -> None:
+    people(3)
+    segment = make_segment({"all": [is_("name", "known")]})
+    made = make_broadcast(segment_id=segment.id, tree=segment.tree)
+    save_segment(segment, segment.name, {"all": []}, marketer.id, NOW, stamp_of(segment))
+    assert "goes to 3 people" in client.visit("broadcasts.look", id=made.public_id).text
+
+
 def test_a_time_that_has_passed_and_one_that_is_none_are_refused_in_words(client, press, app: Flask) -> None:
     people(1)
     made = make_broadcast()
@@ -148,7 +235,7 @@ def test_a_time_that_has_passed_and_one_that_is_none_are_refused_in_words(client
     assert the_only().state is BroadcastState.DRAFT
 
 
-def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, press, app: Flask) -> None:
+def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, press, marketer, app: Flask) -> None:
     people(4)
     made = make_broadcast(window_start=NOW.time(), window_end=NOW.time())
     db.session.commit()
@@ -159,7 +246,12 @@ def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, pre
     work()
     assert the_only().state is BroadcastState.SENDING
     set_clock(app, NOW + timedelta(minutes=1))
+    stream = the_only().stream
+    assert stream is not None
+    assert stream.paused_why == "Somebody of the staff paused it."
     press("act", made, choice="resume")
+    told = entries_before([Matter.MAIL], marketer.id, None, 2)
+    assert [entry.what for entry in told] == ["Let a broadcast go on", "Let a kind of mail run again"]
     assert press("act", made, choice="cancel").location.endswith("/cancel")
     assert "cannot be undone" in client.visit("broadcasts.ask_to_cancel", id=made.public_id).text
     press("act", made, choice="cancel", sure="1")

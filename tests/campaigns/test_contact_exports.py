@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp import clock, storage
-from courseapp.accounts.models import User
+from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.campaigns import contact_exports as exports
 from courseapp.campaigns.contacting.loops import work_contacts, write_piece
 from courseapp.campaigns.models import ContactExport, ExportState
@@ -22,8 +22,10 @@ from courseapp.contacts.resting import begin_pause
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import db
 from courseapp.journal.models import Event
+from courseapp.operations.audit import entries_before
+from courseapp.operations.audit_words import Matter
 from courseapp.operations.tidying import tidy
-from tests.client import Client
+from tests.client import Client, forms_of
 from tests.conftest import NOW
 from tests.factories import lessons_of, make_completion, make_contact, make_course, make_enrolment, make_outcome, make_segment, make_user
 
@@ -31,6 +33,12 @@ COLUMNS = [
     *("address", "first_name", "language", "zone", "known_since", "gets_mail", "paused_until"),
     *("course", "course_at", "course_source", "marketing", "marketing_at", "marketing_source"),
 ]
+
+
+@pytest.fixture
+def owner(app: Flask, client: Client) -> User:
+    """An owner, signed in."""
+    return client.sign_in(make_user("zz.owner@example.org", roles=["owner"]))
 
 
 @pytest.fixture
@@ -46,9 +54,18 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 def asked_for(client: Client, segment: str = "") -> str:
     """Ask for a file and have it written; its id."""
-    answer = client.submit("contacts.listed", {"segment": segment}, to="contacts.take_out")
-    assert answer.status_code == 303
+    file_id = ordered(client, segment)
     work_contacts(clock.now)
+    return file_id
+
+
+def ordered(client: Client, segment: str = "") -> str:
+    """Ask for a file and be sure; its id."""
+    asked = client.submit("contacts.listed", {"segment": segment}, to="contacts.take_out")
+    assert asked.status_code == 200
+    sure = next(form for form in forms_of(asked.text, "/") if "sure" in form.fields)
+    answer = client.post(sure.action, data=sure.fields)
+    assert answer.status_code == 303
     return str(answer.location.rpartition("/")[2])
 
 
@@ -57,7 +74,7 @@ def fetched(client: Client, file_id: str) -> Any:
     return client.submit("contacts.going", to="contacts.fetch", id=file_id)
 
 
-def test_a_file_says_who_they_are_and_what_they_agreed_to(client: Client, marketer: User) -> None:
+def test_a_file_says_who_they_are_and_what_they_agreed_to(client: Client, owner: User) -> None:
     ada = make_contact("ada@example.org", first_name="Ada", zone="Europe/Berlin")
     bob = make_contact("bob@example.org")
     make_contact("eve@example.org")
@@ -73,7 +90,7 @@ def test_a_file_says_who_they_are_and_what_they_agreed_to(client: Client, market
     assert "attachment" in answer.headers["Content-Disposition"]
     assert answer.headers["Cache-Control"] == "no-store"
     rows = {row["address"]: row for row in rows_of(answer.text)}
-    assert set(rows) == {"ada@example.org", "bob@example.org", "eve@example.org", "zz.marketer@example.org"}
+    assert set(rows) == {"ada@example.org", "bob@example.org", "eve@example.org", "zz.owner@example.org"}
     assert list(rows["ada@example.org"]) == COLUMNS
     assert [rows["ada@example.org"][name] for name in ("first_name", "zone", "marketing", "marketing_source", "course", "gets_mail")] == [
         *("Ada", "Europe/Berlin", "given", "form:blog", "", "yes"),
@@ -82,7 +99,7 @@ def test_a_file_says_who_they_are_and_what_they_agreed_to(client: Client, market
     assert rows["eve@example.org"]["gets_mail"] == "no"
 
 
-def test_nothing_of_what_somebody_learns_is_in_it(client: Client, marketer: User) -> None:
+def test_nothing_of_what_somebody_learns_is_in_it(client: Client, owner: User) -> None:
     course = make_course(title="Canary course")
     for outcome in ("ahead", "professional"):
         user = make_user(f"{outcome}@example.org")
@@ -96,7 +113,65 @@ def test_nothing_of_what_somebody_learns_is_in_it(client: Client, marketer: User
     assert set(rows_of(text)[0]) == set(COLUMNS)
 
 
-def test_a_segment_takes_out_those_it_chooses(client: Client, marketer: User) -> None:
+def test_a_marketer_takes_out_those_alone_who_may_be_written_to(client: Client, marketer: User) -> None:
+    agreed, withdrew, complained, silent = (make_contact(f"{name}@example.org") for name in ("agreed", "withdrew", "complained", "silent"))
+    for contact in (agreed, withdrew, complained):
+        set_consent(contact, Purpose.MARKETING, True, NOW, "start")
+    set_consent(withdrew, Purpose.MARKETING, False, NOW, "unsubscribe")
+    suppress(address_mac("complained@example.org"), SuppressionReason.COMPLAINED, NOW)
+    assert not silent.erased_at
+    asked = client.submit("contacts.listed", to="contacts.take_out")
+    assert "Write a file with 1 person?" in asked.text
+    assert "for owners alone" in asked.text
+    assert db.session.query(ContactExport).count() == 0, "nothing is written before they are sure"
+    assert [row["address"] for row in rows_of(fetched(client, asked_for(client)).text)] == ["agreed@example.org"]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"all": [{"field": "progress", "op": "is", "value": {"course": "any", "standing": "begun"}}]},
+        {"not": {"any": [{"field": "enrolled", "op": "yes", "value": {"course": "any"}}]}},
+    ],
+)
+def test_who_takes_which_course_is_taken_out_by_owners_alone(client: Client, marketer: User, tree: dict[str, Any]) -> None:
+    make_enrolment(make_user("ada@example.org"), make_course())
+    segment = make_segment(tree)
+    for more in ({}, {"sure": "1"}):
+        refused = client.submit("contacts.listed", {"segment": segment.public_id, **more}, to="contacts.take_out")
+        assert refused.status_code == 422
+        assert "by an owner alone" in refused.text
+    assert db.session.query(ContactExport).count() == 0
+
+
+def test_whoever_is_an_owner_no_more_takes_out_what_a_marketer_may(client: Client, owner: User) -> None:
+    make_contact("silent@example.org")
+    file_id = ordered(client)
+    db.session.query(RoleGrant).where(RoleGrant.user_id == owner.id).update({"role": Role.MARKETER})
+    db.session.commit()
+    work_contacts(clock.now)
+    assert rows_of(fetched(client, file_id).text) == []
+
+
+def test_the_pages_say_who_took_out_how_many(client: Client, owner: User) -> None:
+    make_contact("ada@example.org")
+    asked_for(client)
+    assert "zz.owner@example.org" in client.visit("contacts.listed").text
+    told = entries_before([Matter.MAIL], owner.id, None, 10)
+    assert [(entry.what, entry.about) for entry in told] == [
+        ("A file of contacts was made", "Everybody, 2 people"),
+        ("Asked for a file of contacts", "Everybody, 2 people"),
+    ]
+
+
+def test_where_nothing_went_out_the_page_says_so_and_one_person_is_one(client: Client, owner: User) -> None:
+    assert "No list went out so far" in client.visit("contacts.listed").text
+    file_id = ordered(client)
+    assert "0 of 1 person is written" in client.visit("contacts.going", id=file_id).text
+    assert "No list went out so far" not in client.visit("contacts.listed").text
+
+
+def test_a_segment_takes_out_those_it_chooses(client: Client, owner: User) -> None:
     set_consent(make_contact("ada@example.org"), Purpose.MARKETING, True, NOW, "start")
     make_contact("bob@example.org")
     segment = make_segment({"all": [{"field": "consent", "op": "given", "value": {"purpose": "marketing"}}]}, name="Those who agreed")
@@ -105,14 +180,14 @@ def test_a_segment_takes_out_those_it_chooses(client: Client, marketer: User) ->
     assert [row["address"] for row in rows_of(fetched(client, file_id).text)] == ["ada@example.org"]
 
 
-def test_a_segment_that_names_a_sensitive_course_takes_out_nobody(client: Client, marketer: User) -> None:
+def test_a_segment_that_names_a_sensitive_course_takes_out_nobody(client: Client, owner: User) -> None:
     course = make_course()
     segment = make_segment({"all": [{"field": "enrolled", "op": "yes", "value": {"course": course.slug}}]})
-    found = client.submit("contacts.listed", {"segment": segment.public_id}, to="contacts.take_out")
+    file_id = ordered(client, segment.public_id)
     mark_sensitive(course, True, NOW)
     db.session.commit()
     work_contacts(clock.now)
-    assert "The segment cannot be used any more" in client.get(found.location).text
+    assert "The segment cannot be used any more" in client.visit("contacts.going", id=file_id).text
     refused = client.submit("contacts.listed", {"segment": segment.public_id}, to="contacts.take_out")
     assert refused.status_code == 422
     assert "cannot be used" in refused.text
@@ -134,14 +209,14 @@ def test_beside_a_marked_course_a_file_tells_nothing_of_who_takes_it(client: Cli
     assert (rows[0]["marketing"], rows[0]["marketing_source"], rows[0]["course"]) == ("given", "", "")
 
 
-def test_cells_cannot_run_in_a_spreadsheet(client: Client, marketer: User) -> None:
+def test_cells_cannot_run_in_a_spreadsheet(client: Client, owner: User) -> None:
     for number, name in enumerate(["=1+1", "+1", "-1", "@x", "\tx", "\rx"]):
         make_contact(f"c{number}@example.org", first_name=name)
     names = [row["first_name"] for row in rows_of(fetched(client, asked_for(client)).text) if row["first_name"]]
     assert names == ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "'\rx"]
 
 
-def test_it_is_for_whoever_asked_and_for_a_day(client: Client, marketer: User, pass_time: Any) -> None:
+def test_it_is_for_whoever_asked_and_for_a_day(client: Client, owner: User, pass_time: Any) -> None:
     file_id = asked_for(client)
     other: Any = client.application.test_client()
     other.sign_in(make_user("owner@example.org", roles=["owner"]))
@@ -157,7 +232,7 @@ def test_it_is_for_whoever_asked_and_for_a_day(client: Client, marketer: User, p
     assert client.post(client.path("contacts.fetch", id=file_id), data={"csrf_token": token}).status_code == 404
 
 
-def test_what_is_stored_goes_with_its_day(client: Client, marketer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_stored_goes_with_its_day(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     from courseapp.campaigns import contact_imports
 
     monkeypatch.setattr(contact_imports, "LEASE", timedelta(0))
@@ -172,7 +247,7 @@ def test_what_is_stored_goes_with_its_day(client: Client, marketer: User, monkey
     assert (found.state, found.names) == (ExportState.EXPIRED, [])
 
 
-def test_asking_writing_and_fetching_are_written_down(client: Client, marketer: User) -> None:
+def test_asking_writing_and_fetching_are_written_down(client: Client, owner: User) -> None:
     file_id = asked_for(client)
     fetched(client, file_id)
     fetched(client, file_id)
@@ -180,14 +255,14 @@ def test_asking_writing_and_fetching_are_written_down(client: Client, marketer: 
     assert found is not None
     told = db.session.scalars(sa.select(Event).where(Event.subject == f"export:{found.id}").order_by(Event.id)).all()
     assert [row.type for row in told] == ["contacts_export_asked", "contacts_exported", *["contacts_downloaded"] * 2]
-    assert {row.facts["by_user_id"] for row in told} == {marketer.id}
+    assert {row.facts["by_user_id"] for row in told} == {owner.id}
 
 
-def test_killed_between_its_pieces_it_has_everybody_once(client: Client, marketer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_its_pieces_it_has_everybody_once(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "PIECE", 10)
     for number in range(34):
         make_contact(f"one{number}@example.org")
-    file_id = client.submit("contacts.listed", to="contacts.take_out").location.rpartition("/")[2]
+    file_id = ordered(client)
     deaths, keep = 0, storage.keep
 
     class Killed(BaseException):
@@ -214,8 +289,8 @@ def test_killed_between_its_pieces_it_has_everybody_once(client: Client, markete
     assert int(fetched(client, file_id).headers["Content-Length"]) == found.size == len(fetched(client, file_id).data)
 
 
-def test_of_two_workers_at_one_piece_the_second_is_too_late(client: Client, marketer: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    client.submit("contacts.listed", to="contacts.take_out")
+def test_of_two_workers_at_one_piece_the_second_is_too_late(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    ordered(client)
     keep, began = storage.keep, []
 
     def meanwhile(key: str, content: bytes) -> None:

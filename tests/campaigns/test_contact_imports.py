@@ -1,6 +1,7 @@
 """Lists of contacts coming in: how files are written, what is wrong with lines, who is taken in, and who stays out."""
 
 import io
+import re
 import tracemalloc
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from courseapp import clock, storage
 from courseapp.accounts.models import User
+from courseapp.authoring import parts
+from courseapp.campaigns import contact_files
 from courseapp.campaigns import contact_imports as imports
 from courseapp.campaigns.bringing_in import take_page
 from courseapp.campaigns.contact_files import Unreadable, head_of, rows_of
@@ -50,8 +53,9 @@ def owner(app: Flask, client: Client) -> User:
 def came(content: str | bytes, *, is_confirmed: bool = True, fields: list[str] | None = None) -> ContactImport:
     """A file that came, whose columns are named, and that was looked through."""
     raw = content.encode() if isinstance(content, str) else content
-    found = imports.receive(io.BytesIO(raw), "list.csv", make_user().id, "en", NOW)
-    imports.describe(found, fields or COLUMNS, "en", "Newsletter of 2025", is_confirmed=is_confirmed, now=NOW)
+    sender = make_user().id
+    found = imports.receive(io.BytesIO(raw), "list.csv", sender, "en", NOW)
+    imports.describe(found, fields or COLUMNS, "en", "Newsletter of 2025", is_confirmed=is_confirmed, by_user_id=sender, now=NOW)
     db.session.commit()
     work_contacts(clock.now)
     db.session.refresh(found)
@@ -62,7 +66,7 @@ def taken(content: str | bytes, **more: Any) -> ContactImport:
     """The same, brought in."""
     found = came(content, **more)
     assert found.state is ImportState.READY
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     work_contacts(clock.now)
     db.session.refresh(found)
@@ -156,6 +160,38 @@ def test_a_quotation_mark_that_never_closes_is_told_with_its_line(client: Client
     assert "From line 8 on it cannot be read" in client.visit("contacts.coming", id=found.public_id).text
 
 
+@pytest.mark.parametrize(
+    "row",
+    [b"," * 3_000_000, b'"x\n",' * 600_000, b'"' + b'""' * 40_000 + b'",' + b"," * 3_000_000],
+    ids=["one line", "many lines", "quoted"],
+)
+def test_a_row_without_end_is_told_with_its_line_and_takes_little_memory(tmp_path, row: bytes) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes((HEAD + ADA).encode() + row)
+    tracemalloc.start()
+    with pytest.raises(Unreadable) as caught:
+        list(rows_of(path, "utf-8", ",", False))
+    _size, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.line == 3
+    assert most < 30_000_000
+
+
+def test_a_row_without_end_is_refused_when_it_is_sent(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact_files, "LONGEST_ROW", 1000)
+    content = io.BytesIO((HEAD + ADA + "," * 1001).encode())
+    answer = client.submit("contacts.begin", {"file": (content, "list.csv")}, to="contacts.receive")
+    assert answer.status_code == 400
+    assert "From line 3 on it cannot be read" in answer.text
+    assert list(storage.stored_keys("contacts")) == []
+
+
+def test_rows_are_counted_each_by_itself(tmp_path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(("x" * 100_000 + "\n") * 30)
+    assert len(list(rows_of(path, "utf-8", ",", False))) == 30
+
+
 @given(st.binary(max_size=400))
 def test_whatever_bytes_come_they_are_read_or_refused(tmp_path_factory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("bytes") / "list.csv"
@@ -237,27 +273,79 @@ def test_a_list_comes_in_with_what_it_says_and_where_it_came_from(app: Flask) ->
         ("course", "given", f"import:{found.public_id}", "import", "2026-02-01"),
     }
     told = db.session.scalars(sa.select(Event).where(Event.subject == f"import:{found.id}").order_by(Event.id)).all()
-    assert [row.type for row in told] == ["contacts_import_begun", "contacts_imported"]
+    assert [row.type for row in told] == [
+        *("contacts_import_looked", "contacts_import_vouched", "contacts_import_begun", "contacts_imported")
+    ]
     assert None not in {row.facts["by_user_id"] for row in told}
-    assert told[1].facts["counts"]["new"] == 1
+    assert told[-1].facts["counts"]["new"] == 1
     given = db.session.scalars(sa.select(Event.data).where(Event.type == "consent_given")).all()
     assert sorted(row["purpose"] for row in given) == ["course", "marketing"]
     assert db.session.query(Message).count() == 0
 
 
-def test_the_look_through_tells_the_same_and_writes_nothing(app: Flask) -> None:
+def test_the_look_through_counts_the_same_and_writes_nothing(app: Flask) -> None:
     make_consent(make_contact("known@example.org"), Purpose.MARKETING)
     lines = HEAD + ADA + "known@example.org,,2026-03-31,,,,\nbad,,2026-03-31,,,,\n"
     before = all_rows()
     found = came(lines)
-    assert set(changed_tables(before, all_rows())) == {"contact_imports", "import_findings", "contacts", "users"}  # two of them: the sender
+    assert set(changed_tables(before, all_rows())) == {
+        *("contact_imports", "import_findings", "events"),
+        *("contacts", "users"),  # the sender
+    }
     assert contact_of_address("ada@example.org") is None
     told, counts = findings(found), dict(found.counts)
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     work_contacts(clock.now)
-    assert findings(found) == told
-    assert found.counts == counts == {"new": 1, "known": 1, "wrong": 1, "findings": 2}
+    assert told == [(4, "address", "address_odd")]
+    assert findings(found) == [(3, "address", "known"), *told]
+    assert counts == {"new": 1, "known": 1, "wrong": 1, "findings": 1}
+    assert found.counts == {**counts, "findings": 2}
+
+
+def without_chance(page: str) -> str:
+    """A page of a file without what differs between two files anyway."""
+    return re.sub(r"/contacts/[\w-]+|csrf_token[^>]*>|data-csrf[^>]*|content=\"[^\"]*\"|nonce=\S+", "", page)
+
+
+def test_a_file_with_one_address_does_not_tell_whether_it_is_known_and_leaves_a_line(app: Flask, client: Client, owner: User) -> None:
+    ada, bob, eve = (make_contact(f"{name}@example.org") for name in ("ada", "bob", "eve"))
+    set_consent(ada, Purpose.MARKETING, True, NOW, "start")
+    set_consent(bob, Purpose.MARKETING, True, NOW, "start")
+    set_consent(bob, Purpose.MARKETING, False, NOW, "unsubscribe")
+    suppress(address_mac("eve@example.org"), SuppressionReason.COMPLAINED, NOW)
+    make_contact("joe@example.org")
+    assert not eve.erased_at
+    pages = []
+    for name in ("ada", "bob", "eve", "joe", "zoe"):
+        found = came(HEAD + f"{name}@example.org,,2026-03-31,,,,\n", is_confirmed=False)
+        ready = client.visit("contacts.coming", id=found.public_id).text
+        (event,) = db.session.scalars(sa.select(Event).where(Event.subject == f"import:{found.id}")).all()
+        assert (event.type, event.facts) == ("contacts_import_looked", {"by_user_id": found.by_user_id, "lines": 3})
+        client.submit("contacts.coming", {"choice": "cancel"}, to="contacts.decide", id=found.public_id)
+        client.visit("accounts.settings")  # which says what was done
+        pages.append(tuple(map(without_chance, (ready, client.visit("contacts.coming", id=found.public_id).text))))
+    assert len(set(pages)) == 1
+    assert "fewer than five" in pages[0][0]
+
+
+def test_from_five_on_sums_are_told_before_a_list_is_brought_in_and_who_stays_out_is_one_kind(
+    app: Flask, client: Client, owner: User
+) -> None:
+    for number in range(3):
+        suppress(address_mac(f"one{number}@example.org"), SuppressionReason.BOUNCED, NOW)
+        contact = make_contact(f"one{number + 3}@example.org")
+        set_consent(contact, Purpose.MARKETING, True, NOW, "start")
+        set_consent(contact, Purpose.MARKETING, False, NOW, "unsubscribe")
+    found = came(many(16))
+    page = " ".join(client.visit("contacts.coming", id=found.public_id).text.split())
+    assert "<dt>new</dt> <dd> 10 </dd>" in page
+    assert "<dt>stay out: they withdrew here, or get no mail</dt> <dd> 6 </dd>" in page
+    assert "Bring in 10 people" in page
+    assert "Line by line" not in page
+    client.submit("contacts.coming", {"choice": "accept"}, to="contacts.decide", id=found.public_id)
+    work_contacts(clock.now)
+    assert client.visit("contacts.coming", id=found.public_id).text.count("They stay out: they have withdrawn here, or") == 6
 
 
 def test_suppressed_addresses_are_never_brought_back(app: Flask) -> None:
@@ -356,7 +444,7 @@ def many(count: int) -> str:
 def test_killed_at_every_page_nothing_is_lost_and_nothing_doubled(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "PAGE", 7)
     found = came(many(50) + "one3@example.org,,2026-03-31,,,,\n", is_confirmed=False)
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     deaths = 0
 
@@ -393,7 +481,7 @@ def test_killed_at_every_page_nothing_is_lost_and_nothing_doubled(app: Flask, mo
 
 def test_of_two_workers_at_the_same_page_one_is_too_late(app: Flask) -> None:
     found = came(many(3))
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     path = storage.path_of(imports.key_of(found.public_id))
     assert path is not None
@@ -409,7 +497,7 @@ def test_of_two_workers_at_the_same_page_one_is_too_late(app: Flask) -> None:
 def test_a_list_that_is_thrown_away_in_the_middle_stops_there(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "PAGE", 10)
     found = came(many(40))
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
 
     def stop_after_first(*args: Any) -> bool:
@@ -430,7 +518,7 @@ def test_a_list_that_is_thrown_away_in_the_middle_stops_there(app: Flask, monkey
 def test_a_list_that_breaks_the_worker_ends_after_some_tries_and_keeps_no_other(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (imports.receive(io.BytesIO(many(2).encode()), "l.csv", make_user().id, "en", NOW) for _number in range(2))
     for one in (first, second):
-        imports.describe(one, COLUMNS, "en", "Words", is_confirmed=True, now=NOW)
+        imports.describe(one, COLUMNS, "en", "Words", is_confirmed=True, by_user_id=make_user().id, now=NOW)
     db.session.commit()
 
     def break_first(found: ContactImport, *args: Any) -> bool:
@@ -448,7 +536,7 @@ def test_a_list_that_breaks_the_worker_ends_after_some_tries_and_keeps_no_other(
 def test_a_file_that_is_gone_says_so(app: Flask, client: Client, owner: User) -> None:
     found = came(HEAD + ADA)
     storage.remove(imports.key_of(found.public_id))
-    imports.accept(found, make_user().id, NOW)
+    imports.accept(found, make_user(roles=["owner"]), NOW)
     db.session.commit()
     work_contacts(clock.now)
     db.session.refresh(found)
@@ -507,7 +595,7 @@ def test_a_marketer_brings_in_a_list_from_its_pages(client: Client, app: Flask) 
     assert "data-follow" in client.visit("contacts.coming", id=place).text
     work_contacts(clock.now)
     page = client.visit("contacts.coming", id=place).text
-    assert "Bring in 1 person" in page
+    assert "Bring in whoever can be" in page
     assert "That is no e-mail address." in page
     assert "name@example.org" in page
     client.submit("contacts.coming", {"choice": "accept"}, to="contacts.decide", id=place)
@@ -527,6 +615,17 @@ def test_only_an_owner_can_vouch_for_others(client: Client, owner: User) -> None
     assert client.submit("contacts.coming", said, to="contacts.name_columns", id=found.public_id).status_code == 303
     db.session.refresh(found)
     assert found.is_confirmed
+    (told,) = db.session.scalars(sa.select(Event).where(Event.type == "contacts_import_vouched")).all()
+    assert (told.subject, told.facts) == (f"import:{found.id}", {"by_user_id": owner.id})
+    work_contacts(clock.now)
+    assert "for an owner to bring it in" in other.visit("contacts.coming", id=found.public_id).text
+    other.submit("contacts.coming", {"choice": "accept"}, to="contacts.decide", id=found.public_id)
+    db.session.refresh(found)
+    assert found.state is ImportState.READY
+    assert db.session.query(Consent).count() == 0
+    client.submit("contacts.coming", {"choice": "accept"}, to="contacts.decide", id=found.public_id)
+    db.session.refresh(found)
+    assert found.state is ImportState.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -553,6 +652,30 @@ def test_a_file_that_is_too_large_is_refused(client: Client, owner: User, monkey
     answer = client.submit("contacts.begin", {"file": (io.BytesIO(many(10).encode()), "l.csv")}, to="contacts.receive")
     assert answer.status_code == 413
     assert "too large" in answer.text
+
+
+def test_ten_lists_of_one_person_may_wait(client: Client, owner: User) -> None:
+    def send() -> Any:
+        return client.submit("contacts.begin", {"file": (io.BytesIO((HEAD + ADA).encode()), "l.csv")}, to="contacts.receive")
+
+    assert [send().status_code for _number in range(imports.MOST_OPEN)] == [303] * 10
+    refused = send()
+    assert refused.status_code == 409
+    assert "10 lists of yours wait already" in refused.text
+    assert len(list(storage.stored_keys("contacts"))) == 10
+    imports.receive(io.BytesIO((HEAD + ADA).encode()), "l.csv", make_user().id, "en", NOW)
+    found = db.session.scalars(sa.select(ContactImport).where(ContactImport.by_user_id == owner.id)).first()
+    assert found is not None
+    client.submit("contacts.coming", {"choice": "cancel"}, to="contacts.decide", id=found.public_id)
+    assert send().status_code == 303
+
+
+def test_a_list_that_the_disk_has_no_room_for_is_refused(client: Client, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SPARE", 1 << 62)
+    answer = client.submit("contacts.begin", {"file": (io.BytesIO((HEAD + ADA).encode()), "l.csv")}, to="contacts.receive")
+    assert answer.status_code == 507
+    assert "not enough space" in answer.text
+    assert list(storage.stored_keys("contacts")) == []
 
 
 @pytest.mark.one_database

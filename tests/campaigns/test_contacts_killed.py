@@ -78,14 +78,14 @@ def count(model: type[Contact] | type[Consent] | type[Message]) -> int:
 
 
 def test_killed_again_and_again_everybody_comes_in_once_and_goes_out_once(app: Flask, database: Database) -> None:
-    user = make_user()
+    user = make_user(roles=["owner"])
     before = count(Contact)
     lines = "".join(f"one{number}@example.org,2026-03-31\n" for number in range(PEOPLE))
     found = imports.receive(io.BytesIO(f"Email,Agreed\n{lines}one7@example.org,2026-03-31\n".encode()), "l.csv", user.id, "en", NOW)
-    imports.describe(found, ["address", "marketing"], "en", "A list", is_confirmed=False, now=NOW)
+    imports.describe(found, ["address", "marketing"], "en", "A list", is_confirmed=False, by_user_id=user.id, now=NOW)
     db.session.commit()
     kills = work_and_be_killed(app, database, stands(ContactImport, ImportState.READY))
-    imports.accept(found, user.id, NOW)
+    imports.accept(found, user, NOW)
     db.session.commit()
     kills += work_and_be_killed(app, database, stands(ContactImport, ImportState.FINISHED))
     assert (count(Contact) - before, count(Consent), count(Message)) == (PEOPLE,) * 3

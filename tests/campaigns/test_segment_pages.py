@@ -1,5 +1,7 @@
 """The pages of segments: made without JavaScript, counted, saved, put away; and sensitive courses."""
 
+import io
+import re
 from typing import Any
 
 import pytest
@@ -8,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
+from courseapp.campaigns import contact_imports
 from courseapp.campaigns.models import Segment
 from courseapp.campaigns.segment_drafts import Row, changed, drafted, rows_of
 from courseapp.campaigns.segment_values import Present, known_courses
 from courseapp.campaigns.segments import MOST_NODES, problems_of
 from courseapp.catalog.models import Course
+from courseapp.catalog.sensitivity import mark_sensitive
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from tests.campaigns.crowd import OFTEN, Tree, chosen, is_, make_crowd, person, trees
+from tests.client import forms_of
 from tests.factories import NOW, make_course, make_segment, make_user
 
 
@@ -190,7 +195,12 @@ def test_a_course_marked_sensitive_is_offered_no_more_and_breaks_what_asked_for_
     assert "“delicate” cannot be chosen here." in page
     assert "A delicate matter" not in page
     assert db.session.scalars(sa.select(Event.type).where(Event.subject == f"course:{course.id}")).all() == ["course_marked_sensitive"]
-    client.post("/staff/mail/segments/courses", data={"csrf_token": client.csrf_token()})
+    asked = client.submit("segments.saved", {"sensitive": None}, to="segments.choose_courses")
+    assert asked.status_code == 200
+    assert "A delicate matter" in asked.text, "taking a mark away asks first"
+    assert "A delicate matter" not in client.get(f"/staff/mail/segments/{kept.public_id}").text
+    sure = next(form for form in forms_of(asked.text, "/staff/mail/segments/courses") if "sure" in form.fields)
+    assert client.post("/staff/mail/segments/courses", data=sure.fields).status_code == 303
     assert "A delicate matter" in client.get(f"/staff/mail/segments/{kept.public_id}").text
 
 
@@ -210,3 +220,26 @@ def test_beside_a_marked_course_nobody_is_offered_what_tells_who_takes_it(market
     page = client.get(f"/staff/mail/segments/{kept.public_id}").text
     assert page.count("people cannot be chosen by how they came to us") == 4, "beside each row, and instead of a count"
     assert '<option value="source" selected>Came by</option>' in page
+
+
+def test_a_page_that_is_old_takes_no_mark_away_that_another_owner_has_set(client):
+    client.sign_in(make_user(roles=["owner"]))
+    first, second = make_course(slug="first"), make_course(slug="second")
+    mark_sensitive(first, True, NOW)
+    shown = next(
+        form for form in forms_of(client.visit("segments.saved").text, "/staff/mail/segments") if form.action.endswith("/segments/courses")
+    )
+    mark_sensitive(second, True, NOW)
+    answer = client.post(shown.action, data=shown.fields)
+    assert answer.status_code == 303
+    assert "Nothing was different." in client.get(answer.location).text
+    assert (first.sensitive_at, second.sensitive_at) == (NOW, NOW)
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(languages="en,pt-BR")
+@pytest.mark.parametrize("page", ["broadcasts.begin", "sequence_drafts.begin", "contacts.snippet", "contacts.coming"])
+def test_languages_are_called_by_their_names_wherever_one_is_chosen(marketer, client, page):
+    came = contact_imports.receive(io.BytesIO(b"Email,Agreed\nada@example.org,2026-01-01"), "list.csv", marketer.id, "en", NOW)
+    text = client.visit(page, **({"id": came.public_id} if page == "contacts.coming" else {})).text
+    assert re.search(r'<option[^>]* value="pt-BR">português \(Brasil\)</option>', text)

@@ -193,8 +193,26 @@ def test_a_link_that_is_old_or_changed_or_of_somebody_forgotten_opens_nothing(cl
     assert client.get(token[:-3]).status_code == 410
     nobodys = link_for(Asked("nobody", (Purpose.MARKETING,), "form:blog", NOW))
     assert client.get(nobodys.removeprefix("http://127.0.0.1:8000")).status_code == 410
+    page = client.get(token).text
+    assert "nothing changes, and an address that nobody confirms is forgotten after 14 days" in page
     pass_time(days=14, minutes=1)
     assert client.get(token).status_code == 410
+
+
+def test_a_link_that_has_ended_leads_back_to_the_form_it_came_by(client: Client, pass_time: Any) -> None:
+    post(client)
+    token, csrf = link(), client.csrf_token(link())
+    nobodys = link_for(Asked("nobody", (Purpose.MARKETING,), "import:abc", NOW)).removeprefix("http://127.0.0.1:8000")
+    pass_time(days=14, minutes=1)
+    for answer in (client.get(token), client.post(token, data={"csrf_token": csrf})):
+        assert answer.status_code == 410
+        assert "please sign up again" in answer.text
+        found = re.search(r'href="(/sign-up/[^"]+)"', answer.text)
+        assert found is not None
+        assert offer_in(found[1].rpartition("/")[2]) == OFFER
+        assert client.get(found[1]).status_code == 200
+    assert not known().is_confirmed
+    assert "/sign-up/" not in client.get(nobodys).text
 
 
 def test_one_link_does_not_agree_for_another_or_to_more(client: Client) -> None:

@@ -454,7 +454,9 @@ def a_list(by: User, content: str = LIST) -> ContactImport:
 
 def looked_through(found: ContactImport, fields: Sequence[str] = ("address", "first_name", "marketing", "")) -> ContactImport:
     """The same with its columns named, worked through as far as it goes by itself."""
-    contact_imports.describe(found, fields, "en", "Newsletter form on example.org, 2021 to 2025", is_confirmed=False, now=NOW)
+    contact_imports.describe(
+        found, fields, "en", "Newsletter form on example.org, 2021 to 2025", is_confirmed=False, by_user_id=found.by_user_id or 0, now=NOW
+    )
     db.session.commit()
     work_contacts(clock.now)
     return found
@@ -467,20 +469,20 @@ def test_what_marketers_see_of_contacts(page: "Page", enter: Callable[[User], Us
     make_suppression("stopped@example.org")
     sent, ready, done = a_list(owner), looked_through(a_list(owner)), looked_through(a_list(owner))
     broken = looked_through(a_list(owner, LIST + '"' + "x" * 200_000))
-    contact_imports.accept(done, owner.id, NOW)
+    contact_imports.accept(done, owner, NOW)
     written = contact_exports.ask_for_file(None, owner, NOW)
     db.session.commit()
     work_contacts(clock.now)
     waiting = contact_exports.ask_for_file(make_segment(name="Those who agreed"), owner, NOW)
     working = a_list(owner)
-    contact_imports.describe(working, ["address", "", "marketing", ""], "en", "A list", is_confirmed=False, now=NOW)
+    contact_imports.describe(working, ["address", "", "marketing", ""], "en", "A list", is_confirmed=False, by_user_id=owner.id, now=NOW)
     db.session.commit()
     base = "/staff/mail/contacts"
     paths = {
         base: "being looked through",
         f"{base}/new": "How the file should look",
         f"{base}/{sent.public_id}": "What is in the columns",
-        f"{base}/{ready.public_id}": "Bring in 1 person",
+        f"{base}/{ready.public_id}": "fewer than five",
         f"{base}/{done.public_id}": "1 person is taken in",
         f"{base}/{broken.public_id}": "could not be worked through to its end",
         f"{base}/{working.public_id}": "lines",

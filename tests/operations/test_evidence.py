@@ -3,10 +3,13 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
 
 from courseapp.accounts.models import User
 from courseapp.contacts.consent import WORDING, log_consent, set_consent
@@ -79,7 +82,7 @@ def test_what_everybody_may_take_of_themselves_says_it_too(app: Flask) -> None:
     ]
 
 
-@pytest.mark.parametrize("words", ["=1+1", "+49", "-1", "@SUM(A1)", "\tx", "\rx", "\n=x", "＝1"])  # that is the point
+@pytest.mark.parametrize("words", ["=1+1", "+49", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "＝1"])  # that is the point
 def test_no_cell_is_a_formula_and_it_can_be_read_back(words: str) -> None:
     assert safe_cell(words) == f"'{words}"
     assert plain_cell(safe_cell(words)) == words
@@ -89,3 +92,32 @@ def test_no_cell_is_a_formula_and_it_can_be_read_back(words: str) -> None:
 @pytest.mark.parametrize("words", ["Ada", "o'Neill", "'quoted'", "", "1-2"])
 def test_plain_cells_stay_as_they_are(words: str) -> None:
     assert safe_cell(words) == plain_cell(words) == words
+
+
+FORMULA = "=1+cmd|' /C calc'!A0"
+
+
+@pytest.mark.parametrize("begins", ["", "Ann;", "Ann,", "Ann\t", "Ann|", 'Ann;"', "Ann\r\n", "Ann\n\t", "Ann;\n"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_no_cell_is_a_formula_wherever_a_spreadsheet_splits_it(begins: str, separator: str) -> None:
+    text = csv_of([["ada@example.org", f"{begins}{FORMULA};", "en"]])
+    for line in io.StringIO(text):  # quotation marks count only at the beginning of what is a cell
+        for cell in line.rstrip("\r\n").split(separator):
+            assert not cell.strip('"\t').startswith(tuple("=+-@")), (cell, text)
+    assert plain_cell(safe_cell(f"{begins}{FORMULA};")) == f"{begins}{FORMULA};"
+
+
+@given(st.text(st.sampled_from("=+-@＝;,|\t\r\n'\" ab")))
+def test_what_is_made_safe_comes_back_exactly(words: str) -> None:
+    made = safe_cell(words)
+    assert plain_cell(made) == words
+    assert not re.search(r"""(\A|[;,|\t\r\n])"*[=+\-@＝]""", made)
+    assert [cell for (cell,) in csv.reader(io.StringIO(csv_of([[words]]), newline=""))] == [made] or not words
+
+
+USUAL = ["Walking, standing; lying", "one line\r\nanother\n\nand a last", "form:blog", "2026-03-31T12:00:00+00:00", "a|b"]
+
+
+@pytest.mark.parametrize("words", USUAL)
+def test_usual_words_get_no_apostrophe(words: str) -> None:
+    assert safe_cell(words) == words

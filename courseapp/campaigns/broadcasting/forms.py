@@ -1,7 +1,8 @@
 """The forms of broadcasts: what is written, and when it is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectField, StringField, TextAreaField, TimeField
@@ -38,10 +39,11 @@ class BroadcastForm(FlaskForm):
     window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
     window_end = TimeField(_l("Not after"), [DataRequired(NEEDS_TIME)])
 
-    def offer(self, segments: Sequence[Segment], languages: Sequence[str]) -> None:
+    def offer(self, segments: Iterable[Segment], languages: Mapping[str, str]) -> None:
         """What there is to choose from."""
-        self.segment.choices = [SelectChoice("", _l("Everybody who agreed")), *(SelectChoice(row.public_id, row.name) for row in segments)]
-        self.language.choices = [SelectChoice(language, language) for language in languages]
+        named = [(row.public_id, _("%(name)s (put away)", name=row.name) if row.archived_at else row.name) for row in segments]
+        self.segment.choices = [SelectChoice("", _l("Everybody who agreed")), *(SelectChoice(key, words) for key, words in named)]
+        self.language.choices = [SelectChoice(tag, words) for tag, words in languages.items()]
 
     def show(self, broadcast: Broadcast, segment_id: str) -> None:
         """Begin from what is there."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from datetime import datetime, time
+from typing import Any
 
-from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
@@ -14,9 +15,10 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns import broadcasts
 from courseapp.campaigns.broadcasting.forms import BroadcastForm
-from courseapp.campaigns.forms import TrialForm
+from courseapp.campaigns.forms import TrialForm, version_in
 from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
+from courseapp.campaigns.segment_values import languages
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
 from courseapp.campaigns.windows import Window, words_of_window, zone_of
 from courseapp.columns import row_number
@@ -78,8 +80,8 @@ def broadcast(id: str) -> str:
     found = named(id)
     if found.state is not BroadcastState.DRAFT:
         return watching(found)
-    form = form_of(formdata=None)
-    segment = db.session.get(Segment, found.segment_id) if found.segment_id else None
+    form = form_of(found, formdata=None)
+    segment = broadcasts.segment_of_draft(found)
     form.show(found, segment.public_id if segment is not None else "")
     return editor(found, form)
 
@@ -88,12 +90,12 @@ def broadcast(id: str) -> str:
 @limiter.limit("60 per minute")
 def change(id: str) -> Response | tuple[str, int]:
     """Keep what was written."""
-    found, form = named(id), form_of()
+    found = named(id)
+    form = form_of(found)
     if not form.validate():
         return editor(found, form), 422
     try:
-        version = int(form.version.data or 0) if (form.version.data or "").isdecimal() else 0
-        broadcasts.change_broadcast(found, form.draft(chosen(form)), version, current_user.id, clock.now())
+        broadcasts.change_broadcast(found, form.draft(chosen(form)), version_in(request.form), current_user.id, clock.now())
     except Refusal as refusal:
         db.session.rollback()
         form.title.errors = [refusal.words]
@@ -122,6 +124,7 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
         broadcast=found,
         seen=seen_as(found, request.args.get("reader", "")),
         form=form,
+        shown=broadcasts.shown_of(found),
         count=count,
         trouble=trouble,
         hours=words_of_window(broadcasts.window_of(found)),
@@ -172,13 +175,13 @@ def try_out(id: str) -> Response | tuple[str, int]:
 @pages.post("/staff/mail/broadcasts/<id>/send")
 @limiter.limit("60 per hour")
 def send(id: str) -> Response:
-    """Schedule it: for now, or for a `day` and `time` by the clocks of the house."""
+    """Schedule it: for now, or for a `day` and `time` by the clocks of the house; as it was `seen`, and not otherwise."""
     found, now = named(id), clock.now()
     try:
         at = now if request.form.get("when") != "at" else chosen_moment(now)
         if at < now:
             raise Refusal(_("That moment has passed. Please choose a later one. Nothing was changed."))
-        broadcasts.schedule(found, at, current_user.id, now)
+        broadcasts.schedule(found, at, current_user.id, now, request.form.get("seen", ""))
     except Refusal as refusal:
         db.session.rollback()
         flash(refusal.words, "error")
@@ -232,6 +235,7 @@ def ask_to_cancel(id: str) -> Response | str:
 def watching(found: Broadcast) -> str:
     """How one stands that is scheduled or sent."""
     account = broadcasts.account_of(found)
+    count, trouble = counted(found, clock.now()) if found.state is BroadcastState.SCHEDULED else (0, "")
     return render_template(
         "campaigns/broadcast.html",
         broadcast=found,
@@ -244,7 +248,8 @@ def watching(found: Broadcast) -> str:
         is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
         hours=words_of_window(broadcasts.window_of(found)),
         begins=words_of_moment(found.send_at, present_site().default_zone) if found.send_at is not None else "",
-        count=counted(found, clock.now())[0] if found.state is BroadcastState.SCHEDULED else 0,
+        count=count,
+        trouble=trouble,
     )
 
 
@@ -258,13 +263,16 @@ def counted(found: Broadcast, now: datetime) -> tuple[int, str]:
 
 def editor(found: Broadcast | None, form: BroadcastForm) -> str:
     """The page on which one is written."""
-    return render_template("campaigns/broadcast_edit.html", broadcast=found, form=form)
+    why = broadcasts.why_given_back(found) if found is not None else None
+    return render_template("campaigns/broadcast_edit.html", broadcast=found, form=form, why_given_back=why)
 
 
-def form_of(**more: object) -> BroadcastForm:
-    """The form with its choices."""
+def form_of(found: Broadcast | None = None, **more: Any) -> BroadcastForm:
+    """The form with its choices: the newest segments, and whatever was chosen already. Without its own a select falls to everybody."""
     form = BroadcastForm(**more)
-    form.offer(segments_saved(None, MOST_SEGMENTS), current_app.config["SETTINGS"].language_list)
+    chosen_already = (broadcasts.segment_of_draft(found) if found else None, segment_of(form.segment.data) if form.segment.data else None)
+    segments = [*segments_saved(None, MOST_SEGMENTS), *(segment for segment in chosen_already if segment is not None)]
+    form.offer(dict.fromkeys(segments), languages())
     return form
 
 

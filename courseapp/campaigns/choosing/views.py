@@ -140,12 +140,20 @@ def archive(id: str) -> Response:
 
 
 @pages.post("/staff/mail/segments/courses")
-def choose_courses() -> Response:
-    """By which courses nobody is chosen (`sensitive`, slugs), for the owner alone."""
+def choose_courses() -> Response | str:
+    """By which courses nobody is chosen (`sensitive`, slugs), for the owner alone. Taking a mark away asks to be sure first.
+
+    The page says which were ticked when it was made (`was`): only what whoever sends it changed is changed, and a page that was open
+    for long takes no mark away that another owner has set since.
+    """
     if not current_user.has_role(Role.OWNER):
         abort(404)
-    now, wanted = clock.now(), set(request.form.getlist("sensitive"))
-    marked = [course for course in all_courses() if mark_sensitive(course, course.slug in wanted, now)]
+    now, was, wanted = clock.now(), set(request.form.getlist("was")), set(request.form.getlist("sensitive"))
+    courses = all_courses()
+    unmarked = [course for course in courses if course.slug in was - wanted and course.sensitive_at is not None]
+    if unmarked and not request.form.get("sure"):
+        return render_template("campaigns/segments_unmark.html", unmarked=unmarked, was=sorted(was), wanted=sorted(wanted))
+    marked = [course for course in courses if course.slug in was ^ wanted and mark_sensitive(course, course.slug in wanted, now)]
     for course in marked:
         is_now = course.sensitive_at is not None
         events.record("course_marked_sensitive" if is_now else "course_unmarked", f"course:{course.id}", now, by=current_user.id)

@@ -1,6 +1,6 @@
 """The forms of sequences: what begins and ends one, and each of its letters."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import time
 
@@ -103,11 +103,11 @@ class HeadForm(FlaskForm):
         _l("What becomes of a letter that an outage held up"), choices=[SelectChoice(key, words) for key, words in LATE.items()]
     )
 
-    def offer(self, courses: Iterable[Course], languages: Iterable[str]) -> None:
+    def offer(self, courses: Iterable[Course], languages: Mapping[str, str]) -> None:
         """What there is to choose from."""
         names = get_day_names("wide", locale=get_locale())
         self.course.choices = [SelectChoice("", _l("Any course")), *(SelectChoice(course.slug, course.title) for course in courses)]
-        self.language.choices = [SelectChoice(language, language) for language in languages]
+        self.language.choices = [SelectChoice(tag, words) for tag, words in languages.items()]
         self.weekdays.choices = [SelectChoice(digit, names[int(digit) - 1]) for digit in EVERY_DAY]
 
     def validate_trigger_days(self, field: NumberField) -> None:

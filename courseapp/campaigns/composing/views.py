@@ -13,7 +13,9 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns import sequence_drafts as drafts
 from courseapp.campaigns.composing.forms import BLANK, HeadForm
+from courseapp.campaigns.forms import version_in
 from courseapp.campaigns.models import Sequence
+from courseapp.campaigns.segment_values import languages
 from courseapp.campaigns.sequence_lists import under_way, versions_of
 from courseapp.campaigns.sequence_sentences import column_of, publishing
 from courseapp.campaigns.sequence_shapes import SequenceDraft
@@ -170,7 +172,7 @@ def change_head(id: str) -> Response | tuple[str, int]:
 @limiter.limit("60 per hour")
 def publish(id: str) -> Response:
     """Make the draft what new people get."""
-    found, seen, now = named(id), seen_version(), clock.now()
+    found, seen, now = named(id), version_in(request.form), clock.now()
     try:
         made = drafts.publish(found, current_user.id, now)
         if found.draft_version != seen + 1:  # publishing holds the row and raises the number by one
@@ -187,13 +189,7 @@ def publish(id: str) -> Response:
 
 def keep(found: Sequence, changed: SequenceDraft) -> None:
     """Keep a draft that was made from the state a form had seen. Raises Refusal where somebody else changed it since."""
-    drafts.keep_draft(found, changed, seen_version(), current_user.id, clock.now())
-
-
-def seen_version() -> int:
-    """The state of the draft that a form had seen."""
-    typed = request.form.get("version", "")
-    return int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 10 else 0
+    drafts.keep_draft(found, changed, version_in(request.form), current_user.id, clock.now())
 
 
 def head_page(found: Sequence | None, form: HeadForm) -> str:
@@ -204,7 +200,7 @@ def head_page(found: Sequence | None, form: HeadForm) -> str:
 def head_form(found: Sequence | None = None, **more: Any) -> HeadForm:
     """The form with its choices. What was published keeps its purpose, for people agreed to it."""
     form = HeadForm(**more)
-    form.offer(all_courses() if current_user.has_role(Role.OWNER) else courses_to_choose_by(), current_app.config["SETTINGS"].language_list)
+    form.offer(all_courses() if current_user.has_role(Role.OWNER) else courses_to_choose_by(), languages())
     if found is not None and drafts.latest_version(found) is not None:
         del form.purpose
     return form

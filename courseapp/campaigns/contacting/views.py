@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request, stream_with_context, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
 from flask_login import current_user
 from werkzeug.wrappers import Response as Answer
 
@@ -21,12 +22,14 @@ from courseapp.campaigns.contact_rows import FIELD_WORDS, FIELDS, TOLD, WRONG
 from courseapp.campaigns.contacting.forms import ELSEWHERE, ColumnsForm, ExportForm, FileForm, SnippetForm
 from courseapp.campaigns.models import ContactExport, ContactImport, ExportState, ImportState
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
+from courseapp.campaigns.segment_values import languages
 from courseapp.campaigns.signing_up import Offer, link_of_form, snippet_for
 from courseapp.columns import row_number
 from courseapp.contacts.models import Purpose
 from courseapp.delivery import disposition_of
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
+from courseapp.learning.enrolment import FEWEST
 
 pages = Blueprint("contacts", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
@@ -52,8 +55,7 @@ COUNT_WORDS = {
     "new": _l("new"),
     "joined": _l("known, and agree to something new"),
     "known": _l("known, and agreed already"),
-    "withdrawn": _l("withdrew here, and stay so"),
-    "suppressed": _l("get no mail, and stay so"),
+    "stay_out": _l("stay out: they withdrew here, or get no mail"),
     "wrong": _l("left out, for something is wrong"),
 }
 
@@ -72,7 +74,8 @@ def listed() -> str:
 
 def list_page(form: ExportForm) -> str:
     """The page, with what was wrong in its form."""
-    form.segment.choices = [("", _("Everybody")), *((row.public_id, row.name) for row in segments_saved(None, MOST_SEGMENTS))]
+    everybody = _("Everybody") if staff().has_role(Role.OWNER) else _("Everybody who agreed to some mail and gets it")
+    form.segment.choices = [("", everybody), *((row.public_id, row.name) for row in segments_saved(None, MOST_SEGMENTS))]
     came = imports.imports_before(request.args.get("before", type=row_number), PAGE + 1)
     went = exports.exports_before(request.args.get("taken_before", type=row_number), PAGE + 1)
     return render_template(
@@ -83,8 +86,11 @@ def list_page(form: ExportForm) -> str:
         export_words=EXPORT_WORDS,
         choice_of=exports.words_of_choice,
         older_url=url_for("contacts.listed", before=came[PAGE - 1].id) if len(came) > PAGE else None,
-        older_taken_url=url_for("contacts.listed", taken_before=went[PAGE - 1].id, _anchor="taken") if len(went) > PAGE else None,
+        older_taken_url=url_for("contacts.listed", taken_before=went[PAGE - 1].ContactExport.id, _anchor="taken")
+        if len(went) > PAGE
+        else None,
         form=form,
+        takes_all=staff().has_role(Role.OWNER),
     )
 
 
@@ -132,14 +138,26 @@ def coming(id: str) -> str:
         "campaigns/contacts_import.html",
         found=found,
         state=STATE_WORDS[found.state],
-        sums=[(words, found.counts.get(name, 0)) for name, words in COUNT_WORDS.items() if found.counts.get(name) or name == "new"],
+        sums=sums_of(found),
         taken=found.counts.get("new", 0) + found.counts.get("joined", 0),
+        fewest=FEWEST,
         findings=[(row.line, FIELD_WORDS[row.field], *(WRONG | TOLD)[row.code]) for row in rows[:PAGE]],
         uncounted=max(0, found.counts.get("findings", 0) - MOST_FINDINGS),
         more_url=url_for("contacts.coming", id=id, after=rows[PAGE - 1].id, _anchor="lines") if len(rows) > PAGE else None,
         is_late=found.is_working and found.leased_until is None and clock.now() > (found.stated_at or found.created_at) + LATE,
         why=why_it_failed(found),
+        may_accept=staff().has_role(Role.OWNER) or not found.is_confirmed,
     )
+
+
+def sums_of(found: ContactImport) -> list[tuple[LazyString, int | str]]:
+    """What a file comes to, in words and numbers. Until it is brought in, what depends on who is known here is never told of a few."""
+    counts = {**found.counts, "stay_out": found.counts.get("withdrawn", 0) + found.counts.get("suppressed", 0)}
+    shown = [(name, words, counts.get(name, 0)) for name, words in COUNT_WORDS.items()]
+    if found.state is ImportState.READY:
+        few = _("fewer than five")
+        return [(words, count if count >= FEWEST or name == "wrong" else few) for name, words, count in shown if count or name != "wrong"]
+    return [(words, count) for name, words, count in shown if count or name == "new"]
 
 
 def why_it_failed(found: ContactImport) -> str:
@@ -152,7 +170,7 @@ def why_it_failed(found: ContactImport) -> str:
 
 def columns_page(found: ContactImport, form: ColumnsForm) -> str:
     """Which column is what; the first rows of the file stand beside them."""
-    form.language.choices = [(language, language) for language in current_app.config["SETTINGS"].language_list]
+    form.language.choices = list(languages().items())
     chosen = {place: field for field, place in found.columns.items()}
     if request.method == "POST":
         chosen = {place: request.form.get(f"column-{place}", "") for place in range(len(found.heads))}
@@ -173,14 +191,15 @@ def columns_page(found: ContactImport, form: ColumnsForm) -> str:
 def name_columns(id: str) -> Answer | tuple[str, int]:
     """Say what the columns are, and have the file looked through."""
     found, form = import_named(id), ColumnsForm()
-    form.language.choices = current_app.config["SETTINGS"].language_list
+    form.language.choices = list(languages().items())
     fields = [request.form.get(f"column-{place}", "") for place in range(len(found.heads))]
     is_confirmed = form.way.data == ELSEWHERE
     if is_confirmed and not staff().has_role(Role.OWNER):
         form.way.errors = [_("Only an owner can say that. Ask them to bring the file in, or have everybody asked.")]
     elif form.validate():
         try:
-            imports.describe(found, fields, form.language.data, form.source.data or "", is_confirmed=is_confirmed, now=clock.now())
+            said = form.language.data, form.source.data or ""
+            imports.describe(found, fields, *said, is_confirmed=is_confirmed, by_user_id=staff().id, now=clock.now())
         except Refusal as refusal:
             db.session.rollback()
             form.columns.errors = [refusal.words]
@@ -195,7 +214,7 @@ def name_columns(id: str) -> Answer | tuple[str, int]:
 def decide(id: str) -> Answer:
     """Bring it in, go back to its columns, or throw it away (`choice`)."""
     acts: dict[str, tuple[Callable[[ContactImport], None], str]] = {
-        "accept": (lambda found: imports.accept(found, staff().id, clock.now()), _("It is being brought in.")),
+        "accept": (lambda found: imports.accept(found, staff(), clock.now()), _("It is being brought in.")),
         "columns": (imports.change_columns, _("Name the columns anew.")),
         "cancel": (lambda found: imports.cancel(found, staff().id, clock.now()), _("The file is thrown away.")),
     }
@@ -223,11 +242,15 @@ def import_named(id: str) -> ContactImport:
 
 @pages.post("/staff/mail/contacts/files")
 @limiter.limit("20 per hour")
-def take_out() -> Answer | tuple[str, int]:
-    """Have everybody, or a segment, written into a file for whoever asks."""
+def take_out() -> Answer | str | tuple[str, int]:
+    """Have everybody, or a segment, written into a file for whoever asks; says how many first, and asks to be sure."""
     form = ExportForm()
     segment = (segment_of(form.segment.data) or abort(404)) if form.segment.data else None
     try:
+        if not request.form.get("sure"):
+            count = exports.count_for(segment, staff(), clock.now())
+            takes_all = staff().has_role(Role.OWNER)
+            return render_template("campaigns/contacts_take_out.html", segment=segment, count=count, takes_all=takes_all)
         found = exports.ask_for_file(segment, staff(), clock.now())
     except Refusal as refusal:
         db.session.rollback()
@@ -278,10 +301,10 @@ def export_named(id: str) -> ContactExport:
 @pages.get("/staff/mail/contacts/form")
 def snippet() -> str:
     """Plain HTML for another site, made of what the address says."""
-    languages = current_app.config["SETTINGS"].language_list
+    offered = languages()
     is_asked = "source" in request.args
-    form = SnippetForm(request.args if is_asked else None, language=languages[0], source="blog")
-    form.language.choices = [(language, language) for language in languages]
+    form = SnippetForm(request.args if is_asked else None, language=next(iter(offered)), source="blog")
+    form.language.choices = list(offered.items())
     shown: dict[str, Any] = {}
     if is_asked and form.validate() and form.purpose.data:
         offer = Offer(tuple(Purpose(name) for name in form.purpose.data), form.language.data, form.source.data or "")

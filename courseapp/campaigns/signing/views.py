@@ -12,14 +12,15 @@ from courseapp import clock
 from courseapp.accounts.browser import per_address, per_network
 from courseapp.campaigns import asking
 from courseapp.campaigns.contacting.forms import SignUpForm
-from courseapp.campaigns.signing_up import Offer, offer_in
+from courseapp.campaigns.signing_up import Offer, offer_in, token_of
 from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import WORDING
 from courseapp.contacts.models import Purpose
-from courseapp.errors import Refusal, error_page
+from courseapp.errors import Refusal
 from courseapp.extensions import csrf, db
 from courseapp.mailing.links import mail_token
 from courseapp.site import present_site
+from courseapp.web import page_language
 
 pages = Blueprint("signup", __name__)
 TRAP = "website"  # a field that people do not see, and programs fill in
@@ -73,23 +74,31 @@ def offered(token: str) -> Offer:
 
 
 @pages.get("/agree/<token>")
-def confirm(token: str) -> Response | str:
+def confirm(token: str) -> str | tuple[str, int]:
     """What the link of the mail opens: asks, and changes nothing."""
-    asked = asking.asked_in(token, clock.now())
-    contact = asking.contact_asked(asked) if asked is not None else None
+    asked = asking.asked_in(token)
+    contact = asking.contact_asked(asked, clock.now()) if asked is not None else None
     if asked is None or contact is None:
-        return error_page(410)
+        return over(asked)
     wanted = [WORDING[purpose][1] for purpose in asked.purposes]
     return render_template("campaigns/agree.html", wanted=wanted, address_hint=address_hint(contact.address))
 
 
 @pages.post("/agree/<token>")
-def agree(token: str) -> Response | str:
+def agree(token: str) -> str | tuple[str, int]:
     """The address's reader says yes."""
-    asked = asking.asked_in(token, clock.now())
+    asked = asking.asked_in(token)
     contact = asking.agree(asked, clock.now(), network_of(request.remote_addr)) if asked is not None else None
     if contact is None:
-        return error_page(410)
+        return over(asked)
     db.session.commit()
     preferences = url_for("mailing.preferences", token=mail_token(contact.public_id, "all"))
     return render_template("campaigns/agreed.html", preferences_url=preferences)
+
+
+def over(asked: asking.Asked | None) -> tuple[str, int]:
+    """A link that does nothing any more; where it came by a form, the way back to that."""
+    kind, _colon, place = asked.source.partition(":") if asked is not None else ("", "", "")
+    offer = Offer(asked.purposes, page_language(), place) if asked is not None and kind == "form" else None
+    form_url = url_for("signup.form", token=token_of(offer)) if offer is not None else None
+    return render_template("campaigns/agree_over.html", form_url=form_url), 410
