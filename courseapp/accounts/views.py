@@ -11,7 +11,7 @@ from courseapp import clock
 from courseapp.accounts import sessions
 from courseapp.accounts.access import home_of, need_session
 from courseapp.accounts.addresses import ask_to_move, change_of_link, confirm_side, stop_move
-from courseapp.accounts.browser import begin_session, browser_key, per_address, per_network
+from courseapp.accounts.browser import begin_session, browser_key, key_of_field, only_forms, per_address, per_network, per_new_address
 from courseapp.accounts.forms import (
     AddressForm,
     CodeForm,
@@ -25,7 +25,7 @@ from courseapp.accounts.models import SignInRequest, User
 from courseapp.accounts.passwords import is_password, set_password
 from courseapp.accounts.people import change_name, user_of_contact
 from courseapp.accounts.sign_in import accept, ask_to_sign_in, request_of_code, request_of_link
-from courseapp.contacts.address import address_hint, keyed_hash, network_of
+from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import WORDING
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.people import contact_of_address
@@ -129,10 +129,9 @@ def claim() -> Response | str:
 
 
 @doors.post("/sign-in/password")
+@only_forms
 @limiter.limit("60 per hour", methods=["POST"])
-@limiter.limit(
-    "10 per 15 minutes", key_func=lambda: keyed_hash("limit", request.form.get("pw-address", "").casefold())[:32], methods=["POST"]
-)
+@limiter.limit("10 per 15 minutes", key_func=lambda: key_of_field("pw-address"), methods=["POST"])
 def sign_in_with_password() -> Response | str:
     """Sign in by a password; one sentence for every way it can be wrong."""
     form = PasswordSignInForm(prefix="pw")
@@ -315,7 +314,7 @@ def change_zone() -> Response | str:
 
 @doors.post("/account/address")
 @per_network
-@per_address
+@per_new_address
 def change_address() -> Response | str:
     """Ask both addresses."""
     form = AddressForm()

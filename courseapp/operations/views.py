@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from courseapp import clock
 from courseapp.accounts.access import need_role, need_session
-from courseapp.accounts.browser import per_address
+from courseapp.accounts.browser import per_new_address
 from courseapp.accounts.models import Role, User
 from courseapp.accounts.sessions import end_session
 from courseapp.columns import row_number
@@ -256,7 +256,7 @@ def send_link(id: str) -> Response:
 
 @support.post("/staff/people/<id>/address")
 @limiter.limit("10 per hour", key_func=lambda: f"address:{request.view_args}", methods=["POST"])
-@per_address
+@per_new_address
 def change_address(id: str) -> Response | str:
     """Ask both addresses, or for a reason the new one alone."""
     found, form = supported(id), MoveForm()
