@@ -111,6 +111,14 @@ def test_a_strangers_tick_takes_away_nothing_that_was_given(app: Flask) -> None:
     assert holds_consent(contact, Purpose.COURSE)
 
 
+def test_a_no_is_kept_also_where_nothing_was_given(app: Flask) -> None:
+    contact = make_contact()
+    log_consent(contact.id, Purpose.MARKETING, ConsentAction.ASKED, NOW, "start")
+    assert set_consent(contact, Purpose.MARKETING, False, NOW, "preferences")
+    assert not set_consent(contact, Purpose.MARKETING, False, NOW, "preferences")
+    assert [row.action.value for row in consent_history(contact)] == ["withdrawn", "asked"]
+
+
 def test_a_word_on_one_purpose_says_nothing_on_another_or_for_another(app: Flask) -> None:
     one, other = make_contact(), make_contact()
     set_consent(one, Purpose.COURSE, True, NOW, "preferences")
