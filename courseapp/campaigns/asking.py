@@ -15,8 +15,9 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from courseapp.campaigns.models import ContactImport
 from courseapp.contacts.consent import log_consent, set_consent
-from courseapp.contacts.models import ConsentAction, Contact, Purpose
+from courseapp.contacts.models import ConsentAction, Contact, Purpose, SuppressionReason
 from courseapp.contacts.people import confirm, contact_for
+from courseapp.contacts.suppression import suppression_of
 from courseapp.extensions import db
 from courseapp.mailing import bulk
 from courseapp.mailing.links import full_url
@@ -42,6 +43,8 @@ class Asked:
 def ask(typed: str, purposes: Sequence[Purpose], source: str, now: datetime, *, network: str | None, language: str, zone: str) -> None:
     """Mail an address the question whether it agrees. The caller commits. Raises Refusal (400) for no address."""
     contact = contact_for(typed, now, zone, language)
+    stopped = suppression_of(contact.address_mac)
+    has_complained = stopped is not None and stopped.reason is SuppressionReason.COMPLAINED
     for purpose in purposes:  # also where it was given: what is done, and how long it takes, is the same for everybody
         log_consent(contact.id, purpose, ConsentAction.ASKED, now, source, network)
     once = f":{now:%Y-%m-%d}" if contact.is_confirmed else ""  # of an address that nobody has confirmed: one, and no second
@@ -52,7 +55,8 @@ def ask(typed: str, purposes: Sequence[Purpose], source: str, now: datetime, *, 
         template=TEMPLATE,
         fields={"secret_url": link_for(Asked(contact.public_id, tuple(purposes), source, now))},
         now=now,
-        expires_at=now + LIFETIME,
+        # whoever complained is asked no more, since anybody may have typed this; here too all is done as for everybody
+        expires_at=now if has_complained else now + LIFETIME,
     )
 
 

@@ -13,12 +13,14 @@ STANDARD = {
     "course": (Purpose.COURSE, False),
     "marketing": (Purpose.MARKETING, False),
 }
+ASKED_FOR = [key for key, (purpose, _reaches) in STANDARD.items() if purpose is Purpose.SERVICE]
+"""The streams of service mail that follows from what somebody does here: also to those who complained of a mail."""
 PRIORITY = {Purpose.SERVICE: 0, Purpose.COURSE: 5, Purpose.MARKETING: 9}
 
 
 def is_urgent(key: str, purpose: Purpose) -> bool:
     """Whether somebody waits for the mail of a stream: service mail, but for what many are asked by a stream of its own."""
-    return purpose is Purpose.SERVICE and key in STANDARD
+    return purpose is Purpose.SERVICE and key in ASKED_FOR
 
 
 def stream_of(key: str) -> Stream:

@@ -27,7 +27,7 @@ from courseapp.operations import questions as asked
 from courseapp.operations import support as supporting
 from courseapp.operations.arrivals.views import pages as arrival_pages
 from courseapp.operations.auditing.views import pages as audit_pages
-from courseapp.operations.forms import AskForm, EraseForm, FindForm, MoveForm, ReportForm
+from courseapp.operations.forms import AskForm, EraseForm, FindForm, LiftForm, MoveForm, ReportForm
 from courseapp.operations.health import readiness
 from courseapp.operations.metrics import exposition
 from courseapp.operations.models import QuestionKind
@@ -234,7 +234,8 @@ def person(id: str) -> str:
 
 def person_page(found: supporting.Person, form: MoveForm) -> str:
     """The page of a person, with what was wrong in its form."""
-    return render_template("operations/person.html", person=found, sight=supporting.sight_of(found), form=form)
+    sight = supporting.sight_of(found)
+    return render_template("operations/person.html", person=found, sight=sight, form=form, lift_form=LiftForm(formdata=None))
 
 
 def done(found: supporting.Person, act: str, words: str) -> Response:
@@ -288,9 +289,11 @@ def end_sessions(id: str) -> Response:
 @support.post("/staff/people/<id>/suppression/end")
 def end_suppression(id: str) -> Response:
     """Let mail go to them again."""
-    found = supported(id)
+    found, form = supported(id), LiftForm()
     try:
-        supporting.lift_suppression(found, staff(), clock.now())
+        if not form.validate():
+            raise Refusal(form.reason.errors[0], 400)
+        supporting.lift_suppression(found, staff(), clock.now(), form.reason.data or "")
     except Refusal as refusal:
         flash(refusal.words, "error")
         return redirect(url_for("support.person", id=id), 303)

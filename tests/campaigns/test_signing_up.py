@@ -113,11 +113,12 @@ def test_known_and_unknown_addresses_are_answered_alike(client: Client) -> None:
     assert len(mails_to("member@example.org")) == len(mails_to("ada@example.org")) == 1
 
 
-def test_a_suppressed_address_gets_nothing(client: Client) -> None:
-    suppress(address_mac("ada@example.org"), SuppressionReason.COMPLAINED, NOW)
+@pytest.mark.parametrize(("reason", "state"), [(SuppressionReason.BOUNCED, State.SKIPPED), (SuppressionReason.COMPLAINED, State.EXPIRED)])
+def test_a_suppressed_address_gets_nothing(client: Client, reason: SuppressionReason, state: State) -> None:
+    suppress(address_mac("ada@example.org"), reason, NOW)
     post(client)
     mailing.drain(clock.now)
-    assert db.session.scalars(sa.select(Message.state)).all() == [State.SKIPPED]
+    assert db.session.scalars(sa.select(Message.state)).all() == [state]
 
 
 def test_an_address_that_nobody_confirmed_gets_one_mail_ever(client: Client, pass_time: Any) -> None:
