@@ -233,6 +233,7 @@ def account_page(**forms: object) -> str:
     """The account page, with the form that was refused in place of a fresh one."""
     user = current_user._get_current_object()
     contact = user.contact
+    token = mail_token(contact.public_id, "all", contact.address_mac) if contact else ""
     rows = [
         {
             "id": row.public_id,
@@ -257,7 +258,7 @@ def account_page(**forms: object) -> str:
         address=contact.address if contact else None,
         sessions=rows,
         is_guest=user.is_guest,
-        preferences_url=url_for("mailing.preferences", token=mail_token(contact.public_id, "all")) if contact else None,
+        preferences_url=url_for("mailing.preferences", token=token) if contact else None,
     )
 
 

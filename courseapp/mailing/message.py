@@ -66,7 +66,7 @@ class Outgoing:
 def outgoing(found: Sendable, now: datetime) -> Outgoing:
     """The mail of a message that may go. Raises ValueError where a header value would break its line."""
     text, because = text_of(found)
-    token = mail_token(found.contact_public_id, text.purpose.value)
+    token = mail_token(found.contact_public_id, text.purpose.value, found.address_mac)
     values = {
         "first_name": found.first_name or "",
         "unsubscribe_url": url_with_token("mailing.unsubscribe", token),

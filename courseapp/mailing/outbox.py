@@ -107,7 +107,7 @@ _sendable = (
         Stream.purpose,
         Contact.id.label("contact_id"),
         Contact.public_id.label("contact_public_id"),
-        *(Contact.address, Contact.first_name, Contact.language),
+        *(Contact.address, Contact.address_mac, Contact.first_name, Contact.language),
         Contact.mail_paused_until.label("paused_until"),
     )
     .join(Stream, Stream.id == Message.stream_id)
@@ -165,6 +165,7 @@ class Sendable:
     contact_id: int
     contact_public_id: str
     address: str
+    address_mac: str | None
     first_name: str | None
     language: str
     paused_until: datetime | None

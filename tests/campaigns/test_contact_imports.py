@@ -90,7 +90,7 @@ def agreed(address: str) -> set[str]:
 
 def token_of(contact: Contact, purpose: str) -> str:
     """The token in this contact's mails."""
-    return mail_token(contact.public_id, purpose)
+    return mail_token(contact.public_id, purpose, contact.address_mac)
 
 
 # How files are written

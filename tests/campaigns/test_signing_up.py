@@ -16,7 +16,7 @@ from courseapp.campaigns.signing_up import Offer, offer_in, snippet_for, token_o
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.consent import WORDING, holds_consent, set_consent
 from courseapp.contacts.models import Consent, Contact, Purpose, SuppressionReason
-from courseapp.contacts.people import contact_of_address
+from courseapp.contacts.people import contact_of_address, move_to_address
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import db
 from courseapp.mailing import loops as mailing
@@ -192,10 +192,20 @@ def test_a_link_that_is_old_or_changed_or_of_somebody_forgotten_opens_nothing(cl
     post(client)
     token = link()
     assert client.get(token[:-3]).status_code == 410
-    nobodys = link_for(Asked("nobody", (Purpose.MARKETING,), "form:blog", NOW))
+    nobodys = link_for(Asked("nobody", "", (Purpose.MARKETING,), "form:blog", NOW))
     assert client.get(nobodys.removeprefix("http://127.0.0.1:8000")).status_code == 410
     pass_time(days=14, minutes=1)
     assert client.get(token).status_code == 410
+
+
+def test_whoever_reads_a_mailbox_that_was_left_agrees_to_nothing(client: Client) -> None:
+    post(client)
+    token, contact = link(), known()
+    move_to_address(contact, make_contact("new@example.net", confirmed=False), NOW)
+    answer = client.get(token)
+    assert (answer.status_code, "…@" in answer.text) == (410, False)
+    assert client.post(token, data={"csrf_token": client.csrf_token()}).status_code == 410
+    assert not holds_consent(contact, Purpose.MARKETING)
 
 
 def test_one_link_does_not_agree_for_another_or_to_more(client: Client) -> None:

@@ -91,5 +91,5 @@ def agree(token: str) -> Response | str:
     if contact is None:
         return error_page(410)
     db.session.commit()
-    preferences = url_for("mailing.preferences", token=mail_token(contact.public_id, "all"))
+    preferences = url_for("mailing.preferences", token=mail_token(contact.public_id, "all", contact.address_mac))
     return render_template("campaigns/agreed.html", preferences_url=preferences)
