@@ -34,13 +34,16 @@ log = structlog.get_logger()
 
 
 def contact_and_token(token: str) -> tuple[Contact, MailToken]:
-    """Whom a mail token speaks for, and what it says; 404 where it is not ours or the address is gone."""
+    """Whom a mail token speaks for, and what it says; 404 where it is not ours, and a page in words with 200 where nobody is left.
+
+    Mail programs that unsubscribe take anything but 200 for a failure (RFC 8058), and people a page that is not there for a lie.
+    """
     found = contact_of_token(token)
     if found is None:
         abort(404)
     contact = db.session.scalar(sa.select(Contact).where(Contact.public_id == found.contact, Contact.erased_at.is_(None)))
     if contact is None:
-        abort(404)
+        abort(make_response(render_template("mailing/gone.html")))
     return contact, found
 
 

@@ -96,11 +96,22 @@ def test_the_link_of_an_old_mail_still_stops(client: Client, contact: Contact) -
     assert "checkbox" not in client.visit("mailing.preferences", token=token).text
 
 
-@pytest.mark.parametrize("endpoint", ["mailing.unsubscribe", "mailing.preferences"])
-def test_a_token_that_is_not_ours_or_of_somebody_erased_is_404(client: Client, contact: Contact, endpoint: str) -> None:
-    token = mail_token(contact.public_id, "course", contact.address_mac)
+def test_a_mail_to_somebody_erased_says_that_none_goes_there_any_more(client: Client, contact: Contact) -> None:
+    tokens = mail_token(contact.public_id, "course", contact.address_mac), token_as_before(client, contact)
     forget_address(contact, NOW)
-    for given in (token, "x", token[:-2] + "xx"):
+    before = all_rows()
+    for token in tokens:
+        for endpoint in ("mailing.unsubscribe", "mailing.preferences"):
+            answer = client.visit(endpoint, token=token)
+            assert (answer.status_code, "No mail goes to this address any more" in answer.text) == (200, True)
+        assert client.post(client.path("mailing.stop", token=token), data=ONE_CLICK).status_code == 200
+    assert changed_tables(before, all_rows()) == []
+
+
+@pytest.mark.parametrize("endpoint", ["mailing.unsubscribe", "mailing.preferences"])
+def test_a_token_that_is_not_ours_is_404(client: Client, contact: Contact, endpoint: str) -> None:
+    token = mail_token(contact.public_id, "course", contact.address_mac)
+    for given in ("x", token[:-2] + "xx"):
         path = client.path(endpoint, token=given)
         assert client.get(path).status_code == 404
     assert client.post(client.path("mailing.stop", token="x")).status_code == 404
