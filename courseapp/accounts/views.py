@@ -2,7 +2,6 @@
 
 import structlog
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, session, url_for
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user, logout_user
 from werkzeug.wrappers import Response
@@ -33,6 +32,7 @@ from courseapp.errors import Refusal, error_page
 from courseapp.extensions import db, limiter, login_manager
 from courseapp.mailing.links import mail_token
 from courseapp.site import present_site
+from courseapp.web import page_language
 
 log = structlog.get_logger()
 doors = Blueprint("accounts", __name__)
@@ -110,7 +110,7 @@ def mail_link(address: str) -> None:
         guest=guest,
         network=network_of(request.remote_addr),
         zone=present_site().default_zone,
-        language=str(get_locale() or "en"),
+        language=page_language(),
     )
     db.session.commit()
     session["address_hint"] = address_hint(address.strip())

@@ -238,6 +238,15 @@ def test_what_postmark_gives_back_names_the_message(app: Flask) -> None:
     assert built(message)["X-PM-Metadata-message"] == mark
 
 
+@pytest.mark.settings(languages="pt-BR")
+@pytest.mark.one_database
+def test_a_mail_in_a_language_with_a_region_is_built(app: Flask) -> None:
+    contact = make_contact(language="pt-BR")
+    own = make_message(contact, stream="service", template="accounts/welcome", fields=TEMPLATES["accounts/welcome"])
+    for message in (own, make_message(contact, letter=make_letter(language="pt-BR"))):
+        assert 'lang="pt-BR"' in text(built(message), "html")
+
+
 def test_tokens_in_mails_are_signed(app: Flask) -> None:
     contact = make_contact()
     token = mail_token(contact.public_id, "course", contact.address_mac)
