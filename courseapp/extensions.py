@@ -109,7 +109,7 @@ def init_extensions(app: Flask, settings: Settings) -> None:
         RATELIMIT_STORAGE_URI=settings.redis_url or f"{counting.SCHEME}://",
         RATELIMIT_STORAGE_OPTIONS={"socket_connect_timeout": 0.3, "socket_timeout": 0.5} if settings.redis_url else {},
         RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=bool(settings.redis_url),
-        BABEL_DEFAULT_LOCALE=settings.language_list[0],
+        BABEL_DEFAULT_LOCALE=settings.language_list[0].replace("-", "_"),
         BABEL_TRANSLATION_DIRECTORIES=str(Path(__file__).parent / "translations"),
     )
     csrf.init_app(app)
@@ -117,15 +117,17 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     login_manager.init_app(app)
     login_manager.session_protection = None  # sessions are rows of ours; a changing address must not end them
     languages = settings.language_list
-    default = Locale.parse(languages[0].replace("-", "_"))  # once, not once a page
+    locales = {tag: Locale.parse(tag.replace("-", "_")) for tag in languages}  # once, not once a page
 
-    def locale_of_reader() -> str | None:
-        preferred: str = app.extensions["default_language"]()  # what the owner set; `site.py` hands it over
-        return request.accept_languages.best_match(languages, preferred) if has_request_context() else preferred
+    def locale_of_reader() -> Locale:
+        tag: str = app.extensions["default_language"]()  # what the owner set; `site.py` hands it over
+        if has_request_context():
+            tag = request.accept_languages.best_match(languages, tag) or tag
+        return locales[tag]
 
     babel.init_app(
         app,
-        locale_selector=locale_of_reader if len(languages) > 1 else lambda: default,
+        locale_selector=locale_of_reader if len(languages) > 1 else lambda: locales[languages[0]],
         timezone_selector=lambda: session.get("zone") or app.extensions["default_zone"]() if has_request_context() else None,
     )
 

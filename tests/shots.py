@@ -371,7 +371,7 @@ from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.resting import begin_pause
 from courseapp.extensions import db
-from courseapp.mailing.links import mail_token
+from courseapp.mailing.links import mail_token, mark_of_address
 from tests.factories import make_consent, make_contact
 HEAD, LAST = "E-mail;First name;Signed up on;Country\\n", "reader.7@mail.example;Again;2024-01-01;DE\\n;Nameless;2024-01-01;\\n"
 LIST = HEAD + "".join(f"reader.{n}@mail.example;Reader {n};2024-0{n % 9 + 1}-1{n % 9};DE\\n" for n in range(180))
@@ -395,9 +395,10 @@ with create_app().app_context():
     begin_pause(person, now)
     db.session.commit()
     work_contacts(clock.now)
-    asked = link_for(Asked(person.public_id, (Purpose.MARKETING,), "form:blog", now)).rpartition("/")[2]
+    mark = mark_of_address(person.address_mac)
+    asked = link_for(Asked(person.public_id, mark, (Purpose.MARKETING,), "form:blog", now)).rpartition("/")[2]
     form = token_of(Offer((Purpose.COURSE, Purpose.MARKETING), "en", "blog"))
-    print(*(found.public_id for found in made), written.public_id, form, asked, mail_token(person.public_id, "all"))
+    print(*(found.public_id for found in made), written.public_id, form, asked, mail_token(person.public_id, "all", person.address_mac))
 """
 
 

@@ -2,38 +2,65 @@
 
 import secrets
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from flask import request, session
+from flask_babel import gettext as _
 from flask_login import current_user, login_user
 
 from courseapp import clock
 from courseapp.accounts import sessions
 from courseapp.accounts.models import User
-from courseapp.contacts.address import keyed_hash
+from courseapp.contacts.address import address_key, clean_address, keyed_hash
+from courseapp.errors import Refusal
 from courseapp.extensions import limiter
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+View = Callable[..., Any]
+Decorator = Callable[[View], View]
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
-def address_of_form() -> str:
-    """The key of per-address rate limits: a hash of what was typed."""
-    return keyed_hash("limit", typed_address().casefold())[:32]
+def key_of_field(field: str) -> str:
+    """The key of limits by address: a hash of the address in a field of this form, as it would be kept; of any other text, that text."""
+    typed = _typed(field)
+    try:
+        address = clean_address(typed)
+    except Refusal:
+        address = typed
+    return keyed_hash("limit", address_key(address))[:32]
 
 
-def typed_address() -> str:
-    """The address to which this form would have a mail sent; empty for none."""
-    return (request.form.get("address") or request.form.get("new_address") or "").strip()
+def only_forms(view: View) -> View:
+    """Refuse what is no form: limits by address read the form, and Flask-WTF would take the same fields from JSON past them."""
+
+    @wraps(view)
+    def with_form(*args: Any, **values: Any) -> Any:
+        if request.mimetype and request.mimetype not in FORMS:
+            raise Refusal(_("This page takes forms alone. Please go back, reload it and send it from there. Nothing was changed."), 400)
+        return view(*args, **values)
+
+    return with_form
 
 
-def has_no_address() -> bool:
-    """Whether the form asks for no mail, so that no limit on mail applies."""
-    return not typed_address()
+def _per_address(field: str) -> Decorator:
+    """How often an address may be mailed to, whichever form asks for it; a form without one asks for no mail."""
+    limit: Decorator = limiter.shared_limit(
+        "5 per 15 minutes; 12 per day",
+        scope="mail-to-address",
+        key_func=lambda: key_of_field(field),
+        methods=["POST"],
+        exempt_when=lambda: not _typed(field),
+    )
+    return lambda view: only_forms(limit(view))
 
 
-per_address: Decorator = limiter.shared_limit(
-    "5 per 15 minutes; 12 per day", scope="mail-to-address", key_func=address_of_form, methods=["POST"], exempt_when=has_no_address
-)
+def _typed(field: str) -> str:
+    return request.form.get(field, "").strip()
+
+
+per_address = _per_address("address")
+per_new_address = _per_address("new_address")
 per_network: Decorator = limiter.shared_limit("60 per hour", scope="mail-from-network", methods=["POST"])
 
 

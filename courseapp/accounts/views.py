@@ -2,7 +2,6 @@
 
 import structlog
 from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, session, url_for
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user, logout_user
 from werkzeug.wrappers import Response
@@ -11,7 +10,7 @@ from courseapp import clock
 from courseapp.accounts import sessions
 from courseapp.accounts.access import home_of, need_session
 from courseapp.accounts.addresses import ask_to_move, change_of_link, confirm_side, stop_move
-from courseapp.accounts.browser import begin_session, browser_key, per_address, per_network
+from courseapp.accounts.browser import begin_session, browser_key, key_of_field, only_forms, per_address, per_network, per_new_address
 from courseapp.accounts.forms import (
     AddressForm,
     CodeForm,
@@ -25,7 +24,7 @@ from courseapp.accounts.models import SignInRequest, User
 from courseapp.accounts.passwords import is_password, set_password
 from courseapp.accounts.people import change_name, user_of_contact
 from courseapp.accounts.sign_in import accept, ask_to_sign_in, request_of_code, request_of_link
-from courseapp.contacts.address import address_hint, keyed_hash, network_of
+from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import WORDING
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.people import contact_of_address
@@ -33,6 +32,7 @@ from courseapp.errors import Refusal, error_page
 from courseapp.extensions import db, limiter, login_manager
 from courseapp.mailing.links import mail_token
 from courseapp.site import present_site
+from courseapp.web import page_language
 
 log = structlog.get_logger()
 doors = Blueprint("accounts", __name__)
@@ -110,7 +110,7 @@ def mail_link(address: str) -> None:
         guest=guest,
         network=network_of(request.remote_addr),
         zone=present_site().default_zone,
-        language=str(get_locale() or "en"),
+        language=page_language(),
     )
     db.session.commit()
     session["address_hint"] = address_hint(address.strip())
@@ -129,10 +129,9 @@ def claim() -> Response | str:
 
 
 @doors.post("/sign-in/password")
+@only_forms
 @limiter.limit("60 per hour", methods=["POST"])
-@limiter.limit(
-    "10 per 15 minutes", key_func=lambda: keyed_hash("limit", request.form.get("pw-address", "").casefold())[:32], methods=["POST"]
-)
+@limiter.limit("10 per 15 minutes", key_func=lambda: key_of_field("pw-address"), methods=["POST"])
 def sign_in_with_password() -> Response | str:
     """Sign in by a password; one sentence for every way it can be wrong."""
     form = PasswordSignInForm(prefix="pw")
@@ -234,6 +233,7 @@ def account_page(**forms: object) -> str:
     """The account page, with the form that was refused in place of a fresh one."""
     user = current_user._get_current_object()
     contact = user.contact
+    token = mail_token(contact.public_id, "all", contact.address_mac) if contact else ""
     rows = [
         {
             "id": row.public_id,
@@ -258,7 +258,7 @@ def account_page(**forms: object) -> str:
         address=contact.address if contact else None,
         sessions=rows,
         is_guest=user.is_guest,
-        preferences_url=url_for("mailing.preferences", token=mail_token(contact.public_id, "all")) if contact else None,
+        preferences_url=url_for("mailing.preferences", token=token) if contact else None,
     )
 
 
@@ -315,7 +315,7 @@ def change_zone() -> Response | str:
 
 @doors.post("/account/address")
 @per_network
-@per_address
+@per_new_address
 def change_address() -> Response | str:
     """Ask both addresses."""
     form = AddressForm()

@@ -135,7 +135,7 @@ def _write(
         return
     # An address that was there and that nobody confirmed has had its one mail.
     asked = [(row, purposes) for row, purposes in wanted if row.key not in before or before[row.key].is_confirmed]
-    people = [(present[row.key].id, present[row.key].public_id, purposes) for row, purposes in asked]
+    people = [(present[row.key].id, present[row.key].public_id, row.mac, purposes) for row, purposes in asked]
     counts["asked"] += asking.ask_many(found, people, source_of(found), now)
 
 

@@ -43,10 +43,15 @@ def log_consent(
 
 
 def set_consent(contact: Contact, purpose: Purpose, wanted: bool, now: datetime, source: str, network: str | None = None) -> bool:
-    """Give or withdraw, and say nothing where nothing changes; True when something did."""
-    if wanted == holds_consent(contact, purpose):
+    """Give or withdraw, and say nothing where that was the last word already; True when it was not.
+
+    A no to what nobody ever agreed to is kept as well: else a list that is brought in later would make it a yes.
+    """
+    action = ConsentAction.GIVEN if wanted else ConsentAction.WITHDRAWN
+    last = last_words_of([contact.id]).get((contact.id, purpose))
+    if last is not None and last.action is action:
         return False
-    log_consent(contact.id, purpose, ConsentAction.GIVEN if wanted else ConsentAction.WITHDRAWN, now, source, network)
+    log_consent(contact.id, purpose, action, now, source, network)
     return True
 
 

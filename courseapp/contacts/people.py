@@ -6,9 +6,10 @@ import sqlalchemy as sa
 
 from courseapp.columns import random_public_id
 from courseapp.contacts.address import address_key, address_mac, clean_address
-from courseapp.contacts.models import Contact, Suppression
+from courseapp.contacts.models import Consent, Contact, Suppression
 from courseapp.extensions import db, insert_later, write_held
 from courseapp.held import HeldRow, table_of
+from courseapp.journal import events
 
 
 def contact_for(typed: str, now: datetime, zone: str = "UTC", language: str = "en") -> Contact:
@@ -53,7 +54,10 @@ def confirm(contact: Contact, now: datetime) -> bool:
 
 
 def move_to_address(contact: Contact, other: Contact, now: datetime) -> None:
-    """Give `contact` the address of `other`, an address without a user; what `other` was ends here."""
+    """Give `contact` the address of `other`, an address without a user; what `other` was and said is erased.
+
+    Else nobody would find it when the person is erased. What stands in rooms above goes with `operations/tidying.py`.
+    """
     address = other.address
     assert address is not None
     forget_address(other, now)
@@ -63,8 +67,14 @@ def move_to_address(contact: Contact, other: Contact, now: datetime) -> None:
 
 
 def forget_address(contact: Contact, now: datetime) -> None:
-    """Erase who a contact was; the row stays for the sums of what was sent."""
+    """Erase who a contact was and what they agreed to; the row stays for the sums of what was sent.
+
+    It is called otherwise from now on: the record of the erasure, beside the files, names it together with the address's hash.
+    """
+    events.cut([f"contact:{contact.id}"])
+    db.session.execute(sa.delete(Consent).where(Consent.contact_id == contact.id))
     contact.address = contact.address_key = contact.address_mac = contact.first_name = contact.mail_paused_until = None
+    contact.zone, contact.language, contact.public_id = "UTC", "en", random_public_id()
     contact.erased_at = now
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.contacts.consent import consent_history, words_of
-from courseapp.contacts.models import Consent, Contact, Suppression
+from courseapp.contacts.models import Contact, Suppression
 from courseapp.contacts.people import forget_address
 from courseapp.extensions import db
 
@@ -42,5 +42,4 @@ def export(contact: Contact) -> dict[str, Any]:
 
 def erase(contact: Contact, now: datetime) -> None:
     """Forget the address and the consents; suppressions stay, as hashes."""
-    db.session.execute(sa.delete(Consent).where(Consent.contact_id == contact.id))
     forget_address(contact, now)

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, abort, current_app, flash, jsonify, redirect, render_template, request, session, url_for
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
@@ -40,7 +39,7 @@ from courseapp.learning.progress import (
 from courseapp.learning.reading import LessonState, known_lesson, lesson_of_learner, reading_of, state_of
 from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, WHAT_NOW
 from courseapp.site import present_site
-from courseapp.web import kept_page
+from courseapp.web import kept_page, page_language
 
 pages = Blueprint("learning", __name__)
 BLUEPRINTS = (pages,)
@@ -103,7 +102,7 @@ def begin() -> Response | str:
                 purposes=form.purposes(),
                 network=network_of(request.remote_addr),
                 zone=present_site().default_zone,
-                language=str(get_locale() or "en"),
+                language=page_language(),
             )
         except Refusal as refusal:
             db.session.rollback()

@@ -188,8 +188,8 @@ def _apply(row: Return, sent: Sent, now: datetime) -> ReturnOutcome:
 
 
 def _is_still_theirs(row: Return, sent: Sent) -> bool:
-    """Whether the contact has the address yet that the message went to: not where another is named, and theirs is younger than the mail."""
-    if sent.address_mac is None or row.address_mac in {None, sent.address_mac}:
+    """Whether the contact has the address yet that the message went to: where it is not named, not if theirs is younger than the mail."""
+    if sent.address_mac is None or row.address_mac == sent.address_mac:
         return sent.address_mac is not None
     return sent.confirmed_at is None or sent.settled_at is None or sent.confirmed_at <= sent.settled_at
 

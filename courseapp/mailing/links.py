@@ -2,7 +2,7 @@
 
 import hashlib
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import current_app
 from itsdangerous import BadSignature, Signer, URLSafeSerializer
@@ -27,28 +27,48 @@ def _pattern(_site: str, endpoint: str) -> str:
     return full_url(endpoint, token=MARK)
 
 
-def mail_token(contact_public_id: str, purpose: str) -> str:
-    """A token that lets whoever reads the mail change what mail comes. It never expires: an old mail must still stop."""
-    return _signer(current_app.config["SECRET_KEY"]).sign(f"{contact_public_id}.{purpose}").decode()
+class MailToken(NamedTuple):
+    """What a mail token says: whose mail, of which purpose, and to which address it went, by the mark of that."""
+
+    contact: str
+    purpose: str
+    mark: str
+
+    def is_of_address(self, address_mac: str | None) -> bool:
+        """Whether the mail went to this address: else it lies in a mailbox that somebody left, whose reader may only stop."""
+        return bool(self.mark) and self.mark == mark_of_address(address_mac)
 
 
-def contact_of_token(token: str) -> tuple[str, str] | None:
-    """The (contact's public id, purpose) of a mail token, or None where it is not ours."""
+def mark_of_address(address_mac: str | None) -> str:
+    """As much of an address's keyed hash as tells one address of a person from another."""
+    return (address_mac or "")[:12]
+
+
+def mail_token(contact_public_id: str, purpose: str, address_mac: str | None = None) -> str:
+    """A token that lets whoever reads the mail change what mail comes; without the address's hash, only stop it.
+
+    It never expires: an old mail must still stop.
+    """
+    return _signer(current_app.config["SECRET_KEY"]).sign(f"{contact_public_id}.{purpose}.{mark_of_address(address_mac)}").decode()
+
+
+def contact_of_token(token: str) -> MailToken | None:
+    """What a mail token says, or None where it is not ours."""
     secret = current_app.config["SECRET_KEY"]
     try:
-        public_id, _point, purpose = _signer(secret).unsign(token).decode().partition(".")
-    except (BadSignature, UnicodeDecodeError):
+        public_id, purpose, *mark = _signer(secret).unsign(token).decode().split(".")
+    except (BadSignature, ValueError):
         return _contact_of_old_token(secret, token)
-    return public_id, purpose
+    return MailToken(public_id, purpose, "".join(mark))
 
 
-def _contact_of_old_token(secret: str, token: str) -> tuple[str, str] | None:
+def _contact_of_old_token(secret: str, token: str) -> MailToken | None:
     """As mails had them until December 2026; people keep mails for years, and they must still stop."""
     try:
         public_id, purpose = URLSafeSerializer(secret, salt=SALT, signer_kwargs={"digest_method": hashlib.sha256}).loads(token)
     except (BadSignature, ValueError, TypeError):
         return None
-    return public_id, purpose
+    return MailToken(public_id, purpose, "")
 
 
 @lru_cache

@@ -66,7 +66,7 @@ class Outgoing:
 def outgoing(found: Sendable, now: datetime) -> Outgoing:
     """The mail of a message that may go. Raises ValueError where a header value would break its line."""
     text, because = text_of(found)
-    token = mail_token(found.contact_public_id, text.purpose.value)
+    token = mail_token(found.contact_public_id, text.purpose.value, found.address_mac)
     values = {
         "first_name": found.first_name or "",
         "unsubscribe_url": url_with_token("mailing.unsubscribe", token),
@@ -109,7 +109,7 @@ def weight_of(text: Text) -> int:
 def _template(name: str, language: str, purpose: Purpose) -> tuple[Text, str]:
     """One of our own mail bodies in a language, and why one gets it where it says so."""
     room, _slash, file = name.partition("/")
-    with force_locale(language):
+    with force_locale(language.replace("-", "_")):
         whole = str(render_template(f"{room}/mail/{file}.md", field=merge_field))
     head, body = whole.split("\n---\n", 1)
     facts = dict(line.split(": ", 1) for line in head.splitlines() if line)
@@ -134,7 +134,7 @@ def _skeleton(_site: str, text: Text, because: str) -> Skeleton:
         "unsubscribe_url": mark("{{ unsubscribe_url }}", fields),
         "preferences_url": mark("{{ preferences_url }}", fields),
     }
-    with force_locale(text.language):
+    with force_locale(text.language.replace("-", "_")):
         direction = get_locale().text_direction
         html = render_template("mailing/mail/letter.html", body=bodies.html, direction=direction, **facts)
         plain = render_template("mailing/mail/letter.txt", body=bodies.text, **facts)

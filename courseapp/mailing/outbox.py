@@ -29,7 +29,7 @@ from courseapp.extensions import db, insert_later, wake
 from courseapp.held import HeldRow
 from courseapp.journal.events import has_happened
 from courseapp.mailing.models import Letter, Message, State, Stream
-from courseapp.mailing.streams import PRIORITY, stream_facts
+from courseapp.mailing.streams import ASKED_FOR, PRIORITY, stream_facts
 
 LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
@@ -49,11 +49,12 @@ def _verdict() -> sa.CTE:
     """Why a message may not go at this moment, or NULL: everything that can change while it waits, asked once."""
     now: sa.BindParameter[datetime] = sa.bindparam("b_now", type_=Message.due_at.type)
     is_void = sa.and_(Message.void_if_type.is_not(None), has_happened(Message.void_if_type, Message.void_if_subject))
+    is_asked_for = Stream.key.in_([_fixed(key) for key in ASKED_FOR])
     why = sa.case(
         (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), _fixed("erased")),
         (Message.expires_at <= now, _fixed("expired")),
         (Stream.paused_at.is_not(None), _fixed("paused")),
-        (is_suppressed(Contact.address_mac), _fixed("suppressed")),
+        (is_suppressed(Contact.address_mac, is_asked_for), _fixed("suppressed")),
         (sa.and_(Contact.confirmed_at.is_(None), Stream.reaches_unconfirmed.is_(False)), _fixed("unconfirmed")),
         (
             sa.and_(sa.cast(Stream.purpose, sa.String) != _fixed(Purpose.SERVICE), sa.not_(is_consented(Contact.id, Stream.purpose))),
@@ -107,7 +108,7 @@ _sendable = (
         Stream.purpose,
         Contact.id.label("contact_id"),
         Contact.public_id.label("contact_public_id"),
-        *(Contact.address, Contact.first_name, Contact.language),
+        *(Contact.address, Contact.address_mac, Contact.first_name, Contact.language),
         Contact.mail_paused_until.label("paused_until"),
     )
     .join(Stream, Stream.id == Message.stream_id)
@@ -165,6 +166,7 @@ class Sendable:
     contact_id: int
     contact_public_id: str
     address: str
+    address_mac: str | None
     first_name: str | None
     language: str
     paused_until: datetime | None

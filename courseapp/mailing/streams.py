@@ -21,12 +21,14 @@ STREAM_NAMES = {
     "course": PURPOSE_NAMES[Purpose.COURSE],
     "marketing": PURPOSE_NAMES[Purpose.MARKETING],
 }
+ASKED_FOR = [key for key, (purpose, _reaches) in STANDARD.items() if purpose is Purpose.SERVICE]
+"""The streams of service mail that follows from what somebody does here: also to those who complained of a mail."""
 PRIORITY = {Purpose.SERVICE: 0, Purpose.COURSE: 5, Purpose.MARKETING: 9}
 
 
 def is_urgent(key: str, purpose: Purpose) -> bool:
     """Whether somebody waits for the mail of a stream: service mail, but for what many are asked by a stream of its own."""
-    return purpose is Purpose.SERVICE and key in STANDARD
+    return purpose is Purpose.SERVICE and key in ASKED_FOR
 
 
 def stream_of(key: str) -> Stream:

@@ -1,6 +1,7 @@
 """Stopping mail, choosing mail, what providers tell of mail, and the outbox page of the embedded mode."""
 
 import ipaddress
+from collections.abc import Iterable
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from courseapp.contacts.consent import holds_consent, set_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import csrf, db, limiter
 from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
-from courseapp.mailing.links import contact_of_token
+from courseapp.mailing.links import MailToken, contact_of_token
 from courseapp.mailing.looks import in_frame
 from courseapp.mailing.models import Message, ReturnSource
 from courseapp.mailing.preview import preview_of
@@ -32,13 +33,18 @@ CALLS = "1200 per minute"  # of a network of the provider's; it calls again
 log = structlog.get_logger()
 
 
-def contact_and_purpose(token: str) -> tuple[Contact, str]:
-    """Whom a mail token speaks for; 404 where it is not ours or the address is gone."""
+def contact_and_token(token: str) -> tuple[Contact, MailToken]:
+    """Whom a mail token speaks for, and what it says; 404 where it is not ours, and a page in words with 200 where nobody is left.
+
+    Mail programs that unsubscribe take anything but 200 for a failure (RFC 8058), and people a page that is not there for a lie.
+    """
     found = contact_of_token(token)
-    contact = db.session.scalar(sa.select(Contact).where(Contact.public_id == found[0], Contact.erased_at.is_(None))) if found else None
-    if found is None or contact is None:
+    if found is None:
         abort(404)
-    return contact, found[1]
+    contact = db.session.scalar(sa.select(Contact).where(Contact.public_id == found.contact, Contact.erased_at.is_(None)))
+    if contact is None:
+        abort(make_response(render_template("mailing/gone.html")))
+    return contact, found
 
 
 def purposes_of(name: str) -> list[Purpose]:
@@ -50,11 +56,17 @@ def purposes_of(name: str) -> list[Purpose]:
 @pages.get("/unsubscribe/<token>")
 def unsubscribe(token: str) -> str:
     """Asks; a GET changes nothing, for scanners follow every link."""
-    _contact, name = contact_and_purpose(token)
+    contact, found = contact_and_token(token)
+    return stop_page("mailing/unsubscribe.html", token, contact, found)
+
+
+def stop_page(template: str, token: str, contact: Contact, found: MailToken) -> str:
+    """A page that stops, or has stopped; it leads on to choosing whoever reads the address of today."""
+    chooses = found.is_of_address(contact.address_mac)
     return render_template(
-        "mailing/unsubscribe.html",
-        purpose_words=PURPOSE_WORDS[purposes_of(name)[0]],
-        preferences_url=url_for("mailing.preferences", token=token),
+        template,
+        purpose_words=PURPOSE_WORDS[purposes_of(found.purpose)[0]],
+        preferences_url=url_for("mailing.preferences", token=token) if chooses else None,
     )
 
 
@@ -65,21 +77,24 @@ def stop(token: str) -> str:
     """Stops at once; says so with 200 as often as asked (RFC 8058). The doctor's own token stops nothing."""
     if is_self_test(token):
         return ""
-    contact, name = contact_and_purpose(token)
-    for purpose in purposes_of(name):
-        set_consent(contact, purpose, False, clock.now(), "unsubscribe", network_of(request.remote_addr))
+    contact, found = contact_and_token(token)
+    withdraw(contact, purposes_of(found.purpose), "unsubscribe")
     db.session.commit()
-    return render_template(
-        "mailing/unsubscribed.html",
-        purpose_words=PURPOSE_WORDS[purposes_of(name)[0]],
-        preferences_url=url_for("mailing.preferences", token=token),
-    )
+    return stop_page("mailing/unsubscribed.html", token, contact, found)
+
+
+def withdraw(contact: Contact, purposes: Iterable[Purpose], source: str) -> None:
+    """Have mail of these purposes stop."""
+    for purpose in purposes:
+        set_consent(contact, purpose, False, clock.now(), source, network_of(request.remote_addr))
 
 
 @pages.route("/mail/<token>", methods=["GET", "POST"])
 def preferences(token: str) -> str:
-    """Which mails a contact wants; no sign-in needed."""
-    contact, _name = contact_and_purpose(token)
+    """Which mails a contact wants; no sign-in needed. Whose mail went to another address than theirs of today may only stop them all."""
+    contact, found = contact_and_token(token)
+    if not found.is_of_address(contact.address_mac):
+        return stop_all_page(contact)
     said, now = "", clock.now()
     form = PreferencesForm()
     if form.validate_on_submit():
@@ -95,6 +110,15 @@ def preferences(token: str) -> str:
         paused_until=contact.mail_paused_until if resting.is_resting(contact, now) else None,
         pause_ends=now + resting.PAUSE,
     )
+
+
+def stop_all_page(contact: Contact) -> str:
+    """The page in a mailbox that somebody left, or from a mail so old that it does not say where it went: it tells nothing of them."""
+    is_stopped = "stop_all" in request.form
+    if is_stopped:
+        withdraw(contact, PURPOSE_WORDS, "preferences")
+        db.session.commit()
+    return render_template("mailing/stop_all.html", is_stopped=is_stopped)
 
 
 def change_preferences(contact: Contact, form: PreferencesForm, now: datetime) -> str:

@@ -65,6 +65,14 @@ class MoveForm(FlaskForm):
     reason = StringField(_l("The reason they gave"), [Length(max=200), ON_ONE_LINE], render_kw={"autocomplete": "off", "maxlength": "200"})
 
 
+class LiftForm(FlaskForm):
+    """Why mail goes again to somebody who complained."""
+
+    reason = StringField(
+        _l("What they asked for, and when"), [Length(max=200), ON_ONE_LINE], render_kw={"autocomplete": "off", "maxlength": "200"}
+    )
+
+
 class EraseForm(FlaskForm):
     """The address once more, typed."""
 

@@ -24,9 +24,9 @@ from courseapp.accounts.sessions import end_sessions, hash_of_token, sessions_of
 from courseapp.accounts.sign_in import LIFETIME, new_request
 from courseapp.contacts.address import address_key
 from courseapp.contacts.consent import PURPOSE_NAMES, consent_history
-from courseapp.contacts.models import Consent, Contact, Suppression
+from courseapp.contacts.models import Consent, Contact, Suppression, SuppressionReason
 from courseapp.contacts.people import contact_of_address
-from courseapp.contacts.suppression import lift_bounced, suppression_of
+from courseapp.contacts.suppression import lift, suppression_of
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
@@ -52,6 +52,7 @@ ACTIONS: dict[str, LazyString] = {
     "operator_exported": _l("Took out on the server everything that is held about you."),
     "staff_ended_sessions": _l("Signed you out on every device."),
     "staff_lifted_suppression": _l("Let mail go to your address again, after some had come back."),
+    "staff_lifted_complaint": _l("Let all mail go to your address again, after one had been reported as unwanted."),
     "staff_exported": _l("Downloaded what staff may see of your data."),
     "staff_exported_consents": _l("Downloaded what you agreed to and when, as proof."),
 }
@@ -209,9 +210,19 @@ def end_all_sessions(person: Person, staff: User, now: datetime) -> None:
     note_act(person, "staff_ended_sessions", staff, now)
 
 
-def lift_suppression(person: Person, staff: User, now: datetime) -> None:
-    """Let mail go again to an address from which some came back. Raises Refusal where nothing came back; a complaint stands."""
-    if not lift_bounced(person.contact.address_mac):
+def lift_suppression(person: Person, staff: User, now: datetime, reason: str = "") -> None:
+    """Let mail go again to an address from which some came back, or for a reason to one that complained.
+
+    Raises Refusal where neither is so, and where there is no reason for what a complaint stopped.
+    """
+    mac, found = person.contact.address_mac, suppression_of(person.contact.address_mac)
+    if found is not None and found.reason is SuppressionReason.COMPLAINED:
+        if not reason.strip():
+            raise Refusal(_("Please write down what they asked for, and when. The learner will read it."), 400)
+        lift(mac, SuppressionReason.COMPLAINED)
+        note_act(person, "staff_lifted_complaint", staff, now, reason=reason.strip())
+        return
+    if not lift(mac, SuppressionReason.BOUNCED):
         raise Refusal(_("No mail came back from this address, so nothing was changed."), 409)
     note_act(person, "staff_lifted_suppression", staff, now)
 

@@ -9,6 +9,7 @@ from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import parts, preparing, uploads
 from courseapp.campaigns import contact_exports, contact_imports
+from courseapp.campaigns.models import BroadcastRecipient, SequenceRun
 from courseapp.contacts import privacy as contacts_privacy
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
@@ -20,6 +21,7 @@ from courseapp.organisation.models import Invitation, OwnerLink
 
 REQUESTS = timedelta(days=2)
 IDLE_GUESTS = timedelta(days=120)
+GONE = timedelta(days=30)  # so long the worker may stand still
 UNCONFIRMED = timedelta(days=14)
 HALF_FILES = timedelta(days=1)
 AT_ONCE = 1000  # people
@@ -27,7 +29,11 @@ AT_ONCE = 1000  # people
 
 def tidy(now: datetime) -> dict[str, int]:
     """Delete what has had its time; how many of each. What is left of very much goes with the next ticks."""
+    gone = sa.select(Contact.id).where(Contact.erased_at > now - GONE)  # by moving to their address, which knows no higher room
     deletions = {
+        "runs of nobody": sa.delete(SequenceRun).where(SequenceRun.contact_id.in_(gone)),
+        "broadcasts for nobody": sa.delete(BroadcastRecipient).where(BroadcastRecipient.contact_id.in_(gone)),
+        "invitations of nobody": sa.delete(Invitation).where(Invitation.contact_id.in_(gone)),
         "requests": sa.delete(SignInRequest).where(SignInRequest.created_at < now - REQUESTS),
         "invitations": sa.delete(Invitation).where(Invitation.expires_at < now - REQUESTS),
         "owner links": sa.delete(OwnerLink).where(OwnerLink.expires_at < now - REQUESTS),

@@ -1,19 +1,18 @@
-"""Health for machines; export and forgetting for people; asking, and support by staff; the pieces of the design in development."""
+"""Export and forgetting for people; asking, and support by staff; the pieces of the design in development."""
 
-import hmac
 import json
 from collections.abc import Callable
 from typing import Any
 
 import structlog
-from flask import Blueprint, abort, current_app, flash, jsonify, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, abort, current_app, flash, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user, logout_user
 from werkzeug.wrappers import Response
 
 from courseapp import clock
 from courseapp.accounts.access import need_role, need_session
-from courseapp.accounts.browser import per_address
+from courseapp.accounts.browser import per_new_address
 from courseapp.accounts.models import Role, User
 from courseapp.accounts.sessions import end_session
 from courseapp.columns import row_number
@@ -26,53 +25,22 @@ from courseapp.operations import questions as asked
 from courseapp.operations import support as supporting
 from courseapp.operations.arrivals.views import pages as arrival_pages
 from courseapp.operations.auditing.views import pages as audit_pages
-from courseapp.operations.forms import AskForm, EraseForm, FindForm, MoveForm, ReportForm
-from courseapp.operations.health import readiness
+from courseapp.operations.forms import AskForm, EraseForm, FindForm, LiftForm, MoveForm, ReportForm
 from courseapp.operations.models import QuestionKind
 from courseapp.operations.people import erase, export
 from courseapp.operations.postroom.views import pages as postroom_pages
+from courseapp.operations.probing.views import machines
 
-machines = Blueprint("health", __name__)
 pages = Blueprint("operations", __name__)
 asking = Blueprint("asking", __name__)
 support = Blueprint("support", __name__)
 BLUEPRINTS = (machines, pages, asking, support, postroom_pages, arrival_pages, audit_pages)
-limiter.exempt(machines)
 pages.before_request(need_session)
 support.before_request(need_role(Role.OWNER))
 PAGE = 30
 log = structlog.get_logger()
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 few_questions: Decorator = limiter.shared_limit("6 per hour; 20 per day", scope="ask", methods=["POST"])
-
-
-@machines.get("/healthz")
-def healthz() -> Response:
-    """This process is up. Asks nobody."""
-    return jsonify(ok=True)
-
-
-@machines.get("/readyz")
-def readyz() -> Response:
-    """Whether people can be served; 503 with the reason where not."""
-    checks = readiness(clock.now())
-    answer = jsonify(ok=all(check.ok for check in checks), checks={check.name: check.words for check in checks})
-    answer.status_code = 200 if all(check.ok for check in checks) else 503
-    return answer
-
-
-@machines.get("/metrics")
-def metrics() -> Response:
-    """Prometheus's text format, for whoever holds the token."""
-    token = current_app.config["SETTINGS"].metrics_token
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not token or not hmac.compare_digest(token.encode(), given.encode()):
-        abort(404)
-    from courseapp.operations.metrics import MEDIA_TYPE, exposition  # loaded where somebody asks
-
-    answer = make_response(exposition(clock.now()))
-    answer.headers["Content-Type"] = MEDIA_TYPE
-    return answer
 
 
 @pages.get("/forget-device")
@@ -234,7 +202,8 @@ def person(id: str) -> str:
 
 def person_page(found: supporting.Person, form: MoveForm) -> str:
     """The page of a person, with what was wrong in its form."""
-    return render_template("operations/person.html", person=found, sight=supporting.sight_of(found), form=form, **supporting.WORDS)
+    seen = {"person": found, "sight": supporting.sight_of(found), "form": form, "lift_form": LiftForm(formdata=None)}
+    return render_template("operations/person.html", **seen, **supporting.WORDS)
 
 
 def done(found: supporting.Person, act: str, words: str) -> Response:
@@ -256,7 +225,7 @@ def send_link(id: str) -> Response:
 
 @support.post("/staff/people/<id>/address")
 @limiter.limit("10 per hour", key_func=lambda: f"address:{request.view_args}", methods=["POST"])
-@per_address
+@per_new_address
 def change_address(id: str) -> Response | str:
     """Ask both addresses, or for a reason the new one alone."""
     found, form = supported(id), MoveForm()
@@ -288,9 +257,11 @@ def end_sessions(id: str) -> Response:
 @support.post("/staff/people/<id>/suppression/end")
 def end_suppression(id: str) -> Response:
     """Let mail go to them again."""
-    found = supported(id)
+    found, form = supported(id), LiftForm()
     try:
-        supporting.lift_suppression(found, staff(), clock.now())
+        if not form.validate():
+            raise Refusal(form.reason.errors[0], 400)
+        supporting.lift_suppression(found, staff(), clock.now(), form.reason.data or "")
     except Refusal as refusal:
         flash(refusal.words, "error")
         return redirect(url_for("support.person", id=id), 303)

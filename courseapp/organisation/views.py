@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import structlog
 from flask import Blueprint, abort, current_app, flash, make_response, redirect, render_template, request, session, url_for
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf import FlaskForm
@@ -23,7 +22,7 @@ from courseapp.organisation import forms, invitations, legal, logo, owner_link, 
 from courseapp.organisation.contrast import style_sheet
 from courseapp.organisation.history import CHANGED, FIELD_WORDS, SUBJECT, recent_changes
 from courseapp.site import Outdated, change_site, digest_of, forget_site, present_site
-from courseapp.web import kept_page
+from courseapp.web import kept_page, page_language
 
 log = structlog.get_logger()
 doors = Blueprint("entrance", __name__)
@@ -68,7 +67,7 @@ def begin(token: str) -> Response | str:
         return render_template("organisation/set_up.html", form=form)
     if not owner_link.use_owner_link(token, now):
         abort(404)
-    invitations.invite(form.address.data, form.roles(), None, now, present_site().default_zone, str(get_locale() or "en"))
+    invitations.invite(form.address.data, form.roles(), None, now, present_site().default_zone, page_language())
     db.session.commit()
     log.info("owner_link_used")
     return render_template("organisation/set_up_mailed.html", address_hint=address_hint(form.address.data))
@@ -295,7 +294,7 @@ def invite() -> Response | str:
     if not form.validate():
         return people_page(form)
     try:
-        invitations.invite(form.address.data, form.roles(), owner(), clock.now(), present_site().default_zone, str(get_locale() or "en"))
+        invitations.invite(form.address.data, form.roles(), owner(), clock.now(), present_site().default_zone, page_language())
     except Refusal as refusal:
         form.owner.errors = [refusal.words]
         return people_page(form)

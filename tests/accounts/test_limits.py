@@ -44,6 +44,33 @@ def test_every_form_that_mails_counts_for_the_address(client: Client) -> None:
     assert len(mails_to("ada@example.org")) == 5
 
 
+def test_an_address_is_the_same_however_it_is_written(client: Client) -> None:
+    for written in ("ada@example.org", "ADA@Example.org", "ada@\uff45xample.org", "ada@e\uff58ample.org", "ada@ex\uff41mple.org"):
+        assert ask(client, written).status_code == 303
+    assert ask(client, "ada@exa\uff4dple.org").status_code == 429
+    assert len(mails_to("ada@example.org")) == 5
+
+
+@pytest.mark.parametrize("page", ["accounts.sign_in", "accounts.sign_in_with_password", "learning.start"])
+def test_what_is_no_form_is_refused_in_words_for_no_limit_would_see_its_address(client: Client, page: str) -> None:
+    make_course()
+    token = client.csrf_token()
+    fields = {"address": "ada@example.org", "pw-address": "ada@example.org", "pw-password": "wrong"}
+    answer = client.post(client.path(page), json=fields, headers={"X-CSRFToken": token})
+    assert answer.status_code == 400
+    assert "takes forms alone" in answer.text
+    assert mails_to("ada@example.org") == []
+
+
+def test_a_field_that_the_form_does_not_have_gives_no_further_mails(client: Client) -> None:
+    client.sign_in(make_user())
+    for number in range(6):
+        fields = {"new_address": "ada@example.org", "address": f"person{number}@example.org"}
+        answer = client.submit("accounts.settings", fields, to="accounts.change_address")
+        assert answer.status_code == (429 if number == 5 else 303)
+    assert len(mails_to("ada@example.org")) == 5
+
+
 def test_one_network_causes_sixty_mails_an_hour_at_most(client: Client) -> None:
     token = client.csrf_token()
     for number in range(61):
@@ -70,8 +97,10 @@ def test_starting_without_an_address_is_not_counted_as_mail(client: Client) -> N
 
 def test_guessing_a_password_is_slowed_while_the_mailed_link_still_lets_the_owner_in(client: Client) -> None:
     make_user("ada@example.org", password="three quiet owls by the river")
-    wrong = {"pw-address": "ada@example.org", "pw-password": "wrong"}
-    answers = [client.submit("accounts.sign_in", wrong, to="accounts.sign_in_with_password").status_code for _ in range(12)]
+    answers = []
+    for number in range(12):
+        wrong = {"pw-address": " " * number + "Ada@example.org", "pw-password": "wrong"}
+        answers.append(client.submit("accounts.sign_in", wrong, to="accounts.sign_in_with_password").status_code)
     assert answers == [200] * 10 + [429] * 2
     assert ask(client, "ada@example.org").status_code == 303
 

@@ -31,6 +31,7 @@ from courseapp.contacts.suppression import suppress
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.mailing import loops as mailing
+from courseapp.mailing.links import mail_token
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.operations.tidying import tidy
 from tests.accounts.mailbox import last_mail_to
@@ -89,6 +90,11 @@ def known(address: str) -> Contact:
 def agreed(address: str) -> set[str]:
     """The purposes an address agrees to."""
     return {purpose.value for purpose in (Purpose.COURSE, Purpose.MARKETING) if holds_consent(known(address), purpose)}
+
+
+def token_of(contact: Contact, purpose: str) -> str:
+    """The token in this contact's mails."""
+    return mail_token(contact.public_id, purpose, contact.address_mac)
 
 
 # How files are written
@@ -369,6 +375,19 @@ def test_whoever_has_withdrawn_stays_so_and_what_was_given_stays_as_it_was(app: 
     assert findings(found) == [(2, "address", "withdrawn"), (3, "address", "known"), (4, "marketing", "withdrawn")]
     assert db.session.query(Consent).where(Consent.contact_id == bob.id).count() == 1
     assert (found.counts["joined"], found.counts["withdrawn"], found.counts["known"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("pressed", [{"stop_all": "1"}, {"course_mail": "y", "marketing": None}, None])
+def test_whoever_wanted_none_of_it_before_a_list_came_is_not_made_to_agree(client: Client, pressed: dict[str, Any] | None) -> None:
+    ada = make_contact("ada@example.org")
+    set_consent(ada, Purpose.COURSE, True, NOW, "start")
+    if pressed is None:
+        client.post(client.path("mailing.stop", token=token_of(ada, "all")))
+    else:
+        client.submit("mailing.preferences", pressed, token=token_of(ada, "course"))
+    found = taken(HEAD + ADA)
+    assert findings(found) == [(2, "address", "withdrawn")]
+    assert "marketing" not in agreed("ada@example.org")
 
 
 def test_what_is_known_of_somebody_stays(app: Flask) -> None:

@@ -16,7 +16,7 @@ from courseapp.campaigns.signing_up import Offer, offer_in, snippet_for, token_o
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.consent import WORDING, holds_consent, set_consent
 from courseapp.contacts.models import Consent, Contact, Purpose, SuppressionReason
-from courseapp.contacts.people import contact_of_address
+from courseapp.contacts.people import contact_of_address, move_to_address
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import db
 from courseapp.mailing import loops as mailing
@@ -113,11 +113,12 @@ def test_known_and_unknown_addresses_are_answered_alike(client: Client) -> None:
     assert len(mails_to("member@example.org")) == len(mails_to("ada@example.org")) == 1
 
 
-def test_a_suppressed_address_gets_nothing(client: Client) -> None:
-    suppress(address_mac("ada@example.org"), SuppressionReason.COMPLAINED, NOW)
+@pytest.mark.parametrize(("reason", "state"), [(SuppressionReason.BOUNCED, State.SKIPPED), (SuppressionReason.COMPLAINED, State.EXPIRED)])
+def test_a_suppressed_address_gets_nothing(client: Client, reason: SuppressionReason, state: State) -> None:
+    suppress(address_mac("ada@example.org"), reason, NOW)
     post(client)
     mailing.drain(clock.now)
-    assert db.session.scalars(sa.select(Message.state)).all() == [State.SKIPPED]
+    assert db.session.scalars(sa.select(Message.state)).all() == [state]
 
 
 def test_an_address_that_nobody_confirmed_gets_one_mail_ever(client: Client, pass_time: Any) -> None:
@@ -191,7 +192,7 @@ def test_a_link_that_is_old_or_changed_or_of_somebody_forgotten_opens_nothing(cl
     post(client)
     token = link()
     assert client.get(token[:-3]).status_code == 410
-    nobodys = link_for(Asked("nobody", (Purpose.MARKETING,), "form:blog", NOW))
+    nobodys = link_for(Asked("nobody", "", (Purpose.MARKETING,), "form:blog", NOW))
     assert client.get(nobodys.removeprefix("http://127.0.0.1:8000")).status_code == 410
     page = client.get(token).text
     assert "nothing changes, and an address that nobody confirms is forgotten after 14 days" in page
@@ -202,7 +203,7 @@ def test_a_link_that_is_old_or_changed_or_of_somebody_forgotten_opens_nothing(cl
 def test_a_link_that_has_ended_leads_back_to_the_form_it_came_by(client: Client, pass_time: Any) -> None:
     post(client)
     token, csrf = link(), client.csrf_token(link())
-    nobodys = link_for(Asked("nobody", (Purpose.MARKETING,), "import:abc", NOW)).removeprefix("http://127.0.0.1:8000")
+    nobodys = link_for(Asked("nobody", "", (Purpose.MARKETING,), "import:abc", NOW)).removeprefix("http://127.0.0.1:8000")
     pass_time(days=14, minutes=1)
     for answer in (client.get(token), client.post(token, data={"csrf_token": csrf})):
         assert answer.status_code == 410
@@ -213,6 +214,16 @@ def test_a_link_that_has_ended_leads_back_to_the_form_it_came_by(client: Client,
         assert client.get(found[1]).status_code == 200
     assert not known().is_confirmed
     assert "/sign-up/" not in client.get(nobodys).text
+
+
+def test_whoever_reads_a_mailbox_that_was_left_agrees_to_nothing(client: Client) -> None:
+    post(client)
+    token, contact = link(), known()
+    move_to_address(contact, make_contact("new@example.net", confirmed=False), NOW)
+    answer = client.get(token)
+    assert (answer.status_code, "…@" in answer.text) == (410, False)
+    assert client.post(token, data={"csrf_token": client.csrf_token()}).status_code == 410
+    assert not holds_consent(contact, Purpose.MARKETING)
 
 
 def test_one_link_does_not_agree_for_another_or_to_more(client: Client) -> None:

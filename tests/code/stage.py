@@ -32,7 +32,7 @@ from courseapp.catalog.models import Asset, Copy, Course, Lesson
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.learning.models import Outcome
-from courseapp.mailing.links import mail_token
+from courseapp.mailing.links import mail_token, mark_of_address
 from courseapp.mailing.models import Message, State
 from courseapp.mailing.streams import stream_of
 from courseapp.operations import questions, support
@@ -448,11 +448,13 @@ def tokens(known: dict[str, User]) -> dict[str, Thing]:
     invitation = db.session.scalars(sa.select(Invitation)).one()
     mail = db.session.scalars(sa.select(Message).where(Message.template == "organisation/invitation")).one()
     ended = new_request(learner.contact_id, "browser", days_ago(1))[0]
-    asked = link_for(Asked(contact_id(known["other"]), (Purpose.MARKETING,), "form:blog", NOW))
+    other = known["other"].contact
+    assert other is not None
+    asked = link_for(Asked(other.public_id, mark_of_address(other.address_mac), (Purpose.MARKETING,), "form:blog", NOW))
     return {
         "invitation": {"public_id": invitation.public_id, "token": mail.fields["secret_url"].rpartition("/")[2]},
         "mail": {"id": mail.public_id},
-        "mail-link": {"token": mail_token(contact_id(learner), "all")},
+        "mail-link": {"token": mail_token(contact_id(learner), "all", learner.contact.address_mac)},
         "sign-in-link": {"token": new_request(learner.contact_id, "browser", NOW)[0]},
         "ended-link": {"token": ended},
         "form": {"token": token_of(Offer((Purpose.MARKETING,), "en", "blog"))},

@@ -111,6 +111,14 @@ def test_a_strangers_tick_takes_away_nothing_that_was_given(app: Flask) -> None:
     assert holds_consent(contact, Purpose.COURSE)
 
 
+def test_a_no_is_kept_also_where_nothing_was_given(app: Flask) -> None:
+    contact = make_contact()
+    log_consent(contact.id, Purpose.MARKETING, ConsentAction.ASKED, NOW, "start")
+    assert set_consent(contact, Purpose.MARKETING, False, NOW, "preferences")
+    assert not set_consent(contact, Purpose.MARKETING, False, NOW, "preferences")
+    assert [row.action.value for row in consent_history(contact)] == ["withdrawn", "asked"]
+
+
 def test_a_word_on_one_purpose_says_nothing_on_another_or_for_another(app: Flask) -> None:
     one, other = make_contact(), make_contact()
     set_consent(one, Purpose.COURSE, True, NOW, "preferences")
@@ -135,7 +143,7 @@ def test_looking_through_many_says_of_each_what_asking_for_one_says(app: Flask) 
 def test_no_code_changes_or_deletes_a_consent_but_erasure() -> None:
     root = Path(__file__).parents[2] / "courseapp"
     found = [path.relative_to(root).as_posix() for path in root.rglob("*.py") if re.search(r"(update|delete)\(Consent\)", path.read_text())]
-    assert found == ["contacts/privacy.py"]
+    assert found == ["contacts/people.py"]
 
 
 def test_giving_and_withdrawing_are_journalled_with_ids_alone(app: Flask) -> None:

@@ -37,7 +37,7 @@ from courseapp.insights.loops import renew_figures
 from courseapp.learning.arrivals import make_source, source_id_of
 from courseapp.learning.models import Arrival, Outcome
 from courseapp.mailing import breaker
-from courseapp.mailing.links import mail_token
+from courseapp.mailing.links import mail_token, mark_of_address
 from courseapp.mailing.models import Letter, Message, State
 from courseapp.mailing.streams import stream_of
 from courseapp.operations.models import QuestionKind
@@ -240,7 +240,7 @@ def test_what_support_and_settings_say_when_something_is_wrong(page: "Page", ent
 
 def test_what_anyone_may_see(page: "Page", app: Flask) -> None:
     contact = make_user().contact
-    token = mail_token(contact.public_id, "course")
+    token = mail_token(contact.public_id, "course", contact.address_mac)
     db.session.commit()
     paths = {
         "/": "A whole lesson to read now",
@@ -513,10 +513,12 @@ def test_what_anyone_sees_who_signs_up_or_pauses(page: "Page", app: Flask) -> No
     contact = make_user().contact
     begin_pause(contact, NOW)
     form = token_of(Offer((Purpose.COURSE, Purpose.MARKETING), "en", "blog"))
-    asked = link_for(Asked(contact.public_id, (Purpose.COURSE, Purpose.MARKETING), "form:blog", NOW)).rpartition("/")[2]
+    asked = link_for(
+        Asked(contact.public_id, mark_of_address(contact.address_mac), (Purpose.COURSE, Purpose.MARKETING), "form:blog", NOW)
+    ).rpartition("/")[2]
     db.session.commit()
     paths = {
-        f"/mail/{mail_token(contact.public_id, 'all')}": "End the pause now",
+        f"/mail/{mail_token(contact.public_id, 'all', contact.address_mac)}": "End the pause now",
         f"/sign-up/{form}": "Sign up for mails",
         f"/sign-up/{form}/sent": "Look at your mail",
         f"/agree/{asked}": "Yes, send me these mails",

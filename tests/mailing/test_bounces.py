@@ -260,6 +260,16 @@ def test_a_bounce_of_the_old_address_does_not_suppress_the_new_one(app: Flask) -
     assert suppressed() == {}
 
 
+def test_a_complaint_that_names_nobody_about_a_mail_to_the_old_address_leaves_the_new_one_alone(app: Flask) -> None:
+    message = sent()
+    moved(message, "new@example.org")
+    mail = sample("arf-redacted", return_path(message.public_id), message.message_id)
+    mail = b"\n".join(line for line in mail.split(b"\n") if not line.startswith(b"Original-Rcpt-To"))
+    assert comes("", message, content=mail) is ReturnOutcome.APPLIED
+    assert message.state is State.COMPLAINED
+    assert suppressed() == {}
+
+
 def test_a_bounce_of_a_mail_by_which_somebody_confirmed_suppresses_them(app: Flask) -> None:
     message = sent(stream="sign-in")
     message.contact.confirmed_at = NOW + timedelta(minutes=1)

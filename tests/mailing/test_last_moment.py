@@ -13,7 +13,7 @@ from courseapp.contacts.people import forget_address
 from courseapp.contacts.suppression import suppress
 from courseapp.extensions import db
 from courseapp.journal import events
-from courseapp.mailing import outbox
+from courseapp.mailing import bulk, outbox
 from courseapp.mailing.models import Message, State
 from tests.conftest import NOW
 from tests.factories import make_consent, make_contact, make_message
@@ -121,11 +121,28 @@ def test_service_mail_needs_no_consent_and_the_others_need_their_own(app: Flask)
     assert gone == {"service", "course"}
 
 
-def test_even_sign_in_mail_does_not_go_to_a_suppressed_address(app: Flask) -> None:
+def test_even_sign_in_mail_does_not_go_to_an_address_from_which_mail_came_back(app: Flask) -> None:
     message = make_sign_in_mail("ada@example.org")
     be_suppressed(message)
+    suppress(address_mac("ada@example.org"), SuppressionReason.BOUNCED, NOW)
+    suppress(address_mac("ada@example.org"), SuppressionReason.COMPLAINED, NOW)  # and does not come to count for less
     [(message_id, epoch)] = outbox.claim(NOW, 1)
     assert not outbox.begin_submitting(message_id, epoch, NOW)
+
+
+def test_after_a_complaint_goes_what_is_asked_for_here_and_nothing_else(app: Flask) -> None:
+    contact = make_contact("ada@example.org")
+    for purpose in (Purpose.COURSE, Purpose.MARKETING):
+        make_consent(contact, purpose)
+    asking = bulk.new_stream("import-7", Purpose.SERVICE, reaches_unconfirmed=True)
+    rows = {stream: make_message(contact, stream=stream).id for stream in ("sign-in", "service", "course", "marketing")}
+    more = make_message(contact)
+    more.stream_id = asking.id
+    rows["import-7"] = more.id
+    be_suppressed(more)
+    claimed = dict(outbox.claim(NOW, 9))
+    gone = {stream for stream, message_id in rows.items() if outbox.begin_submitting(message_id, claimed[message_id], NOW)}
+    assert gone == {"sign-in", "service"}
 
 
 def test_a_consent_given_again_after_a_withdrawal_counts(app: Flask) -> None:

@@ -13,6 +13,7 @@ from flask import Flask
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import message as message_module
@@ -99,7 +100,10 @@ def test_service_mail_has_no_unsubscribing_and_course_mail_has_all_of_it(app: Fl
             assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
             url = re.match(r"<([^>]+)>, <mailto:[^>]+>$", mail["List-Unsubscribe"]).group(1)
             token = url.rpartition("/")[2]
-            assert contact_of_token(token)[1] == purpose.value
+            said = contact_of_token(token)
+            assert said.purpose == purpose.value
+            assert said.is_of_address(address_mac(mail["To"]))
+            assert not said.is_of_address(address_mac("other@example.org"))
             assert url in text(mail)
             assert url in text(mail, "html")
 
@@ -234,8 +238,18 @@ def test_what_postmark_gives_back_names_the_message(app: Flask) -> None:
     assert built(message)["X-PM-Metadata-message"] == mark
 
 
+@pytest.mark.settings(languages="pt-BR")
+@pytest.mark.one_database
+def test_a_mail_in_a_language_with_a_region_is_built(app: Flask) -> None:
+    contact = make_contact(language="pt-BR")
+    own = make_message(contact, stream="service", template="accounts/welcome", fields=TEMPLATES["accounts/welcome"])
+    for message in (own, make_message(contact, letter=make_letter(language="pt-BR"))):
+        assert 'lang="pt-BR"' in text(built(message), "html")
+
+
 def test_tokens_in_mails_are_signed(app: Flask) -> None:
-    token = mail_token(make_contact().public_id, "course")
-    assert contact_of_token(token)[1] == "course"
+    contact = make_contact()
+    token = mail_token(contact.public_id, "course", contact.address_mac)
+    assert contact_of_token(token)[:2] == (contact.public_id, "course")
     for wrong in ("", "x", token[:-1], token.replace(".", "-"), token + "x"):
         assert contact_of_token(wrong) is None

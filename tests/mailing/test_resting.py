@@ -114,7 +114,7 @@ def test_where_nobody_rests_the_claim_asks_nothing_more(app: Flask) -> None:
 
 
 def page_of(contact: Contact) -> dict[str, str]:
-    return {"token": mail_token(contact.public_id, "course")}
+    return {"token": mail_token(contact.public_id, "course", contact.address_mac)}
 
 
 def test_the_page_pauses_and_ends_the_pause_and_leaves_what_is_ticked(client: Client, app: Flask) -> None:

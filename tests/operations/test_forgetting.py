@@ -9,13 +9,15 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.accounts.models import User
-from courseapp.contacts.models import Contact
+from courseapp.campaigns.models import BroadcastRecipient
+from courseapp.contacts.models import Consent, Contact, Purpose
 from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.journal.models import Event
 from courseapp.learning.models import Completion, Enrolment, MediaPosition, SafetyOutcome
 from courseapp.mailing import loops
 from courseapp.mailing.models import Message, State
+from courseapp.operations import erasures
 from courseapp.operations.people import erase, export
 from courseapp.operations.tidying import tidy
 from tests.accounts.mailbox import last_mail_to
@@ -24,7 +26,9 @@ from tests.conftest import NOW
 from tests.factories import (
     lessons_of,
     make_asset,
+    make_broadcast,
     make_completion,
+    make_consent,
     make_contact,
     make_course,
     make_enrolment,
@@ -147,6 +151,34 @@ def test_the_export_is_only_of_oneself(client: Client) -> None:
     answer = client.visit("operations.export_data")
     assert "other@example.org" not in answer.text
     assert set(json.loads(answer.text)) == {"account", "address_changes", "learning", "questions", "events"}
+
+
+def test_of_whom_an_address_was_before_somebody_moved_to_it_nothing_stays(client: Client) -> None:
+    before = make_contact("new@example.org", zone="Asia/Tokyo", language="de")
+    make_consent(before, Purpose.MARKETING, network="198.51.100.0")
+    events.record("consent_given", f"contact:{before.id}", NOW, contact_id=before.id, purpose="marketing")
+    broadcast = make_broadcast(is_sent=True)
+    db.session.add(BroadcastRecipient(broadcast_id=broadcast.id, contact_id=before.id))
+    user = client.sign_in(make_user("old@example.org"))
+    client.submit("accounts.settings", {"new_address": "new@example.org"}, to="accounts.change_address")
+    for link in (last_mail_to("old@example.org").link, last_mail_to("new@example.org").link):
+        client.submit(link)
+    assert user.contact.address == "new@example.org"
+    assert db.session.query(Consent).count() == 0
+    assert tables_that_hold("198.51.100.0") == tables_that_hold("Asia/Tokyo") == tables_that_hold(f"contact:{before.id}'") == []
+    tidy(clock.now())
+    assert db.session.query(BroadcastRecipient).count() == 0
+
+
+def test_what_is_left_of_somebody_erased_is_not_what_the_record_of_it_names(client: Client) -> None:
+    contact = make_contact("ada@example.org", zone="Asia/Tokyo", language="de")
+    was = contact.public_id
+    erase(None, contact, NOW)
+    db.session.commit()
+    [record] = erasures.known()
+    assert record.contact == was
+    assert tables_that_hold(was) == []
+    assert (contact.zone, contact.language) == ("UTC", "en")
 
 
 def test_the_commands_export_and_erase_by_address(client: Client) -> None:

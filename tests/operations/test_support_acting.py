@@ -60,7 +60,26 @@ def test_mail_goes_again_to_an_address_from_which_some_came_back(client: Client,
     assert suppression_of(address_mac(ADA)) is not None
 
 
-@pytest.mark.parametrize("reason", [None, SuppressionReason.COMPLAINED, SuppressionReason.ASKED])
+def test_a_complaint_ends_letters_alone_until_an_owner_writes_down_that_they_are_wanted(client: Client, owner: User, ada: User) -> None:
+    make_suppression(ADA, SuppressionReason.COMPLAINED)
+    browser: Any = client.application.test_client()
+    browser.submit("accounts.sign_in", {"address": ADA})
+    browser.submit(last_mail_to(ADA).link)
+    assert ADA in browser.visit("accounts.settings").text
+    assert "no letters are sent to this address" in page_of(client, ada)
+    do(client, ada, "end_suppression", {"reason": " "})
+    assert "Please write down what they asked for" in client.visit("support.people").text
+    assert suppression_of(address_mac(ADA)) is not None
+    do(client, ada, "end_suppression", {"reason": "Asked on the phone today"})
+    assert "Mail goes to this address again." in client.visit("support.people").text
+    assert suppression_of(address_mac(ADA)) is None
+    assert "staff_lifted_complaint" in events_about(ada)
+    read = own_page(client.application, ada)
+    assert "Let all mail go to your address again" in read
+    assert "Asked on the phone today" in read
+
+
+@pytest.mark.parametrize("reason", [None, SuppressionReason.ASKED])
 def test_no_other_silence_is_ended_by_a_page(client: Client, owner: User, ada: User, reason: SuppressionReason | None) -> None:
     if reason is not None:
         make_suppression(ADA, reason)

@@ -15,6 +15,7 @@ from flask import Flask
 from courseapp import site as site_words
 from courseapp import storage
 from courseapp.accounts.models import User
+from courseapp.contacts.people import contact_of_address
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.mailing import outbox
@@ -282,6 +283,19 @@ def test_whoever_asks_for_no_language_of_ours_gets_the_sites(client: Client, own
     asked = {"Accept-Language": "ja"}
     assert 'lang="de"' in app.test_client().get("/sign-in", headers=asked).text
     assert 'lang="fr"' in app.test_client().get("/sign-in", headers={"Accept-Language": "fr"}).text
+
+
+@pytest.mark.settings(languages="en, pt-BR")
+def test_a_language_with_a_region_is_shown_and_kept_by_its_tag(client: Client, owner: User, app: Flask) -> None:
+    make_course()
+    reader = app.test_client()
+    for asked in ("pt-BR", "pt-br,en;q=0.5", "pt"):
+        assert 'lang="pt-BR"' in reader.get("/sign-in", headers={"Accept-Language": asked}).text
+    reader.environ_base["HTTP_ACCEPT_LANGUAGE"] = "pt-BR"
+    assert reader.submit("learning.start", {"address": "rui@example.org"}).status_code == 303
+    assert contact_of_address("rui@example.org").language == "pt-BR"
+    save(client, "people", default_language="pt-BR")
+    assert 'lang="pt-BR"' in app.test_client().get("/sign-in").text
 
 
 # Kept pages, mails, memory

@@ -92,7 +92,7 @@ def agree(token: str) -> str | tuple[str, int]:
     if contact is None:
         return over(asked)
     db.session.commit()
-    preferences = url_for("mailing.preferences", token=mail_token(contact.public_id, "all"))
+    preferences = url_for("mailing.preferences", token=mail_token(contact.public_id, "all", contact.address_mac))
     return render_template("campaigns/agreed.html", preferences_url=preferences)
 
 
