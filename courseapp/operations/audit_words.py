@@ -87,6 +87,7 @@ OF_PEOPLE = {
     "staff_replaced_address": _l("Began to move an account to another address"),
     "staff_ended_sessions": _l("Signed somebody out on every device"),
     "staff_lifted_suppression": _l("Let mail go to somebody’s address again"),
+    "staff_lifted_complaint": _l("Let letters go to somebody’s address again, after a complaint"),
     "staff_exported": _l("Downloaded what staff may see of somebody’s data"),
     "staff_exported_consents": _l("Downloaded as proof what somebody agreed to"),
     "staff_erased": _l("Erased somebody who asked for it"),
