@@ -260,3 +260,20 @@ def test_it_is_paused_goes_on_and_is_cancelled_only_when_one_is_sure(client, pre
     assert "it was cancelled" in page
     assert {message.state for message in db.session.scalars(sa.select(Message))} == {State.CANCELLED}
     assert press("act", made, choice="jump").status_code == 400
+
+
+def test_beside_a_course_marked_as_sensitive_course_mail_to_many_is_for_owners(client, press):
+    made = make_broadcast(purpose=Purpose.COURSE)
+    mark_sensitive(make_course(), True, NOW)
+    db.session.commit()
+    assert 'value="course"' not in client.visit("broadcasts.begin").text
+    assert press("make", None, **{**WORDS, "purpose": "course"}).status_code == 422
+    for endpoint in ("broadcast", "look"):
+        refused = client.visit(f"broadcasts.{endpoint}", id=made.public_id)
+        assert refused.status_code == 403
+        assert "for owners" in refused.text
+    assert press("send", made, when="now").status_code == 403
+    assert client.visit("broadcasts.broadcast", id=make_broadcast().public_id).status_code == 200
+    client.sign_in(make_user("owner@example.org", roles=("owner",)))
+    assert client.visit("broadcasts.look", id=made.public_id).status_code == 200
+    assert 'value="course"' in client.visit("broadcasts.begin").text

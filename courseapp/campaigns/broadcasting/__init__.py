@@ -1,1 +1,1 @@
-"""Files sent piece by piece (tus 1.0), a part of authoring: its edge alone stands here, its words in `parts.py` beside it."""
+"""The pages of broadcasts, a part of campaigns: their edge alone stands here, their words in `broadcasts.py`."""

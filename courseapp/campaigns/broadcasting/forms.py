@@ -39,8 +39,10 @@ class BroadcastForm(FlaskForm):
     window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
     window_end = TimeField(_l("Not after"), [DataRequired(NEEDS_TIME)])
 
-    def offer(self, segments: Iterable[Segment], languages: Mapping[str, str]) -> None:
+    def offer(self, segments: Iterable[Segment], languages: Mapping[str, str], *, may_be_course_mail: bool = True) -> None:
         """What there is to choose from."""
+        if not may_be_course_mail:
+            self.purpose.choices = [SelectChoice(key, words) for key, words in PURPOSES.items() if key != Purpose.COURSE]
         named = [(row.public_id, _("%(name)s (put away)", name=row.name) if row.archived_at else row.name) for row in segments]
         self.segment.choices = [SelectChoice("", _l("Everybody who agreed")), *(SelectChoice(key, words) for key, words in named)]
         self.language.choices = [SelectChoice(tag, words) for tag, words in languages.items()]

@@ -18,10 +18,11 @@ from courseapp.campaigns.broadcasting.forms import BroadcastForm
 from courseapp.campaigns.forms import TrialForm, version_in
 from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
-from courseapp.campaigns.segment_values import languages
+from courseapp.campaigns.segment_values import known_courses, languages
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
 from courseapp.campaigns.windows import Window, words_of_window, zone_of
 from courseapp.columns import row_number
+from courseapp.contacts.models import Purpose
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by
@@ -272,7 +273,7 @@ def form_of(found: Broadcast | None = None, **more: Any) -> BroadcastForm:
     form = BroadcastForm(**more)
     chosen_already = (broadcasts.segment_of_draft(found) if found else None, segment_of(form.segment.data) if form.segment.data else None)
     segments = [*segments_saved(None, MOST_SEGMENTS), *(segment for segment in chosen_already if segment is not None)]
-    form.offer(dict.fromkeys(segments), languages())
+    form.offer(dict.fromkeys(segments), languages(), may_be_course_mail=not keeps_course_mail_to_owners())
     return form
 
 
@@ -282,5 +283,14 @@ def chosen(form: BroadcastForm) -> Segment | None:
 
 
 def named(id: str) -> Broadcast:
-    """The broadcast of an address, or 404."""
-    return broadcasts.broadcast_named(id) or abort(404)
+    """The broadcast of an address, or 404. Raises Refusal where it is for owners alone."""
+    found = broadcasts.broadcast_named(id) or abort(404)
+    if found.purpose is Purpose.COURSE and keeps_course_mail_to_owners():
+        words = _("A course is marked as sensitive. How many get course mail could tell who takes it, so broadcasts of it are for owners.")
+        raise Refusal(words, 403)
+    return found
+
+
+def keeps_course_mail_to_owners() -> bool:
+    """Whether course mail is none of this user's business (decision 0015)."""
+    return not current_user.has_role(Role.OWNER) and known_courses().is_walled
