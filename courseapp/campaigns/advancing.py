@@ -29,7 +29,7 @@ from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
-from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
+from courseapp.mailing.outbox import OVERDUE, VOID_IF_SAME, VoidIf, enqueue
 from courseapp.mailing.sums import IS_STEP
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
@@ -194,12 +194,13 @@ def _move_on(run: SequenceRun, now: datetime) -> None:
 
 def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, overdue_at: datetime | None) -> None:
     goal = run.version.goal
+    words = {"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run.course)}
     enqueue(
         dedupe_key=key_of(run.id, step.position),
         stream=STREAM_OF[run.version.sequence.purpose],
         contact_id=run.contact_id,
         letter=step.letter,
-        fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run.course)},
+        fields=words | {VOID_IF_SAME: run.course_id},
         now=now,
         due_at=overdue_at,
         reason=OVERDUE if overdue_at is not None else None,

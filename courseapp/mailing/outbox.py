@@ -28,12 +28,14 @@ from courseapp.contacts.suppression import is_suppressed
 from courseapp.extensions import db, insert_later, wake
 from courseapp.held import HeldRow
 from courseapp.journal.events import has_happened
+from courseapp.journal.models import Event
 from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY, stream_facts
 
 LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
 OVERDUE = "overdue"  # the reason of what came due between a backup and its restore: whether it was sent, somebody has to say
+VOID_IF_SAME = "course_id"  # of a mail that has this field, events make pointless only what is about the same
 MOST_ATTEMPTS = 8
 BACK_OFF = timedelta(minutes=1)
 BACK_OFF_MOST = timedelta(hours=4)
@@ -47,7 +49,9 @@ def _fixed(word: str) -> sa.ColumnClause[str]:
 def _verdict() -> sa.CTE:
     """Why a message may not go at this moment, or NULL: everything that can change while it waits, asked once."""
     now: sa.BindParameter[datetime] = sa.bindparam("b_now", type_=Message.due_at.type)
-    is_void = sa.and_(Message.void_if_type.is_not(None), has_happened(Message.void_if_type, Message.void_if_subject))
+    own, of_event = (column[VOID_IF_SAME].as_integer() for column in (Message.fields, Event.data))
+    happened = has_happened(Message.void_if_type, Message.void_if_subject, sa.or_(own.is_(None), own == of_event))
+    is_void = sa.and_(Message.void_if_type.is_not(None), happened)
     why = sa.case(
         (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), _fixed("erased")),
         (Message.expires_at <= now, _fixed("expired")),
@@ -171,7 +175,7 @@ class Sendable:
 
 @dataclass(frozen=True)
 class VoidIf:
-    """A journal event that makes a message pointless."""
+    """A journal event that makes a message pointless; where its fields name a course (`VOID_IF_SAME`), one about that course."""
 
     type: str
     subject: str
