@@ -120,6 +120,8 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
     """Why a run is over, if it is."""
     if run.contact.erased_at is not None or user is None:
         return RunEnd.ERASED
+    if user.disabled_at is not None:
+        return RunEnd.STOPPED
     if not holds_consent(run.contact, run.version.sequence.purpose):
         return RunEnd.UNSUBSCRIBED
     if run.course.sensitive_at is not None and run.version.sequence.purpose is Purpose.MARKETING:  # it was marked meanwhile
@@ -128,8 +130,8 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
         return RunEnd.FINISHED
     if run.version.goal is not None and _holds(Condition.FINISHED, user.id, run.course_id):
         return RunEnd.GOAL
-    if run.version.trigger is Trigger.QUIET and user.seen_at is not None and user.seen_at > run.started_at:
-        return RunEnd.ACTIVE
+    if run.version.trigger is Trigger.QUIET and user.seen_at is not None and f"{user.seen_at:%Y-%m-%d}" > run.occasion:
+        return RunEnd.ACTIVE  # seen on a later day than before they went quiet; a shift may have moved the beginning into the future
     return None
 
 

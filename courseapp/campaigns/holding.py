@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from courseapp.campaigns.models import Sequence, SequenceStep, SequenceVersion
+from courseapp.accounts.models import User
+from courseapp.campaigns.models import Sequence, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.windows import Window, next_in
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db, wake
@@ -56,10 +57,13 @@ def cancel_waiting(sequence: Sequence, now: datetime) -> None:
     _change(waiting, state=State.CANCELLED, reason=SEQUENCE_ENDED, settled_at=now, lease_epoch=Message.lease_epoch + 1, leased_until=None)
 
 
-def skip_waiting(dedupe_keys: list[str], now: datetime) -> None:
-    """Skip what waits for people who came back."""
-    waiting = sa.and_(Message.dedupe_key.in_(dedupe_keys), Message.state == State.PENDING)
-    _change(waiting, state=State.SKIPPED, reason=CAME_BACK, settled_at=now)
+def skip_for_those_back(now: datetime) -> int:
+    """Skip what waits for people who were away when it was put into the outbox and have come back since; how many mails."""
+    quiet = sa.select(SequenceVersion.id).where(SequenceVersion.trigger == Trigger.QUIET)
+    letters = sa.select(SequenceStep.letter_id).where(SequenceStep.version_id.in_(quiet))
+    is_back = sa.select(User.id).where(User.contact_id == Message.contact_id, User.seen_at > Message.created_at).exists()
+    waiting = sa.and_(Message.state == State.PENDING, Message.letter_id.in_(letters), IS_STEP, is_back)
+    return _change(waiting, state=State.SKIPPED, reason=CAME_BACK, settled_at=now)
 
 
 def _is_of(sequence: Sequence) -> sa.ColumnElement[bool]:
@@ -73,5 +77,6 @@ def _is_held() -> tuple[sa.ColumnElement[bool], ...]:
     return (Message.state == State.PENDING, Message.reason == SEQUENCE_PAUSED)
 
 
-def _change(which: sa.ColumnElement[bool], **values: object) -> None:
-    db.session.execute(sa.update(Message).where(which).values(**values).execution_options(synchronize_session=False))
+def _change(which: sa.ColumnElement[bool], **values: object) -> int:
+    changed = db.session.execute(sa.update(Message).where(which).values(**values).execution_options(synchronize_session=False))
+    return int(changed.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
