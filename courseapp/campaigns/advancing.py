@@ -9,6 +9,7 @@ Two schedulers may meet at one person with two sequences. Whoever advances holds
 another one holds; likewise over sequences that staff are changing.
 """
 
+import hashlib
 from collections.abc import Sequence as Rows
 from datetime import datetime, timedelta
 
@@ -28,7 +29,7 @@ from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.links import full_url
-from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
+from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Letter, Message
 from courseapp.mailing.outbox import OVERDUE, VOID_IF_SAME, VoidIf, enqueue
 from courseapp.mailing.sums import IS_STEP
 
@@ -198,7 +199,7 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
     goal = run.version.goal
     words = {"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run.course)}
     enqueue(
-        dedupe_key=key_of(run.id, step.position),
+        dedupe_key=_key_of(run, step),
         stream=STREAM_OF[run.version.sequence.purpose],
         contact_id=run.contact_id,
         letter=step.letter,
@@ -210,9 +211,16 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
     )
 
 
-def key_of(run_id: int, position: int) -> str:
-    """What makes a step's mail exactly one."""
-    return f"sequence:{run_id}:{position}"
+def _key_of(run: SequenceRun, step: SequenceStep) -> str:
+    """What makes a step's mail exactly one: the run and the text, by which a step is the same in whatever version and at whatever place.
+
+    Where several steps of a version have one text they are told apart by their number. Mails of before have the place in their key.
+    """
+    same = (Letter.subject == step.letter.subject, Letter.body == step.letter.body)
+    query = sa.select(sa.func.count()).select_from(SequenceStep).join(Letter, Letter.id == SequenceStep.letter_id)
+    number = db.session.scalar(query.where(SequenceStep.version_id == step.version_id, SequenceStep.position < step.position, *same))
+    text = hashlib.sha256(f"{step.letter.subject}\n{step.letter.body}".encode()).hexdigest()[:16]
+    return f"sequence:{run.id}:{text}.{number}"
 
 
 def _progress_words(user: User, course: Course) -> str:
