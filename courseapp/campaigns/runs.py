@@ -33,7 +33,7 @@ def follow(event: Event, now: datetime) -> None:
     if event.type == "course_completed":
         _end_where_goal(event, now)
     for user, contact in _people_of(event):
-        _begin_for(user, contact, now)
+        _begin_for(user, contact, event.facts.get("course_id"), now)
 
 
 def _people_of(event: Event) -> Rows[tuple[User, Contact]]:
@@ -53,9 +53,11 @@ def _people_of(event: Event) -> Rows[tuple[User, Contact]]:
     return [(user, contact) for user, contact in db.session.execute(query)]
 
 
-def _begin_for(user: User, contact: Contact, now: datetime) -> None:
+def _begin_for(user: User, contact: Contact, course_id: int | None, now: datetime) -> None:
+    """Begin what they have lately begun or finished, or what the event names, however long it was not read."""
     enrolments = db.session.scalars(sa.select(Enrolment).where(Enrolment.user_id == user.id)).all()
-    open_ones = [row.course_id for row in enrolments if row.finished_at is None]
+    fresh_ones = [row for row in enrolments if row.started_at > now - FRESH or row.course_id == course_id]
+    open_ones = [row.course_id for row in fresh_ones if row.finished_at is None]
     just_finished = [row.course_id for row in enrolments if row.finished_at is not None and row.finished_at > now - FRESH]
     for trigger, courses in ((Trigger.ENROLLED, open_ones), (Trigger.COURSE_COMPLETED, just_finished)):
         for version in begun_by(trigger) if courses else ():

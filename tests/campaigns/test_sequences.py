@@ -287,6 +287,22 @@ def test_without_consent_nobody_gets_it_and_a_later_consent_starts_it(course: Co
     assert len(steps()) == 1
 
 
+def test_a_course_begun_long_ago_begins_nothing_when_another_is_begun(course: Course, version: SequenceVersion) -> None:
+    user = learner_of(course, now=after(days=-8))
+    db.session.execute(sa.delete(Receipt))  # the sequence was published later
+    other = make_course(needs=(("none",),))
+    enrol(user, other.id, NOW)
+    db.session.commit()
+    tick(NOW)
+    assert run_of().course_id == other.id
+
+
+def test_news_that_nobody_read_for_weeks_begin_what_they_name(course: Course, version: SequenceVersion) -> None:
+    learner_of(course, now=after(days=-20))
+    tick(NOW)
+    assert len(steps()) == 1
+
+
 def test_a_guest_without_an_address_gets_nothing(course: Course, version: SequenceVersion) -> None:
     enrol(make_guest(), course.id, NOW)
     db.session.commit()
