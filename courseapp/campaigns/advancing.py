@@ -121,7 +121,7 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
     """Why a run is over, if it is."""
     if run.contact.erased_at is not None or user is None:
         return RunEnd.ERASED
-    if user.disabled_at is not None:
+    if user.disabled_at is not None or run.version.sequence.archived_at is not None:
         return RunEnd.STOPPED
     if not holds_consent(run.contact, run.version.sequence.purpose):
         return RunEnd.UNSUBSCRIBED

@@ -7,7 +7,9 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from courseapp.campaigns import noticing
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.runs import begin, begun_by
 from courseapp.campaigns.sequence_drafts import (
     SequenceDraft,
     StepDraft,
@@ -32,7 +34,7 @@ from courseapp.mailing import outbox
 from courseapp.mailing.models import Message, State
 from courseapp.site import change_site, forget_site
 from tests.campaigns.people import learner_of, run_of, steps, tick
-from tests.factories import NOW, make_consent, make_course, make_sequence, make_user
+from tests.factories import NOW, make_consent, make_course, make_run, make_sequence, make_user
 
 DAY = timedelta(days=1)
 LETTER = StepDraft(0, None, "Where to begin", "In short", "Hello.")
@@ -264,6 +266,39 @@ def test_putting_away_stops_everybody_and_cancels_what_waits_and_bringing_back_s
     assert len(steps()) == 1
     assert version.sequence.paused_at is not None
     assert told_of(version.sequence) == ["sequence_archived", "sequence_brought_back"]
+
+
+def test_nobody_begins_what_was_put_away_after_it_was_read(course: Course) -> None:
+    version = make_sequence(delays=(0,))
+    user = learner_of(course)
+    (read,) = begun_by(Trigger.ENROLLED)
+    archive(version.sequence, None, NOW)
+    db.session.commit()
+    begin(read, [{"contact_id": user.contact_id, "course_id": course.id, "zone": "UTC"}], NOW)
+    assert db.session.scalars(sa.select(SequenceRun)).all() == []
+
+
+def test_whoever_is_in_one_that_was_put_away_all_the_same_is_stopped(course: Course) -> None:
+    version = make_sequence(delays=(0,))
+    archive(version.sequence, None, NOW)
+    make_run(version, learner_of(course).contact, course)
+    db.session.commit()
+    tick(NOW)
+    assert (run_of().end, steps()) == (RunEnd.STOPPED, [])
+
+
+def test_pages_of_people_who_went_quiet_begin_nothing_more_once_it_is_put_away(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noticing, "PAGE", 2)
+    version = make_sequence(delays=(0,), trigger=Trigger.QUIET, trigger_days=10)
+    for _person in range(5):
+        learner_of(course)
+    pages = noticing.notice(NOW + 10 * DAY)
+    assert next(pages) == 2
+    db.session.commit()
+    assert archive(version.sequence, None, NOW + 10 * DAY) == 2
+    db.session.commit()
+    assert list(pages) == [2, 1]
+    assert set(db.session.scalars(sa.select(SequenceRun.end))) == {RunEnd.STOPPED}
 
 
 # Moving people to a newer version
