@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.holding import SEQUENCE_PAUSED
+from courseapp.campaigns.holding import LET_GO
 from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.runs import in_window
 from courseapp.catalog.models import Course
@@ -152,9 +152,8 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
             IS_STEP,
             sa.or_(
                 sa.and_(Message.settled_at > moment - LONGEST_GAP, Message.state.in_(MAY_HAVE_COME)),
-                sa.and_(Message.settled_at.is_(None), Message.state.in_(ON_THEIR_WAY)),
+                sa.and_(Message.settled_at.is_(None), Message.due_at < LET_GO, Message.state.in_(ON_THEIR_WAY)),
             ),
-            sa.func.coalesce(Message.reason, "") != SEQUENCE_PAUSED,
         )
     )
     free = moment

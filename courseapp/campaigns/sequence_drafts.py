@@ -173,7 +173,7 @@ def resume(sequence: Sequence, by_user_id: int | None, now: datetime) -> None:
         raise Refusal(_("This sequence is put away. Bring it back before you let it run."))
     if sequence.paused_at is not None:
         sequence.paused_at = None
-        let_waiting_go(sequence, now)
+        let_waiting_go(sequence)
         _note(sequence, "sequence_resumed", by_user_id, now)
         wake("news.campaigns")
 

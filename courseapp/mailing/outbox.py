@@ -309,14 +309,23 @@ def fields_to_keep(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def note_transient(message_id: int, epoch: int, now: datetime, why: str, spend_attempt: bool = True) -> None:
-    """Not now: back to `pending` with full jitter (AWS Architecture Blog, 2015), or `failed` once attempts are spent."""
+    """Not now: back to `pending` with full jitter (AWS Architecture Blog, 2015), or `failed` once attempts are spent.
+
+    Whoever put the mail off to a later time while it was leaving, as pausing its sequence does, has their time and their reason.
+    """
     attempts = db.session.scalar(sa.select(Message.attempts).where(Message.id == message_id)) or 1
     if spend_attempt and attempts >= MOST_ATTEMPTS:
         _settle(message_id, epoch, State.FAILED, now, reason=f"exhausted: {why}"[:200])
         return
     ceiling = min(BACK_OFF_MOST, BACK_OFF * 2 ** (attempts - 1))
     wait = timedelta(seconds=1 + secrets.randbelow(int(ceiling.total_seconds())))
-    changes = {"state": State.PENDING, "due_at": now + wait, "reason": why[:200], "attempts": attempts if spend_attempt else attempts - 1}
+    was_put_off = Message.due_at > now + wait
+    changes = {
+        "state": State.PENDING,
+        "due_at": sa.case((was_put_off, Message.due_at), else_=now + wait),
+        "reason": sa.case((was_put_off, Message.reason), else_=why[:200]),
+        "attempts": attempts if spend_attempt else attempts - 1,
+    }
     _write(message_id, epoch, changes)
 
 
