@@ -9,6 +9,7 @@ Two schedulers may meet at one person with two sequences. Whoever advances holds
 another one holds; likewise over sequences that staff are changing.
 """
 
+import hashlib
 from collections.abc import Sequence as Rows
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
+from courseapp.campaigns.holding import LET_GO
 from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.runs import in_window
 from courseapp.campaigns.sequence_shapes import MOST_GAP_HOURS
@@ -28,9 +30,9 @@ from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.fields import words_of_progress
 from courseapp.mailing.links import full_url
-from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
-from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
-from courseapp.mailing.sums import IS_STEP, SEQUENCE_PAUSED
+from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Letter, Message
+from courseapp.mailing.outbox import OVERDUE, VOID_IF_SAME, VoidIf, enqueue
+from courseapp.mailing.sums import IS_STEP
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
 STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
@@ -121,6 +123,8 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
     """Why a run is over, if it is."""
     if run.contact.erased_at is not None or user is None:
         return RunEnd.ERASED
+    if user.disabled_at is not None or run.version.sequence.archived_at is not None:
+        return RunEnd.STOPPED
     if not holds_consent(run.contact, run.version.sequence.purpose):
         return RunEnd.UNSUBSCRIBED
     if run.course.sensitive_at is not None and run.version.sequence.purpose is Purpose.MARKETING:  # it was marked meanwhile
@@ -129,8 +133,8 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
         return RunEnd.FINISHED
     if run.version.goal is not None and _holds(Condition.FINISHED, user.id, run.course_id):
         return RunEnd.GOAL
-    if run.version.trigger is Trigger.QUIET and user.seen_at is not None and user.seen_at > run.started_at:
-        return RunEnd.ACTIVE
+    if run.version.trigger is Trigger.QUIET and user.seen_at is not None and f"{user.seen_at:%Y-%m-%d}" > run.occasion:
+        return RunEnd.ACTIVE  # seen on a later day than before they went quiet; a shift may have moved the beginning into the future
     return None
 
 
@@ -150,9 +154,8 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
             IS_STEP,
             sa.or_(
                 sa.and_(Message.settled_at > moment - timedelta(hours=MOST_GAP_HOURS), Message.state.in_(MAY_HAVE_COME)),
-                sa.and_(Message.settled_at.is_(None), Message.state.in_(ON_THEIR_WAY)),
+                sa.and_(Message.settled_at.is_(None), Message.due_at < LET_GO, Message.state.in_(ON_THEIR_WAY)),
             ),
-            sa.func.coalesce(Message.reason, "") != SEQUENCE_PAUSED,
         )
     )
     free = moment
@@ -195,12 +198,13 @@ def _move_on(run: SequenceRun, now: datetime) -> None:
 
 def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, overdue_at: datetime | None) -> None:
     goal = run.version.goal
+    words = {"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run)}
     enqueue(
-        dedupe_key=key_of(run.id, step.position),
+        dedupe_key=_key_of(run, step),
         stream=STREAM_OF[run.version.sequence.purpose],
         contact_id=run.contact_id,
         letter=step.letter,
-        fields={"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run)},
+        fields=words | {VOID_IF_SAME: run.course_id},
         now=now,
         due_at=overdue_at,
         reason=OVERDUE if overdue_at is not None else None,
@@ -208,9 +212,16 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
     )
 
 
-def key_of(run_id: int, position: int) -> str:
-    """What makes a step's mail exactly one."""
-    return f"sequence:{run_id}:{position}"
+def _key_of(run: SequenceRun, step: SequenceStep) -> str:
+    """What makes a step's mail exactly one: the run and the text, by which a step is the same in whatever version and at whatever place.
+
+    Where several steps of a version have one text they are told apart by their number. Mails of before have the place in their key.
+    """
+    same = (Letter.subject == step.letter.subject, Letter.body == step.letter.body)
+    query = sa.select(sa.func.count()).select_from(SequenceStep).join(Letter, Letter.id == SequenceStep.letter_id)
+    number = db.session.scalar(query.where(SequenceStep.version_id == step.version_id, SequenceStep.position < step.position, *same))
+    text = hashlib.sha256(f"{step.letter.subject}\n{step.letter.body}".encode()).hexdigest()[:16]
+    return f"sequence:{run.id}:{text}.{number}"
 
 
 def _progress_words(user: User, run: SequenceRun) -> str:

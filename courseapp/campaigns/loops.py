@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from courseapp.campaigns import advancing, expanding, noticing, runs
+from courseapp.campaigns import advancing, expanding, holding, noticing, runs
 from courseapp.campaigns.broadcasts import freeze, give_back
 from courseapp.campaigns.models import Broadcast, BroadcastState
 from courseapp.errors import Refusal
@@ -36,8 +36,11 @@ def read_news(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
 
 
 def advance_runs(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
-    """Send what is due of all runs, a commit each batch; returns how many were advanced."""
+    """Give what was let go its time and send what is due of all runs, a commit each batch; returns how many were advanced."""
     ends, count = time.monotonic() + seconds, 0
+    while holding.give_times(clock(), BATCH) == BATCH and time.monotonic() < ends:
+        db.session.commit()
+    db.session.commit()
     while time.monotonic() < ends:
         now = clock()
         batch = advancing.runs_due(now, BATCH)

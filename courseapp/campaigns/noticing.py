@@ -7,7 +7,8 @@ How little of it is looked at, and how. It is a tick of its own, every quarter o
   because the sequence was new or put away, gets none now either, so publishing one sends no flood. A spell is answered where a run of
   the sequence began after the last visit.
 - Who *came back* is asked of the open runs of quiet sequences alone, by an index that holds open runs. It is asked again before each
-  letter, so a tick that comes late costs nothing but the number on a page.
+  letter, so a tick that comes late costs nothing but the number on a page. Letters that wait are asked for themselves, for the last one
+  waits when its run is over.
 - *Modules that opened* within a week are found among the lessons, which are few. Whom one is told of is walked once, by the
   enrolments of its course; that it was done is in the journal, and then nobody is looked at again.
 
@@ -24,8 +25,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.advancing import key_of
-from courseapp.campaigns.holding import skip_waiting
+from courseapp.campaigns.holding import skip_for_those_back
 from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceVersion, Trigger
 from courseapp.campaigns.runs import FRESH, begin, begun_by
 from courseapp.catalog.models import Course, Lesson, Module, Need
@@ -43,7 +43,9 @@ TOLD = "module_announced"
 
 
 def notice(now: datetime) -> Iterator[int]:
-    """All of it, page by page; how many runs each page looked at or began. The caller commits after each."""
+    """All of it, page by page; how many runs each page looked at or began, or mails it skipped. The caller commits after each."""
+    if skipped := skip_for_those_back(now):
+        yield skipped
     yield from _end_where_back(now)
     for version in begun_by(Trigger.QUIET):
         yield from _begin_where_quiet(version, now)
@@ -61,7 +63,6 @@ def _end_where_back(now: datetime) -> Iterator[int]:
     )
     query = sa.select(SequenceRun).join(User, User.contact_id == SequenceRun.contact_id).where(*is_back)
     while runs := db.session.scalars(query.order_by(SequenceRun.id).limit(PAGE).with_for_update(skip_locked=True, of=SequenceRun)).all():
-        skip_waiting([key_of(run.id, run.position - 1) for run in runs if run.position], now)
         for run in runs:
             run.ended_at, run.end, run.next_run_at = now, RunEnd.ACTIVE, None
         db.session.flush()

@@ -33,7 +33,7 @@ def follow(event: Event, now: datetime) -> None:
     if event.type == "course_completed":
         _end_where_goal(event, now)
     for user, contact in _people_of(event):
-        _begin_for(user, contact, now)
+        _begin_for(user, contact, event.facts.get("course_id"), now)
 
 
 def _people_of(event: Event) -> Rows[tuple[User, Contact]]:
@@ -53,9 +53,11 @@ def _people_of(event: Event) -> Rows[tuple[User, Contact]]:
     return [(user, contact) for user, contact in db.session.execute(query)]
 
 
-def _begin_for(user: User, contact: Contact, now: datetime) -> None:
+def _begin_for(user: User, contact: Contact, course_id: int | None, now: datetime) -> None:
+    """Begin what they have lately begun or finished, or what the event names, however long it was not read."""
     enrolments = db.session.scalars(sa.select(Enrolment).where(Enrolment.user_id == user.id)).all()
-    open_ones = [row.course_id for row in enrolments if row.finished_at is None]
+    fresh_ones = [row for row in enrolments if row.started_at > now - FRESH or row.course_id == course_id]
+    open_ones = [row.course_id for row in fresh_ones if row.finished_at is None]
     just_finished = [row.course_id for row in enrolments if row.finished_at is not None and row.finished_at > now - FRESH]
     for trigger, courses in ((Trigger.ENROLLED, open_ones), (Trigger.COURSE_COMPLETED, just_finished)):
         for version in begun_by(trigger) if courses else ():
@@ -80,13 +82,13 @@ def begun_by(trigger: Trigger) -> Rows[SequenceVersion]:
 def begin(version: SequenceVersion, people: Iterable[Mapping[str, Any]], now: datetime) -> None:
     """Begin a run for each; one for each person, sequence, course and occasion, ever. Its first step is due after its own delay.
 
-    That somebody takes a course marked as sensitive begins no marketing.
+    That somebody takes a course marked as sensitive begins no marketing; nor does a sequence that was put away since it was read.
 
     Args:
         people: `contact_id`, `course_id`, `zone`, and an `occasion` unless it happens once ever.
     """
     delay = db.session.scalar(sa.select(SequenceStep.delay_days).where(SequenceStep.version_id == version.id, SequenceStep.position == 0))
-    if delay is None:
+    if delay is None or not _hold(Sequence.id == version.sequence_id, Sequence.archived_at.is_(None)):
         return
     if version.sequence.purpose is Purpose.MARKETING:
         sensitive = sensitive_courses()
@@ -107,6 +109,14 @@ def begin(version: SequenceVersion, people: Iterable[Mapping[str, Any]], now: da
     if rows:
         statement = insert_into(SequenceRun).on_conflict_do_nothing(index_elements=ONCE)
         db.session.execute(statement.returning(SequenceRun.id), rows)  # what returns something is sent for many rows at once
+
+
+def _hold(*which: sa.ColumnElement[bool]) -> Rows[int]:
+    """Keep staff from changing sequences until the commit; which of them there are, as they are now.
+
+    Asked before runs are touched: staff hold a sequence first and its runs then, and two who went the other way would block each other.
+    """
+    return db.session.scalars(sa.select(Sequence.id).where(*which).order_by(Sequence.id).with_for_update(read=True)).all()
 
 
 def in_window(version: SequenceVersion, moment: datetime, zone: str) -> datetime:
@@ -130,6 +140,7 @@ def _end_where_withdrawn(contact_id: int, purpose: str, now: datetime) -> None:
 
 
 def _end(which: sa.ColumnElement[bool], end: RunEnd, now: datetime) -> None:
+    _hold()
     db.session.execute(
         sa.update(SequenceRun)
         .where(which, SequenceRun.ended_at.is_(None))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.moving import steps_of, twins_of
 from courseapp.extensions import db
 from courseapp.mailing.models import MAY_HAVE_LEFT, ON_THEIR_WAY, Message, State
-from courseapp.mailing.sums import IS_STEP
 
 Places = Counter[tuple[int, RunEnd | None]]
 Mails = Counter[tuple[int, State]]
@@ -35,7 +35,7 @@ class Standing:
 def standing_of(version: SequenceVersion) -> Standing:
     """Who is where in a version."""
     places = _places(version)
-    mails = _mails(version) + _mails_before_moving(version)
+    mails = _mails(version)
     count = db.session.scalar(sa.select(sa.func.count()).where(SequenceStep.version_id == version.id)) or 0
     steps = tuple(_step(position, places, mails) for position in range(count))
     ends = {end: sum(count for (_place, why), count in places.items() if why is end) for end in RunEnd}
@@ -57,30 +57,30 @@ def _places(version: SequenceVersion) -> Places:
 
 
 def _mails(version: SequenceVersion) -> Mails:
-    """How many mails of each step there are in each state; copies that staff try out are none of them."""
-    query = (
-        sa.select(SequenceStep.position, Message.state, sa.func.count())
-        .join(Message, Message.letter_id == SequenceStep.letter_id)
-        .where(SequenceStep.version_id == version.id, IS_STEP)
-    )
-    return _by_state(query)
+    """How many mails of each step there are in each state, of those who are in the version or have left it.
 
-
-def _mails_before_moving(version: SequenceVersion) -> Mails:
-    """Likewise what those who were moved to this version had got of it in the words of another: they began before it was published."""
-    key = sa.literal("sequence:") + sa.cast(SequenceRun.id, sa.String) + ":" + sa.cast(SequenceStep.position, sa.String)
+    Found by their runs, and so of the very people who are counted: mails stay when somebody is forgotten or moved. What those who
+    were moved here had got of it in another version is this one's step as well (`twins_of`); copies that staff try out are none.
+    """
+    places = _places_of_letters(version)
+    is_own = Message.dedupe_key.like(sa.literal("sequence:") + sa.cast(SequenceRun.id, sa.String) + ":%")
     query = (
-        sa.select(SequenceStep.position, Message.state, sa.func.count())
+        sa.select(Message.letter_id, Message.state, sa.func.count())
         .select_from(SequenceRun)
-        .join(SequenceStep, SequenceStep.version_id == SequenceRun.version_id)
-        .join(Message, Message.dedupe_key == key)
-        .where(
-            SequenceRun.version_id == version.id, SequenceRun.started_at < version.published_at, Message.letter_id != SequenceStep.letter_id
-        )
+        .join(Message, sa.and_(Message.contact_id == SequenceRun.contact_id, is_own))
+        .where(SequenceRun.version_id == version.id, Message.letter_id.in_(places))
     )
-    return _by_state(query)
+    found: Mails = Counter()
+    for letter_id, state, count in db.session.execute(query.group_by(Message.letter_id, Message.state)):
+        found[places[letter_id], state] += count
+    return found
 
 
-def _by_state(query: sa.Select[int, State, int]) -> Mails:
-    rows = db.session.execute(query.group_by(SequenceStep.position, Message.state))
-    return Counter({(position, state): count for position, state, count in rows})
+def _places_of_letters(version: SequenceVersion) -> dict[int | None, int]:
+    """At which place of a version the letter of each step stands, also of steps of the other versions that are the same."""
+    letters = sa.select(SequenceStep.letter_id, SequenceStep.version_id, SequenceStep.position)
+    letters = letters.join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
+    rows = db.session.execute(letters.where(SequenceVersion.sequence_id == version.sequence_id)).all()
+    steps = steps_of({row.version_id for row in rows})
+    twins = {other: twins_of(its, steps[version.id]) for other, its in steps.items()}
+    return {row.letter_id: twins[row.version_id][row.position] for row in rows if row.position in twins[row.version_id]}

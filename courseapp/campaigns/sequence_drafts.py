@@ -14,6 +14,7 @@ from flask_babel import gettext as _
 from courseapp.accounts.models import Role, User
 from courseapp.campaigns.holding import cancel_waiting, hold_waiting, let_waiting_go
 from courseapp.campaigns.models import RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion
+from courseapp.campaigns.moving import place_in, steps_of
 from courseapp.campaigns.sequence_problems import SequenceProblem, problems_of, text_of
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft, draft_from, kept, latest_version, said_by
 from courseapp.catalog.models import Course
@@ -185,7 +186,7 @@ def resume(sequence: Sequence, by_user_id: int | None, now: datetime) -> None:
         raise Refusal(_("This sequence is put away. Bring it back before you let it run."))
     if sequence.paused_at is not None:
         sequence.paused_at = None
-        let_waiting_go(sequence, now)
+        let_waiting_go(sequence)
         _note(sequence, "sequence_resumed", by_user_id, now)
         wake("news.campaigns")
 
@@ -216,29 +217,29 @@ def bring_back(sequence: Sequence, by_user_id: int | None, now: datetime) -> Non
 
 
 def migrate_runs(sequence: Sequence, by_user_id: int | None, now: datetime) -> int:
-    """Move whoever is under way in an older version to the newest, at the same step; how many. Whoever is past its end has finished.
+    """Move whoever is under way in an older version to the newest, behind the steps they have had (`moving.py`); how many.
 
-    Nothing is sent twice: a step's mail has one key for each run. When the next step is due is settled by the next tick, for each.
+    Whoever is past its end has finished. When the next step is due is settled by the next tick, for each.
     """
     _lock(sequence)
     newest = latest_version(sequence)
     if newest is None:
         raise Refusal(_("This sequence has no published version yet."))
     is_open = [SequenceRun.sequence_id == sequence.id, SequenceRun.ended_at.is_(None), SequenceRun.version_id != newest.id]
-    steps = db.session.scalar(sa.select(sa.func.count()).where(SequenceStep.version_id == newest.id)) or 0
-    is_past = SequenceRun.position >= steps
-    moved = db.session.execute(
-        sa.update(SequenceRun)
-        .where(*is_open)
-        .values(
-            version_id=newest.id,
-            ended_at=sa.case((is_past, now), else_=None),
-            end=sa.case((is_past, RunEnd.FINISHED.value), else_=None),
-            next_run_at=sa.case((is_past, None), else_=now),
+    places = db.session.execute(sa.select(SequenceRun.version_id, SequenceRun.position).where(*is_open).distinct()).all()
+    steps = steps_of({newest.id, *(version_id for version_id, _position in places)})
+    count = 0
+    for version_id, position in places:
+        place = place_in(steps[newest.id], steps[version_id], position)
+        is_past = place >= len(steps[newest.id])
+        ended = {"ended_at": now, "end": RunEnd.FINISHED, "next_run_at": None} if is_past else {"next_run_at": now}
+        moved = db.session.execute(
+            sa.update(SequenceRun)
+            .where(*is_open, SequenceRun.version_id == version_id, SequenceRun.position == position)
+            .values(version_id=newest.id, position=place, **ended)
+            .execution_options(synchronize_session=False)
         )
-        .execution_options(synchronize_session=False)
-    )
-    count = int(moved.rowcount)  # type: ignore[attr-defined]  # as above
+        count += int(moved.rowcount)  # type: ignore[attr-defined]  # as above
     if count:
         _note(sequence, "sequence_migrated", by_user_id, now, version=newest.number, runs=count)
         wake("news.campaigns")

@@ -84,10 +84,12 @@ def cut(subjects: Sequence[str]) -> None:
     db.session.execute(sa.update(Event).where(Event.subject.in_(subjects)).values(subject="erased", data={}))
 
 
-def has_happened(type: Any, subject: Any) -> sa.Exists:
+def has_happened(type: Any, subject: Any, *also: sa.ColumnElement[bool]) -> sa.Exists:
     """An EXISTS over the journal, for use inside other statements; arguments may be columns of any of them.
+
+    `also` narrows down which of these events count; the index has found those of this type and subject before it is asked.
 
     Said expressly: of itself SQLAlchemy looks one statement out and no further, and would ask about every row of a table
     that stands two out instead of about this one.
     """
-    return sa.select(Event.id).where(Event.subject == subject, Event.type == type).correlate_except(Event).exists()
+    return sa.select(Event.id).where(Event.subject == subject, Event.type == type, *also).correlate_except(Event).exists()

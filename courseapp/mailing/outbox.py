@@ -28,12 +28,14 @@ from courseapp.contacts.suppression import is_suppressed
 from courseapp.extensions import db, insert_later, wake
 from courseapp.held import HeldRow
 from courseapp.journal.events import has_happened
+from courseapp.journal.models import Event
 from courseapp.mailing.models import Letter, Message, State, Stream
 from courseapp.mailing.streams import ASKED_FOR, PRIORITY, stream_facts
 
 LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
 OVERDUE = "overdue"  # the reason of what came due between a backup and its restore: whether it was sent, somebody has to say
+VOID_IF_SAME = "course_id"  # of a mail that has this field, events make pointless only what is about the same
 MOST_ATTEMPTS = 8
 BACK_OFF = timedelta(minutes=1)
 BACK_OFF_MOST = timedelta(hours=4)
@@ -48,8 +50,10 @@ def _fixed(word: str) -> sa.ColumnClause[str]:
 def _verdict() -> sa.CTE:
     """Why a message may not go at this moment, or NULL: everything that can change while it waits, asked once."""
     now: sa.BindParameter[datetime] = sa.bindparam("b_now", type_=Message.due_at.type)
-    is_void = sa.and_(Message.void_if_type.is_not(None), has_happened(Message.void_if_type, Message.void_if_subject))
     is_asked_for = Stream.key.in_([_fixed(key) for key in ASKED_FOR])
+    own, of_event = (column[VOID_IF_SAME].as_integer() for column in (Message.fields, Event.data))
+    happened = has_happened(Message.void_if_type, Message.void_if_subject, sa.or_(own.is_(None), own == of_event))
+    is_void = sa.and_(Message.void_if_type.is_not(None), happened)
     why = sa.case(
         (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), _fixed("erased")),
         (Message.expires_at <= now, _fixed("expired")),
@@ -174,7 +178,7 @@ class Sendable:
 
 @dataclass(frozen=True)
 class VoidIf:
-    """A journal event that makes a message pointless."""
+    """A journal event that makes a message pointless; where its fields name a course (`VOID_IF_SAME`), one about that course."""
 
     type: str
     subject: str
@@ -308,14 +312,23 @@ def fields_to_keep(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def note_transient(message_id: int, epoch: int, now: datetime, why: str, spend_attempt: bool = True) -> None:
-    """Not now: back to `pending` with full jitter (AWS Architecture Blog, 2015), or `failed` once attempts are spent."""
+    """Not now: back to `pending` with full jitter (AWS Architecture Blog, 2015), or `failed` once attempts are spent.
+
+    Whoever put the mail off to a later time while it was leaving, as pausing its sequence does, has their time and their reason.
+    """
     attempts = db.session.scalar(sa.select(Message.attempts).where(Message.id == message_id)) or 1
     if spend_attempt and attempts >= MOST_ATTEMPTS:
         _settle(message_id, epoch, State.FAILED, now, reason=f"exhausted: {why}"[:200])
         return
     ceiling = min(BACK_OFF_MOST, BACK_OFF * 2 ** (attempts - 1))
     wait = timedelta(seconds=1 + secrets.randbelow(int(ceiling.total_seconds())))
-    changes = {"state": State.PENDING, "due_at": now + wait, "reason": why[:200], "attempts": attempts if spend_attempt else attempts - 1}
+    was_put_off = Message.due_at > now + wait
+    changes = {
+        "state": State.PENDING,
+        "due_at": sa.case((was_put_off, Message.due_at), else_=now + wait),
+        "reason": sa.case((was_put_off, Message.reason), else_=why[:200]),
+        "attempts": attempts if spend_attempt else attempts - 1,
+    }
     _write(message_id, epoch, changes)
 
 

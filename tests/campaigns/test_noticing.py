@@ -1,7 +1,7 @@
 """What begins and ends by the calendar: people who go quiet and come back, courses that are finished, modules that open."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from courseapp.accounts.models import User
 from courseapp.accounts.sessions import touch
 from courseapp.campaigns import noticing
 from courseapp.campaigns.loops import advance_runs, notice
-from courseapp.campaigns.models import Condition, RunEnd, SequenceRun, SequenceVersion, Trigger
+from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, SequenceRun, SequenceVersion, Trigger
 from courseapp.catalog.models import Course, Lesson, Module
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
@@ -115,6 +115,39 @@ def test_a_letter_that_waits_is_skipped_once_they_are_back(course: Course, nudge
     look(NOW + 10 * DAY + timedelta(minutes=2))
     message = db.session.scalars(sa.select(Message)).one()
     assert (message.state.value, message.reason) == ("skipped", "they came back")
+
+
+def test_the_last_letter_is_skipped_too_though_its_run_is_over(course: Course) -> None:
+    make_sequence(trigger=Trigger.QUIET, trigger_days=10, delays=(0,))
+    user, away = learner_of(course), learner_of(course)
+    notice(at(NOW + 10 * DAY))
+    advance_runs(at(NOW + 10 * DAY))
+    assert ends() == [RunEnd.FINISHED] * 2
+    visit(user, NOW + 10 * DAY + timedelta(minutes=1))
+    look(NOW + 10 * DAY + timedelta(minutes=2))
+    found = {row.contact_id: (row.state.value, row.reason) for row in db.session.scalars(sa.select(Message))}
+    assert found == {user.contact_id: ("skipped", "they came back"), away.contact_id: ("accepted", None)}
+
+
+def test_whoever_is_back_before_a_shifted_beginning_gets_nothing(course: Course) -> None:
+    window = {"window_start": time(9), "window_end": time(10), "late": LatePolicy.SHIFT}
+    make_sequence(trigger=Trigger.QUIET, trigger_days=10, delays=(0,), **window)
+    user = learner_of(course)
+    notice(at(NOW + 10 * DAY))
+    advance_runs(at(NOW + 10 * DAY + timedelta(hours=8)))  # the worker stood still
+    visit(user, NOW + 10 * DAY + timedelta(hours=12))
+    for hours in range(13, 30):
+        look(NOW + 10 * DAY + timedelta(hours=hours))
+    assert (ends(), steps()) == ([RunEnd.ACTIVE], [])
+
+
+def test_an_account_that_is_closed_meanwhile_gets_no_further_letter(course: Course, nudge: SequenceVersion) -> None:
+    user = learner_of(course)
+    look(NOW + 10 * DAY)
+    user.disabled_at = NOW + 11 * DAY
+    db.session.commit()
+    look(NOW + 17 * DAY)
+    assert (ends(), len(steps())) == ([RunEnd.STOPPED], 1)
 
 
 def test_any_page_ends_a_quiet_spell(client: Client, nudge: SequenceVersion, pass_time: Callable[..., datetime]) -> None:

@@ -11,15 +11,17 @@ from flask import Flask
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import Condition, RunEnd, SequenceStep, SequenceVersion
 from courseapp.campaigns.sequence_counts import StepCounts, standing_of
-from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, migrate_runs, publish
+from courseapp.campaigns.sequence_drafts import StepDraft, draft_of, keep_draft, migrate_runs, publish
 from courseapp.campaigns.sequence_lists import under_way
 from courseapp.campaigns.sequence_sentences import number_in, number_of, people
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
+from courseapp.learning.models import Enrolment
 from courseapp.mailing.models import Letter, Message, State
 from courseapp.mailing.outbox import enqueue
+from courseapp.operations.people import erase
 from tests.campaigns.people import learner_of, tick, withdraw
-from tests.factories import NOW, make_course, make_sequence
+from tests.factories import NOW, lessons_of, make_completion, make_course, make_sequence
 
 
 @pytest.fixture
@@ -81,8 +83,37 @@ def test_who_is_moved_to_a_newer_version_has_not_missed_what_they_got_before(cou
     second = publish(version.sequence, None, NOW + timedelta(hours=1))
     migrate_runs(version.sequence, None, NOW + timedelta(hours=1))
     tick(NOW + timedelta(days=2))
-    assert standing(version)[0] == [StepCounts(0, 5, 0), StepCounts(0, 0, 0), StepCounts(0, 0, 0)]
+    assert standing(version)[0] == [StepCounts(0, 0, 0)] * 3
     assert standing(second)[0] == [StepCounts(0, 5, 0), StepCounts(0, 5, 0), StepCounts(5, 0, 0)]
+
+
+def test_a_step_put_in_before_they_came_is_one_they_went_on_without(course: Course) -> None:
+    version = make_sequence(delays=(0, 2, 4))
+    learners(course, 5)
+    tick(NOW)
+    tick(NOW + timedelta(days=2))
+    said = draft_of(version.sequence)
+    newer = replace(said, steps=(said.steps[0], StepDraft(1, None, "New", "In short", "Hello."), *said.steps[1:]))
+    keep_draft(version.sequence, newer, version.sequence.draft_version, None, NOW)
+    second = publish(version.sequence, None, NOW)
+    migrate_runs(version.sequence, None, NOW + timedelta(days=3))
+    tick(NOW + timedelta(days=3))
+    assert standing(second)[0] == [StepCounts(0, 5, 0), StepCounts(0, 0, 5), StepCounts(0, 5, 0), StepCounts(5, 0, 0)]
+
+
+def test_who_is_forgotten_is_counted_nowhere_and_hides_nobody_who_went_on_without(course: Course) -> None:
+    version = make_sequence(delays=(0, 2, 4), conditions=[None, Condition.BEGUN, None], goal=None)
+    found = learners(course, 8)
+    for user in found[:4]:
+        db.session.execute(sa.update(Enrolment).where(Enrolment.user_id == user.id).values(last_opened_at=NOW))
+        make_completion(user, lessons_of(course)[0])
+    tick(NOW)
+    tick(NOW + timedelta(days=2))
+    assert standing(version)[0] == [StepCounts(0, 8, 0), StepCounts(0, 4, 4), StepCounts(8, 0, 0)]
+    for user in found[:3]:
+        erase(user, user.contact, NOW + timedelta(days=3))
+    db.session.commit()
+    assert standing(version)[0] == [StepCounts(0, 5, 0), StepCounts(0, 1, 4), StepCounts(5, 0, 0)]
 
 
 def letters_of(version: SequenceVersion) -> Sequence[Letter]:

@@ -7,8 +7,11 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from courseapp.campaigns import noticing
 from courseapp.campaigns.catching_up import catch_up
-from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.loops import advance_runs, read_news
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.runs import begin, begun_by
 from courseapp.campaigns.sequence_drafts import (
     SequenceDraft,
     StepDraft,
@@ -28,12 +31,13 @@ from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
 from courseapp.errors import Refusal
 from courseapp.extensions import db
-from courseapp.journal.models import Event
-from courseapp.mailing import outbox
+from courseapp.journal.models import Event, Receipt
+from courseapp.mailing import outbox, pausing
 from courseapp.mailing.models import Message, State
 from courseapp.site import change_site, forget_site
-from tests.campaigns.people import learner_of, run_of, steps, tick
-from tests.factories import NOW, make_consent, make_course, make_sequence, make_user
+from tests.campaigns.people import at, learner_of, run_of, steps, tick
+from tests.factories import NOW, make_consent, make_contact, make_course, make_message, make_run, make_sequence, make_user
+from tests.query_counts import statements
 
 DAY = timedelta(days=1)
 LETTER = StepDraft(0, None, "Where to begin", "In short", "Hello.")
@@ -227,8 +231,137 @@ def test_what_was_held_back_leaves_in_the_window_of_each_person(course: Course) 
     db.session.commit()
     resume(version.sequence, None, NOW + DAY)
     db.session.commit()
+    advance_runs(at(NOW + DAY))
     due = db.session.scalars(sa.select(Message.due_at)).one()
     assert due == datetime(2026, 11, 5, 3, 15, tzinfo=UTC)  # a gap later it is past ten there; nine o'clock is the day after
+
+
+def on_the_wire(course: Course) -> tuple[SequenceVersion, tuple[int, int]]:
+    """A sequence whose first letter a worker is handing over to the mail server."""
+    version = make_sequence(delays=(0,))
+    learner_of(course)
+    read_news(at(NOW))
+    (leased,) = outbox.claim(NOW, 5)
+    assert outbox.begin_submitting(*leased, NOW)
+    db.session.commit()
+    return version, leased
+
+
+def refuse_for_now(leased: tuple[int, int], moment: datetime) -> None:
+    """The mail server says: later."""
+    outbox.note_transient(*leased, moment, "451 later")
+    db.session.commit()
+
+
+@pytest.mark.parametrize("is_back_first", [True, False])
+def test_a_letter_that_was_leaving_and_is_refused_for_now_waits_until_the_sequence_goes_on(course: Course, is_back_first: bool) -> None:
+    version, leased = on_the_wire(course)
+    pause(version.sequence, None, NOW)
+    db.session.commit()
+    if is_back_first:
+        refuse_for_now(leased, NOW)
+        for hours in range(1, 60, 6):
+            tick(NOW + timedelta(hours=hours))
+        assert steps() == [("Step 0", "pending")]
+    resume(version.sequence, None, NOW + 3 * DAY)
+    db.session.commit()
+    if not is_back_first:
+        refuse_for_now(leased, NOW + 3 * DAY)
+    tick(NOW + 3 * DAY + timedelta(hours=6))
+    assert steps() == [("Step 0", "pending")]
+    for hours in range(20, 60, 6):
+        tick(NOW + 3 * DAY + timedelta(hours=hours))
+    assert steps() == [("Step 0", "accepted")]
+
+
+def test_a_letter_that_was_leaving_when_its_sequence_was_paused_has_left_where_the_server_took_it(course: Course) -> None:
+    version, (message_id, epoch) = on_the_wire(course)
+    pause(version.sequence, None, NOW)
+    outbox.note_accepted(outbox.Accepted(message_id, epoch, NOW, {}))
+    resume(version.sequence, None, NOW)
+    db.session.commit()
+    tick(NOW + 9 * DAY)
+    assert steps() == [("Step 0", "accepted")]
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_a_letter_that_was_leaving_is_not_tried_again_once_its_sequence_is_put_away(course: Course, is_paused: bool) -> None:
+    version, leased = on_the_wire(course)
+    if is_paused:
+        pause(version.sequence, None, NOW)
+    archive(version.sequence, None, NOW)
+    db.session.commit()
+    refuse_for_now(leased, NOW)
+    tick(NOW + DAY)
+    assert steps() == [("Step 0", "expired")]
+
+
+def test_two_sequences_that_are_let_go_together_come_a_gap_apart(course: Course) -> None:
+    versions = [make_sequence(delays=(0,), gap_hours=gap) for gap in (20, 30)]
+    user = learner_of(course)
+    assert user.contact is not None
+    for version in versions:
+        for step in db.session.scalars(sa.select(SequenceStep).where(SequenceStep.version_id == version.id)):
+            make_message(user.contact, letter=step.letter, dedupe_key=f"sequence:{version.id}:0")
+        pause(version.sequence, None, NOW)
+    db.session.execute(sa.delete(Receipt))
+    db.session.commit()
+    for version in versions:
+        resume(version.sequence, None, NOW + DAY)
+    db.session.commit()
+    advance_runs(at(NOW + DAY))
+    due = db.session.scalars(sa.select(Message.due_at).order_by(Message.id)).all()
+    assert [moment - NOW - DAY for moment in due] == [timedelta(hours=20), timedelta(hours=50)]
+
+
+def test_letting_go_asks_no_more_of_the_page_for_many_zones(course: Course) -> None:
+    version = make_sequence(delays=(0,))
+    (letter,) = [step.letter for step in db.session.scalars(sa.select(SequenceStep))]
+    for number, zone in enumerate(("UTC", "Asia/Kathmandu", "Europe/Berlin", "America/Lima", "Asia/Tokyo", "Africa/Lagos")):
+        make_message(make_contact(zone=zone), letter=letter, dedupe_key=f"sequence:{number}:0")
+    pause(version.sequence, None, NOW)
+    db.session.commit()
+    with statements() as asked:
+        resume(version.sequence, None, NOW)
+        db.session.commit()
+    assert sum("UPDATE messages" in statement for statement in asked) == 1
+    advance_runs(at(NOW))
+    assert {message.due_at for message in db.session.scalars(sa.select(Message))} == {NOW + timedelta(hours=20)}
+
+
+def test_what_a_restore_found_overdue_can_still_be_dropped_after_its_sequence_was_paused(course: Course) -> None:
+    version = make_sequence(delays=(0, 2))
+    learner_of(course)
+    tick(NOW)
+    pausing.pause_everything("restored", NOW + 3 * DAY)
+    assert catch_up(NOW + 3 * DAY) == 1
+    pause(version.sequence, None, NOW + 3 * DAY)
+    streams = pausing.paused_streams()
+    assert pausing.waiting_in(streams, NOW + 3 * DAY) == pausing.drop_waiting(streams, NOW + 3 * DAY) == 1
+    pausing.resume(streams, NOW + 3 * DAY)
+    resume(version.sequence, None, NOW + 3 * DAY)
+    db.session.commit()
+    for day in range(3, 9):
+        tick(NOW + day * DAY)
+    assert steps() == [("Step 0", "accepted"), ("Step 1", "skipped")]
+
+
+def test_what_was_overdue_is_sent_when_its_sequence_goes_on_and_not_before(course: Course) -> None:
+    version = make_sequence(delays=(0, 2))
+    learner_of(course)
+    tick(NOW)
+    pausing.pause_everything("restored", NOW + 3 * DAY)
+    catch_up(NOW + 3 * DAY)
+    pause(version.sequence, None, NOW + 3 * DAY)
+    pausing.resume(pausing.paused_streams(), NOW + 3 * DAY)
+    db.session.commit()
+    tick(NOW + 5 * DAY)
+    assert steps() == [("Step 0", "accepted"), ("Step 1", "pending")]
+    resume(version.sequence, None, NOW + 5 * DAY)
+    db.session.commit()
+    for day in range(5, 9):
+        tick(NOW + day * DAY)
+    assert steps() == [("Step 0", "accepted"), ("Step 1", "accepted")]
 
 
 def test_whoever_is_to_begin_a_paused_sequence_begins_it_and_waits(course: Course) -> None:
@@ -265,6 +398,39 @@ def test_putting_away_stops_everybody_and_cancels_what_waits_and_bringing_back_s
     assert len(steps()) == 1
     assert version.sequence.paused_at is not None
     assert told_of(version.sequence) == ["sequence_archived", "sequence_brought_back"]
+
+
+def test_nobody_begins_what_was_put_away_after_it_was_read(course: Course) -> None:
+    version = make_sequence(delays=(0,))
+    user = learner_of(course)
+    (read,) = begun_by(Trigger.ENROLLED)
+    archive(version.sequence, None, NOW)
+    db.session.commit()
+    begin(read, [{"contact_id": user.contact_id, "course_id": course.id, "zone": "UTC"}], NOW)
+    assert db.session.scalars(sa.select(SequenceRun)).all() == []
+
+
+def test_whoever_is_in_one_that_was_put_away_all_the_same_is_stopped(course: Course) -> None:
+    version = make_sequence(delays=(0,))
+    archive(version.sequence, None, NOW)
+    make_run(version, learner_of(course).contact, course)
+    db.session.commit()
+    tick(NOW)
+    assert (run_of().end, steps()) == (RunEnd.STOPPED, [])
+
+
+def test_pages_of_people_who_went_quiet_begin_nothing_more_once_it_is_put_away(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noticing, "PAGE", 2)
+    version = make_sequence(delays=(0,), trigger=Trigger.QUIET, trigger_days=10)
+    for _person in range(5):
+        learner_of(course)
+    pages = noticing.notice(NOW + 10 * DAY)
+    assert next(pages) == 2
+    db.session.commit()
+    assert archive(version.sequence, None, NOW + 10 * DAY) == 2
+    db.session.commit()
+    assert list(pages) == [2, 1]
+    assert set(db.session.scalars(sa.select(SequenceRun.end))) == {RunEnd.STOPPED}
 
 
 # Moving people to a newer version

@@ -26,7 +26,7 @@ from courseapp.learning.reading import lesson_of_learner
 from courseapp.mailing.loops import drain
 from courseapp.mailing.models import Message
 from tests.campaigns.people import at, learner_of, run_of, steps, tick, withdraw
-from tests.factories import NOW, lessons_of, make_consent, make_course, make_guest, make_sequence
+from tests.factories import NOW, lessons_of, make_consent, make_course, make_guest, make_run, make_sequence
 
 FIRST_WEEK = Path(__file__).parent.parent.parent / "content" / "sequences" / "first-week"
 
@@ -175,7 +175,8 @@ def test_unsubscribing_counts_though_nobody_has_read_the_news_yet(course: Course
 
 def finish(course: Course, moment: datetime) -> None:
     """Do every lesson."""
-    learner = db.session.scalars(sa.select(User).join(Enrolment, Enrolment.user_id == User.id)).one()
+    takes = (Enrolment.user_id == User.id, Enrolment.course_id == course.id)
+    learner = db.session.scalars(sa.select(User).join(Enrolment, sa.and_(*takes))).one()
     for lesson in lessons_of(course):
         complete_lesson(lesson_of_learner(learner.id, lesson.public_id, moment) or pytest.fail("no such lesson"), moment)
     db.session.commit()
@@ -199,6 +200,29 @@ def test_a_mail_that_waits_is_pointless_once_the_course_is_finished(course: Cour
     tick(NOW)
     message = db.session.scalars(sa.select(Message)).one()
     assert (message.state.value, message.reason) == ("skipped", "pointless")
+
+
+def test_whoever_finished_another_course_before_or_finishes_it_meanwhile_gets_the_letters_of_this_one(
+    course: Course, version: SequenceVersion
+) -> None:
+    user = learner_of(course)
+    other, third = make_course(needs=(("none",),)), make_course(needs=(("none",),))
+    for more in (other, third):
+        enrol(user, more.id, NOW)
+    db.session.execute(sa.delete(Receipt))
+    db.session.commit()
+    finish(other, NOW)
+    db.session.execute(sa.delete(Receipt))
+    make_run(version, user.contact, course)
+    db.session.commit()
+    advance_runs(at(NOW))
+    finish(third, after(minutes=1))
+    drain(at(after(minutes=2)))
+    assert steps() == [("Step 0", "accepted")]
+    advance_runs(at(after(days=2)))
+    finish(course, after(days=2))
+    drain(at(after(days=2)))
+    assert steps() == [("Step 0", "accepted"), ("Step 1", "skipped")]
 
 
 def test_finishing_counts_though_nobody_has_read_the_news_yet(course: Course, version: SequenceVersion) -> None:
@@ -267,6 +291,22 @@ def test_without_consent_nobody_gets_it_and_a_later_consent_starts_it(course: Co
     set_consent(user.contact, Purpose.COURSE, True, after(days=2), "preferences")
     db.session.commit()
     tick(after(days=2))
+    assert len(steps()) == 1
+
+
+def test_a_course_begun_long_ago_begins_nothing_when_another_is_begun(course: Course, version: SequenceVersion) -> None:
+    user = learner_of(course, now=after(days=-8))
+    db.session.execute(sa.delete(Receipt))  # the sequence was published later
+    other = make_course(needs=(("none",),))
+    enrol(user, other.id, NOW)
+    db.session.commit()
+    tick(NOW)
+    assert run_of().course_id == other.id
+
+
+def test_news_that_nobody_read_for_weeks_begin_what_they_name(course: Course, version: SequenceVersion) -> None:
+    learner_of(course, now=after(days=-20))
+    tick(NOW)
     assert len(steps()) == 1
 
 
