@@ -23,6 +23,7 @@ from courseapp.catalog.models import Course
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.resting import is_resting, rest_ends
+from courseapp.contacts.windows import Window
 from courseapp.extensions import db
 from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
@@ -204,6 +205,8 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
         due_at=overdue_at,
         reason=OVERDUE if overdue_at is not None else None,
         void_if=VoidIf(goal, f"user:{user.id}") if goal else None,
+        window=Window(run.version.window_start, run.version.window_end),
+        weekdays=run.version.weekdays,
     )
 
 

@@ -7,8 +7,8 @@ from sqlalchemy.orm import joinedload
 
 from courseapp.campaigns.broadcasts import CANCELLED_WHY, window_of
 from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState
-from courseapp.campaigns.windows import next_in
 from courseapp.contacts.models import Contact
+from courseapp.contacts.windows import next_in
 from courseapp.extensions import db
 from courseapp.mailing import bulk
 from courseapp.mailing.models import Stream
@@ -51,7 +51,8 @@ def expand_page(broadcast: Broadcast, now: datetime) -> int:
     due = {zone: next_in(window, begins, zone) for zone in {row.zone for row in rows}}
     stream = db.session.get_one(Stream, broadcast.stream_id)
     assert broadcast.letter_id is not None
-    bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", [(row.contact_id, due[row.zone]) for row in rows], now)
+    people = [(row.contact_id, due[row.zone]) for row in rows]
+    bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", people, now, window)
     broadcast.cursor = rows[-1].contact_id
     return len(rows)
 

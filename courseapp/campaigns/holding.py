@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from courseapp.campaigns.models import Sequence, SequenceStep, SequenceVersion
-from courseapp.campaigns.windows import Window, next_in
 from courseapp.contacts.models import Contact
+from courseapp.contacts.windows import Window, next_in
 from courseapp.extensions import db, wake
 from courseapp.mailing.models import Message, State
 from courseapp.mailing.sums import IS_STEP

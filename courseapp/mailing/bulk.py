@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from courseapp.columns import random_public_id
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import Window, as_columns
 from courseapp.extensions import db, insert_into, wake
 from courseapp.mailing.models import ON_THEIR_WAY, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY
@@ -27,13 +28,15 @@ def new_stream(key: str, purpose: Purpose, *, reaches_unconfirmed: bool = False)
     return stream
 
 
-def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: Due, now: datetime) -> None:
+def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: Due, now: datetime, window: Window | None = None) -> None:
     """Put the same letter to many into the outbox, in the caller's transaction; nothing for whom it is there already.
 
     Args:
         prefix: of the `dedupe_key`; a contact's number follows it.
+        window: at which hours of their own day it may come, however late it leaves; None where at any.
     """
     common = {
+        **as_columns(window),
         "stream_id": stream.id,
         "letter_id": letter_id,
         "fields": {},

@@ -1,6 +1,7 @@
 """Streams, letters, and the outbox."""
 
 import enum
+from datetime import time
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -174,6 +175,9 @@ class Message(Model):
     expires_at: Mapped[Moment | None]
     void_if_type: Mapped[str | None] = mapped_column(sa.String(40))
     void_if_subject: Mapped[str | None] = mapped_column(sa.String(40))
+    window_start: Mapped[time | None]  # at which hours of their own day it may come, and on which weekdays; None where at any
+    window_end: Mapped[time | None]
+    weekdays: Mapped[str | None] = mapped_column(sa.String(7))
 
     lease_epoch: Mapped[int] = mapped_column(default=0)
     leased_until: Mapped[Moment | None]

@@ -14,7 +14,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,7 @@ from courseapp.columns import random_public_id
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
+from courseapp.contacts.windows import EVERY_DAY, Window, as_columns
 from courseapp.extensions import db, insert_later, wake
 from courseapp.held import HeldRow
 from courseapp.journal.events import has_happened
@@ -106,7 +107,8 @@ _sendable = (
         Stream.purpose,
         Contact.id.label("contact_id"),
         Contact.public_id.label("contact_public_id"),
-        *(Contact.address, Contact.first_name, Contact.language),
+        *(Contact.address, Contact.first_name, Contact.language, Contact.zone),
+        *(Message.window_start, Message.window_end, Message.weekdays),
         Contact.mail_paused_until.label("paused_until"),
     )
     .join(Stream, Stream.id == Message.stream_id)
@@ -166,6 +168,10 @@ class Sendable:
     address: str
     first_name: str | None
     language: str
+    zone: str
+    window_start: time | None
+    window_end: time | None
+    weekdays: str | None
     paused_until: datetime | None
 
 
@@ -190,6 +196,8 @@ def enqueue(
     expires_at: datetime | None = None,
     void_if: VoidIf | None = None,
     reason: str | None = None,
+    window: Window | None = None,
+    weekdays: str = EVERY_DAY,
 ) -> None:
     """Put a mail into the outbox, in the caller's transaction; nothing, where its `dedupe_key` is there already.
 
@@ -197,6 +205,7 @@ def enqueue(
         template: a mail body of ours, as `<room>/<name>`; or `letter`, a published text. Exactly one of them.
         fields: merge fields, strings; one named `secret_…` is wiped once the mail was accepted.
         reason: why it waits, where that is known beforehand.
+        window: at which hours of their own day it may come, however late it leaves, and on which `weekdays`; None where at any.
     """
     public_id = random_public_id()
     stream_id, purpose = stream_facts(stream)
@@ -218,6 +227,7 @@ def enqueue(
         expires_at=expires_at,
         void_if_type=void_if.type if void_if else None,
         void_if_subject=void_if.subject if void_if else None,
+        **as_columns(window, weekdays),
         lease_epoch=0,
         attempts=0,
         created_at=now,

@@ -25,6 +25,7 @@ from courseapp.contacts.address import keyed_hash
 from courseapp.extensions import db, insert_into
 from courseapp.mailing import outbox, resting
 from courseapp.mailing.capping import within_cap
+from courseapp.mailing.hours import within_hours
 from courseapp.mailing.leases import give_back
 from courseapp.mailing.models import Bucket, Message, State
 from courseapp.mailing.streams import is_urgent
@@ -78,7 +79,8 @@ def claim(now: datetime, limit: int, service_only: bool, limits: Limits) -> Lot:
         most, only_service = (min(limit, tokens), service_only) if tokens and not service_only else (limit, True)
     claimed = outbox.claim(now, most, only_service)
     found = outbox.sendables([message_id for message_id, _epoch in claimed]) if claimed else {}
-    leased, claimed = len(claimed), within_cap(resting.let_rest(claimed, found, now), found, now)
+    leased, claimed = len(claimed), within_hours(resting.let_rest(claimed, found, now), found, now)
+    claimed = within_cap(claimed, found, now)
     if limits.domains:
         claimed = _within_domains(claimed, found, now, limits)
     has_put_off = len(claimed) < leased

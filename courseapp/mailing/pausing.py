@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from courseapp.extensions import db
 from courseapp.journal import events
+from courseapp.mailing.hours import OUTSIDE
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED_FOR
 from courseapp.mailing.pacing import CROWDED, PACED
@@ -112,6 +113,6 @@ def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool
     # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once: by its own clock, and
     # perhaps a moment after this one looked at his.
     was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + 2 * PAUSED_FOR)
-    is_held = Message.reason.in_((OVERDUE, PACED, CROWDED))
+    is_held = Message.reason.in_((OVERDUE, PACED, CROWDED, OUTSIDE))
     is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, is_held))
     return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)

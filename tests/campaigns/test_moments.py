@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from courseapp.campaigns.loops import advance_runs
 from courseapp.campaigns.models import LatePolicy, Sequence, SequenceRun
-from courseapp.campaigns.windows import Window, next_in
 from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.windows import Window, next_in
 from courseapp.extensions import db
 from courseapp.mailing.loops import drain
 from courseapp.mailing.models import Message, State
 from tests.campaigns.people import at, learner_of, steps, tick
-from tests.factories import NOW, make_consent, make_contact, make_course, make_run, make_sequence, make_user
+from tests.factories import NOW, make_consent, make_contact, make_course, make_message, make_run, make_sequence, make_user
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 OFFICE = {"window_start": time(9), "window_end": time(11)}
@@ -135,6 +135,18 @@ def test_a_mail_server_that_was_away_for_three_days_gets_no_burst(app: Flask) ->
     assert len(came()) == 6
     assert all(later - earlier >= 20 * HOUR for earlier, later in pairwise(came()))
     assert user == 2
+
+
+def test_an_offer_over_the_cap_leaves_in_its_window_once_it_may(app: Flask) -> None:
+    contact, course = make_contact(zone=BERLIN), make_course()
+    make_user(contact=contact)
+    make_consent(contact, Purpose.MARKETING)
+    for hours in (12, 13):
+        make_message(contact, stream="marketing", state=State.DELIVERED, settled_at=NOW - 3 * DAY + hours * HOUR)
+    make_run(make_sequence(delays=(0,), purpose=Purpose.MARKETING, weekdays="12367", **OFFICE), contact, course)  # type: ignore[arg-type]
+    db.session.commit()
+    live(over(NOW, 9))
+    assert local(came(), BERLIN) == ["Sat 07 09:00"]  # it might have come on Friday at ten in the evening
 
 
 def run_of_both() -> int:

@@ -17,9 +17,9 @@ from wtforms.widgets import CheckboxInput, ListWidget, TextInput
 from courseapp.campaigns.broadcasting.forms import LONGEST_BODY, NEEDS_TIME, NEEDS_TITLE, ON_ONE_LINE, PURPOSES
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Trigger
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
-from courseapp.campaigns.windows import EVERY_DAY, Window
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import EVERY_DAY, Window
 from courseapp.mailing.text import LONGEST
 
 MOST_DAYS = 365

@@ -14,7 +14,7 @@ from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
 from courseapp.campaigns.models import Broadcast, RunEnd, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
-from courseapp.campaigns.windows import zone_of
+from courseapp.contacts.windows import zone_of
 from courseapp.insights.after_mails import OPEN, WITHIN, kept, step_sums_told, steps_of, sums_told, versions_of
 from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
