@@ -30,7 +30,7 @@ from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
-from courseapp.mailing.outbox import OVERDUE, VoidIf, enqueue
+from courseapp.mailing.outbox import OVERDUE, PAUSED, VoidIf, enqueue
 from courseapp.mailing.sums import IS_STEP
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
@@ -141,8 +141,9 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
         leaves_when_due: what waits is thought to leave when it is due; else no sooner than now, however long it has waited.
     """
     version = run.version
+    due_at = sa.case((Message.reason == PAUSED, moment), else_=Message.due_at)  # put off for as long as its stream is paused
     query = (
-        sa.select(sa.func.coalesce(Message.settled_at, Message.due_at), Message.settled_at, SequenceVersion.minimum_gap_hours)
+        sa.select(sa.func.coalesce(Message.settled_at, due_at), Message.settled_at, SequenceVersion.minimum_gap_hours)
         .join(SequenceStep, SequenceStep.letter_id == Message.letter_id)
         .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
         .where(

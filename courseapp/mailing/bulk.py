@@ -13,7 +13,7 @@ from courseapp.columns import random_public_id
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import Window, as_columns
 from courseapp.extensions import db, insert_into, wake
-from courseapp.mailing.models import ON_THEIR_WAY, Message, State, Stream
+from courseapp.mailing.models import UNDER_WAY, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY
 
 Due = Sequence[tuple[int, datetime]]
@@ -117,7 +117,7 @@ def retry_failed(stream_id: int, now: datetime) -> int:
 
 def is_under_way(stream_id: int) -> bool:
     """Whether any mail of a stream is yet to leave, or leaving."""
-    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, Message.state.in_(ON_THEIR_WAY)))))
+    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, UNDER_WAY))))
 
 
 def states_of_stream(stream_id: int) -> dict[tuple[State, str | None], int]:

@@ -5,7 +5,7 @@ import mmap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -80,6 +80,9 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
     while not stopping.is_set() and (left := ends - time.monotonic()) > 0 and not is_resting():
         lot = pacing.claim(clock(), BATCH, service_only, limits)
         db.session.commit()
+        if lot.paused:
+            sums["held back"] += len(lot.paused)
+            _hold_or_let_go(lot.paused, clock())
         if lot.claimed:
             sums += _send_batch(lot.claimed, lot.found, clock, ends)
         elif lot.wait is None:
@@ -130,9 +133,14 @@ def _send_batch(claimed: Claimed, found: Found, clock: Callable[[], datetime], e
             break
     db.session.commit()
     if held_back:
-        pausing.let_resumed_go(held_back, clock())
-        db.session.commit()
+        _hold_or_let_go(held_back, clock())
     return sums
+
+
+def _hold_or_let_go(held_back: Sequence[int], now: datetime) -> None:
+    """Have all that is due of a paused stream wait with what was just held back of it, and commit."""
+    pausing.hold_or_let_go(held_back, now)
+    db.session.commit()
 
 
 def _next_ready(

@@ -31,6 +31,8 @@ class State(enum.StrEnum):
 
 ON_THEIR_WAY = (State.PENDING, State.LEASED, State.SUBMITTING)
 """What has not left, and may."""
+UNDER_WAY = sa.literal_column("messages.state IN ('pending', 'leased', 'submitting')", sa.Boolean)
+"""The same, said so that the index of what is under way serves."""
 MAY_HAVE_COME = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED, State.UNCERTAIN)
 """What its reader has got, as far as one can know."""
 
@@ -140,6 +142,13 @@ class Message(Model):
             "leased_until",
             postgresql_where=sa.text("state IN ('leased', 'submitting')"),
             sqlite_where=sa.text("state IN ('leased', 'submitting')"),
+        ),
+        sa.Index(  # for what asks a stream what is left of it, and puts it off; what has left costs it nothing
+            "ix_messages_under_way",
+            "stream_id",
+            "due_at",
+            postgresql_where=sa.text("state IN ('pending', 'leased', 'submitting')"),
+            sqlite_where=sa.text("state IN ('pending', 'leased', 'submitting')"),
         ),
         sa.Index("ix_messages_contact_settled", "contact_id", "settled_at"),
         sa.Index(  # for what watches over streams; what goes well costs it nothing

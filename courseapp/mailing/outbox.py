@@ -34,6 +34,7 @@ from courseapp.mailing.streams import PRIORITY, stream_facts
 
 LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
+PAUSED = "paused"  # the reason of what waits for its stream to run again
 OVERDUE = "overdue"  # the reason of what came due between a backup and its restore: whether it was sent, somebody has to say
 MOST_ATTEMPTS = 8
 BACK_OFF = timedelta(minutes=1)
@@ -52,7 +53,7 @@ def _verdict() -> sa.CTE:
     why = sa.case(
         (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), _fixed("erased")),
         (Message.expires_at <= now, _fixed("expired")),
-        (Stream.paused_at.is_not(None), _fixed("paused")),
+        (Stream.paused_at.is_not(None), _fixed(PAUSED)),
         (is_suppressed(Contact.address_mac), _fixed("suppressed")),
         (sa.and_(Contact.confirmed_at.is_(None), Stream.reaches_unconfirmed.is_(False)), _fixed("unconfirmed")),
         (
@@ -76,7 +77,7 @@ def _submission() -> sa.UpdateBase:
     is_leased = sa.cast(Message.state, sa.String).concat("") == _fixed(State.LEASED)
     held = (*own, Message.lease_epoch == sa.bindparam("b_epoch"), is_leased)
     now = sa.bindparam("b_now", type_=Message.due_at.type)
-    is_paused = why == _fixed("paused")
+    is_paused = why == _fixed(PAUSED)
     changes = {
         "state": sa.case(
             (why.is_(None), _fixed(State.SUBMITTING)),
@@ -105,6 +106,7 @@ _sendable = (
         Message.fields,
         Stream.key.label("stream"),
         Stream.purpose,
+        Stream.paused_at.is_not(None).label("is_paused"),
         Contact.id.label("contact_id"),
         Contact.public_id.label("contact_public_id"),
         *(Contact.address, Contact.first_name, Contact.language, Contact.zone),
@@ -163,6 +165,7 @@ class Sendable:
     fields: dict[str, Any]
     stream: str
     purpose: Purpose
+    is_paused: bool
     contact_id: int
     contact_public_id: str
     address: str
