@@ -29,8 +29,9 @@ from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.links import full_url
-from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message
+from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message, State
 from courseapp.mailing.outbox import OVERDUE, PAUSED, VoidIf, enqueue
+from courseapp.mailing.streams import PRIORITY
 from courseapp.mailing.sums import IS_STEP
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
@@ -113,6 +114,8 @@ def advance(run: SequenceRun, now: datetime, overdue_at: datetime | None = None)
         return
     if _holds(step.condition, user.id, run.course_id):
         _enqueue(run, step, user, now, overdue_at)
+        if overdue_at is None:
+            _put_offers_behind(run, now)
         run.last_step_at = moment
     _move_on(run, now)
 
@@ -137,13 +140,16 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
 def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> datetime:
     """From when on this person may get the next mail of a sequence: behind each that came or waits, the wider gap.
 
+    What waits counts if it is due within the gap, and not where it is less urgent: an offer that the cap holds for days would else hold
+    course mail too, which then came all at once.
+
     Args:
         leaves_when_due: what waits is thought to leave when it is due; else no sooner than now, however long it has waited.
     """
     version = run.version
     due_at = sa.case((Message.reason == PAUSED, moment), else_=Message.due_at)  # put off for as long as its stream is paused
     query = (
-        sa.select(sa.func.coalesce(Message.settled_at, due_at), Message.settled_at, SequenceVersion.minimum_gap_hours)
+        sa.select(sa.func.coalesce(Message.settled_at, due_at), Message.settled_at, Message.priority, SequenceVersion.minimum_gap_hours)
         .join(SequenceStep, SequenceStep.letter_id == Message.letter_id)
         .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
         .where(
@@ -157,10 +163,21 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
         )
     )
     free = moment
-    for at, settled_at, gap in db.session.execute(query):
+    for at, settled_at, priority, gap_hours in db.session.execute(query):
         leaves = at if settled_at is not None or leaves_when_due else max(at, moment)
-        free = max(free, leaves + timedelta(hours=max(gap, version.minimum_gap_hours)))
+        gap = timedelta(hours=max(gap_hours, version.minimum_gap_hours))
+        if settled_at is not None or (priority <= PRIORITY[version.sequence.purpose] and leaves < moment + gap):
+            free = max(free, leaves + gap)
     return free
+
+
+def _put_offers_behind(run: SequenceRun, now: datetime) -> None:
+    """Let what waits for this person and is less urgent than the mail that leaves now keep the gap behind it."""
+    behind = now + timedelta(hours=run.version.minimum_gap_hours)
+    waits = (Message.contact_id == run.contact_id, Message.settled_at.is_(None), Message.state == State.PENDING, IS_STEP)
+    less_urgent = (Message.priority > PRIORITY[run.version.sequence.purpose], Message.due_at < behind)
+    statement = sa.update(Message).where(*waits, *less_urgent).values(due_at=behind)
+    db.session.execute(statement.execution_options(synchronize_session=False))
 
 
 def _holds(condition: Condition | None, user_id: int, course_id: int) -> bool:
