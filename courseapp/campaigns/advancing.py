@@ -11,6 +11,7 @@ another one holds; likewise over sequences that staff are changing.
 
 from collections.abc import Sequence as Rows
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
@@ -42,13 +43,15 @@ STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
 def runs_due(now: datetime, limit: int) -> Rows[SequenceRun]:
     """Runs with a step due, the longest-waiting first, held with their people until the caller commits; other schedulers skip them.
 
-    Looked for by id alone: mostly nothing is due, and then one look into the index is all.
+    Asked of each running sequence by itself, so that what a paused one holds, and any number of runs due at one moment, cost nothing:
+    mostly nothing is due, and then a look into the index for each is all.
     """
-    found = db.session.execute(_due, {"b_now": now, "b_limit": limit}).all()
+    found: list[Any] = []
+    for sequence_id in db.session.scalars(_sequences_due, {"b_now": now}).all():
+        if len(found) < limit:
+            found += db.session.execute(_due, {"b_sequence": sequence_id, "b_now": now, "b_limit": limit - len(found)}).all()
     if not found:
         return []
-    sequences = sa.select(Sequence.id).where(Sequence.id.in_({row.sequence_id for row in found}), Sequence.paused_at.is_(None))
-    running = set(db.session.scalars(sequences.order_by(Sequence.id).with_for_update(read=True, skip_locked=True)))
     contacts = sa.select(Contact.id).where(Contact.id.in_({row.contact_id for row in found})).order_by(Contact.id)
     held = set(db.session.scalars(contacts.with_for_update(key_share=True, skip_locked=True)))
     query = (
@@ -57,19 +60,29 @@ def runs_due(now: datetime, limit: int) -> Rows[SequenceRun]:
             joinedload(SequenceRun.contact),
             joinedload(SequenceRun.course),
             joinedload(SequenceRun.version).joinedload(SequenceVersion.sequence),
+            joinedload(SequenceRun.version).selectinload(SequenceVersion.steps).joinedload(SequenceStep.letter),
         )
-        .where(SequenceRun.id.in_([row.id for row in found if row.sequence_id in running and row.contact_id in held]))
+        .where(SequenceRun.id.in_([row.id for row in found if row.contact_id in held]))
         .order_by(SequenceRun.next_run_at, SequenceRun.id)
     )
     return db.session.scalars(query, execution_options={"populate_existing": True}).all()
 
 
+_now = sa.bindparam("b_now", type_=SequenceRun.next_run_at.type)
+_first_due = (
+    sa.select(sa.func.min(SequenceRun.next_run_at))
+    .where(SequenceRun.sequence_id == Sequence.id, SequenceRun.next_run_at.is_not(None))
+    .scalar_subquery()
+)
+_sequences_due = (
+    sa.select(Sequence.id)
+    .where(Sequence.paused_at.is_(None), _first_due <= _now)
+    .order_by(_first_due, Sequence.id)
+    .with_for_update(read=True, skip_locked=True)
+)
 _due = (
-    sa.select(SequenceRun.id, SequenceRun.sequence_id, SequenceRun.contact_id)
-    .where(
-        SequenceRun.next_run_at <= sa.bindparam("b_now", type_=SequenceRun.next_run_at.type),
-        SequenceRun.sequence_id.not_in(sa.select(Sequence.id).where(Sequence.paused_at.is_not(None))),
-    )
+    sa.select(SequenceRun.id, SequenceRun.contact_id)
+    .where(SequenceRun.sequence_id == sa.bindparam("b_sequence"), SequenceRun.next_run_at <= _now)
     .order_by(SequenceRun.next_run_at, SequenceRun.id)
     .limit(sa.bindparam("b_limit", type_=sa.Integer))
     .with_for_update(skip_locked=True)
@@ -246,5 +259,5 @@ def _finish(run: SequenceRun, end: RunEnd, now: datetime) -> None:
 
 
 def _step(version_id: int, position: int) -> SequenceStep | None:
-    query = sa.select(SequenceStep).options(joinedload(SequenceStep.letter))
-    return db.session.scalar(query.where(SequenceStep.version_id == version_id, SequenceStep.position == position))
+    steps = db.session.get_one(SequenceVersion, version_id).steps  # read for a whole batch by `runs_due`
+    return next((step for step in steps if step.position == position), None)

@@ -120,7 +120,7 @@ def hold_or_let_go(message_ids: Sequence[int], now: datetime) -> None:
 def _put_off_slice(stream_id: int, now: datetime) -> None:
     """What another worker holds is passed over, and put off by that one."""
     due = sa.select(Message.id).where(Message.stream_id == stream_id, Message.state == State.PENDING, UNDER_WAY, Message.due_at <= now)
-    chosen = due.limit(SLICE).with_for_update(skip_locked=True).cte("chosen")
+    chosen = due.order_by(Message.due_at).limit(SLICE).with_for_update(skip_locked=True).cte("chosen")
     changes = {"due_at": now + LOOK_AGAIN, "reason": PAUSED}
     statement = sa.update(Message).where(Message.id == chosen.c.id).values(changes)
     db.session.execute(statement.execution_options(synchronize_session=False))
