@@ -192,7 +192,7 @@ def _note_failure(ready: _Ready, now: datetime, error: NotSent) -> None:
     elif error.trouble is Trouble.UNCERTAIN:
         outbox.note_uncertain(message_id, epoch, now, words)
     else:
-        outbox.note_transient(message_id, epoch, now, words, spend_attempt=error.trouble is Trouble.TRANSIENT)
+        outbox.note_transient(message_id, epoch, now, words, spend_attempt=error.is_of_mail)
     if error.trouble is Trouble.SENDER:
         _own.rests_until = time.monotonic() + SENDER_REST
         breaker.trip(_server(), words, now, timedelta(seconds=SENDER_REST))
