@@ -86,8 +86,8 @@ def expand() -> None:
     from datetime import time as time_of_day
 
     from courseapp.campaigns import broadcasts, loops
-    from courseapp.campaigns.windows import Window
     from courseapp.contacts.models import Purpose
+    from courseapp.contacts.windows import Window
 
     with create_app().app_context():
         now = clock.now()

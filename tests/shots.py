@@ -410,7 +410,7 @@ from courseapp.accounts.models import RoleGrant
 from courseapp.campaigns.models import Condition, RunEnd, Sequence, SequenceStep
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, latest_version, pause, publish
 from courseapp.campaigns.sequence_shapes import StepDraft
-from courseapp.campaigns.windows import Window
+from courseapp.contacts.windows import Window
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
 from courseapp.mailing.models import Letter, State

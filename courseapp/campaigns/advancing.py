@@ -12,6 +12,7 @@ another one holds; likewise over sequences that staff are changing.
 import hashlib
 from collections.abc import Sequence as Rows
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
@@ -24,14 +25,16 @@ from courseapp.campaigns.sequence_shapes import MOST_GAP_HOURS
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.resting import is_resting, rest_ends
+from courseapp.contacts.windows import Window
 from courseapp.extensions import db
 from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.fields import words_of_progress
 from courseapp.mailing.links import full_url
-from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Letter, Message
-from courseapp.mailing.outbox import OVERDUE, VOID_IF_SAME, VoidIf, enqueue
+from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Letter, Message, State
+from courseapp.mailing.outbox import OVERDUE, PAUSED, VOID_IF_SAME, VoidIf, enqueue
+from courseapp.mailing.streams import PRIORITY
 from courseapp.mailing.sums import IS_STEP
 
 LATE_AFTER = timedelta(hours=6)  # a step later than this is one that an outage held up
@@ -41,13 +44,15 @@ STREAM_OF = {Purpose.COURSE: "course", Purpose.MARKETING: "marketing"}
 def runs_due(now: datetime, limit: int) -> Rows[SequenceRun]:
     """Runs with a step due, the longest-waiting first, held with their people until the caller commits; other schedulers skip them.
 
-    Looked for by id alone: mostly nothing is due, and then one look into the index is all.
+    Asked of each running sequence by itself, so that what a paused one holds, and any number of runs due at one moment, cost nothing:
+    mostly nothing is due, and then a look into the index for each is all.
     """
-    found = db.session.execute(_due, {"b_now": now, "b_limit": limit}).all()
+    found: list[Any] = []
+    for sequence_id in db.session.scalars(_sequences_due, {"b_now": now}).all():
+        if len(found) < limit:
+            found += db.session.execute(_due, {"b_sequence": sequence_id, "b_now": now, "b_limit": limit - len(found)}).all()
     if not found:
         return []
-    sequences = sa.select(Sequence.id).where(Sequence.id.in_({row.sequence_id for row in found}), Sequence.paused_at.is_(None))
-    running = set(db.session.scalars(sequences.order_by(Sequence.id).with_for_update(read=True, skip_locked=True)))
     contacts = sa.select(Contact.id).where(Contact.id.in_({row.contact_id for row in found})).order_by(Contact.id)
     held = set(db.session.scalars(contacts.with_for_update(key_share=True, skip_locked=True)))
     query = (
@@ -56,19 +61,29 @@ def runs_due(now: datetime, limit: int) -> Rows[SequenceRun]:
             joinedload(SequenceRun.contact),
             joinedload(SequenceRun.course),
             joinedload(SequenceRun.version).joinedload(SequenceVersion.sequence),
+            joinedload(SequenceRun.version).selectinload(SequenceVersion.steps).joinedload(SequenceStep.letter),
         )
-        .where(SequenceRun.id.in_([row.id for row in found if row.sequence_id in running and row.contact_id in held]))
+        .where(SequenceRun.id.in_([row.id for row in found if row.contact_id in held]))
         .order_by(SequenceRun.next_run_at, SequenceRun.id)
     )
     return db.session.scalars(query, execution_options={"populate_existing": True}).all()
 
 
+_now = sa.bindparam("b_now", type_=SequenceRun.next_run_at.type)
+_first_due = (
+    sa.select(sa.func.min(SequenceRun.next_run_at))
+    .where(SequenceRun.sequence_id == Sequence.id, SequenceRun.next_run_at.is_not(None))
+    .scalar_subquery()
+)
+_sequences_due = (
+    sa.select(Sequence.id)
+    .where(Sequence.paused_at.is_(None), _first_due <= _now)
+    .order_by(_first_due, Sequence.id)
+    .with_for_update(read=True, skip_locked=True)
+)
 _due = (
-    sa.select(SequenceRun.id, SequenceRun.sequence_id, SequenceRun.contact_id)
-    .where(
-        SequenceRun.next_run_at <= sa.bindparam("b_now", type_=SequenceRun.next_run_at.type),
-        SequenceRun.sequence_id.not_in(sa.select(Sequence.id).where(Sequence.paused_at.is_not(None))),
-    )
+    sa.select(SequenceRun.id, SequenceRun.contact_id)
+    .where(SequenceRun.sequence_id == sa.bindparam("b_sequence"), SequenceRun.next_run_at <= _now)
     .order_by(SequenceRun.next_run_at, SequenceRun.id)
     .limit(sa.bindparam("b_limit", type_=sa.Integer))
     .with_for_update(skip_locked=True)
@@ -115,6 +130,8 @@ def advance(run: SequenceRun, now: datetime, *, is_overdue: bool = False) -> Non
         return
     if _holds(step.condition, user.id, run.course_id):
         _enqueue(run, step, user, now, wished if is_overdue else None)
+        if not is_overdue:
+            _put_offers_behind(run, now)
         run.last_step_at = wished
     _move_on(run, now)
 
@@ -141,12 +158,16 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
 def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> datetime:
     """From when on this person may get the next mail of a sequence: behind each that came or waits, the wider gap.
 
+    What waits counts if it is due within the gap, and not where it is less urgent: an offer that the cap holds for days would else hold
+    course mail too, which then came all at once.
+
     Args:
         leaves_when_due: what waits is thought to leave when it is due; else no sooner than now, however long it has waited.
     """
     version = run.version
+    due_at = sa.case((Message.reason == PAUSED, moment), else_=Message.due_at)  # put off for as long as its stream is paused
     query = (
-        sa.select(sa.func.coalesce(Message.settled_at, Message.due_at), Message.settled_at, SequenceVersion.minimum_gap_hours)
+        sa.select(sa.func.coalesce(Message.settled_at, due_at), Message.settled_at, Message.priority, SequenceVersion.minimum_gap_hours)
         .join(SequenceStep, SequenceStep.letter_id == Message.letter_id)
         .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
         .where(
@@ -159,10 +180,21 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
         )
     )
     free = moment
-    for at, settled_at, gap in db.session.execute(query):
+    for at, settled_at, priority, gap_hours in db.session.execute(query):
         leaves = at if settled_at is not None or leaves_when_due else max(at, moment)
-        free = max(free, leaves + timedelta(hours=max(gap, version.minimum_gap_hours)))
+        gap = timedelta(hours=max(gap_hours, version.minimum_gap_hours))
+        if settled_at is not None or (priority <= PRIORITY[version.sequence.purpose] and leaves < moment + gap):
+            free = max(free, leaves + gap)
     return free
+
+
+def _put_offers_behind(run: SequenceRun, now: datetime) -> None:
+    """Let what waits for this person and is less urgent than the mail that leaves now keep the gap behind it."""
+    behind = now + timedelta(hours=run.version.minimum_gap_hours)
+    waits = (Message.contact_id == run.contact_id, Message.settled_at.is_(None), Message.state == State.PENDING, IS_STEP)
+    less_urgent = (Message.priority > PRIORITY[run.version.sequence.purpose], Message.due_at < behind)
+    statement = sa.update(Message).where(*waits, *less_urgent).values(due_at=behind)
+    db.session.execute(statement.execution_options(synchronize_session=False))
 
 
 def _holds(condition: Condition | None, user_id: int, course_id: int) -> bool:
@@ -209,6 +241,8 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
         due_at=overdue_at,
         reason=OVERDUE if overdue_at is not None else None,
         void_if=VoidIf(goal, f"user:{user.id}") if goal else None,
+        window=Window(run.version.window_start, run.version.window_end),
+        weekdays=run.version.weekdays,
     )
 
 
@@ -237,5 +271,5 @@ def _finish(run: SequenceRun, end: RunEnd, now: datetime) -> None:
 
 
 def _step(version_id: int, position: int) -> SequenceStep | None:
-    query = sa.select(SequenceStep).options(joinedload(SequenceStep.letter))
-    return db.session.scalar(query.where(SequenceStep.version_id == version_id, SequenceStep.position == position))
+    steps = db.session.get_one(SequenceVersion, version_id).steps  # read for a whole batch by `runs_due`
+    return next((step for step in steps if step.position == position), None)

@@ -12,10 +12,10 @@ from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastS
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.campaigns.segments import contacts_in
-from courseapp.campaigns.windows import Window
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
+from courseapp.contacts.windows import Window
 from courseapp.errors import Refusal
 from courseapp.extensions import db, wake
 from courseapp.journal import events

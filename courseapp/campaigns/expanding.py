@@ -7,8 +7,8 @@ from sqlalchemy.orm import joinedload
 
 from courseapp.campaigns.broadcasts import CANCELLED_WHY, window_of
 from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState
-from courseapp.campaigns.windows import next_in
 from courseapp.contacts.models import Contact
+from courseapp.contacts.windows import next_in
 from courseapp.extensions import db
 from courseapp.mailing import bulk
 from courseapp.mailing.models import Message, Stream
@@ -53,7 +53,7 @@ def expand_page(broadcast: Broadcast, now: datetime) -> int:
     people = sa.select(page.c.contact_id, due_at.label("due_at")).join(Contact, Contact.id == page.c.contact_id)
     stream, count = db.session.get_one(Stream, broadcast.stream_id), int(sum(count for _zone, count, _last in zones))
     assert broadcast.letter_id is not None
-    bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", people, count, now)
+    bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", people, count, now, window)
     broadcast.cursor = max(last for _zone, _count, last in zones)
     return count
 

@@ -106,6 +106,7 @@ class SequenceVersion(Model):
     by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
 
     sequence: Mapped[Sequence] = relationship()
+    steps: Mapped[list["SequenceStep"]] = relationship(order_by="SequenceStep.position", viewonly=True)
 
 
 class SequenceStep(Model):
@@ -136,7 +137,7 @@ class SequenceRun(Model):
         sa.UniqueConstraint("sequence_id", "contact_id", "course_id", "occasion"),
         sa.Index(
             "ix_sequence_runs_due",
-            "next_run_at",
+            *("sequence_id", "next_run_at", "id"),
             postgresql_where=sa.text("next_run_at IS NOT NULL"),
             sqlite_where=sa.text("next_run_at IS NOT NULL"),
         ),

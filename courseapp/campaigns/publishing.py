@@ -14,8 +14,8 @@ from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, Tr
 from courseapp.campaigns.sequence_drafts import keep_draft, new_sequence, publish
 from courseapp.campaigns.sequence_problems import SequenceProblem, problems_of
 from courseapp.campaigns.sequence_shapes import ALL_DAY, SequenceDraft, StepDraft, latest_version, said_by
-from courseapp.campaigns.windows import EVERY_DAY, Window
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import EVERY_DAY, Window
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 

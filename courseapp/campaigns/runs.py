@@ -13,10 +13,10 @@ from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
 from courseapp.campaigns.models import Goal, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
-from courseapp.campaigns.windows import Window, next_in
 from courseapp.catalog.sensitivity import sensitive_courses
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.windows import Window, next_in
 from courseapp.extensions import db, insert_into
 from courseapp.journal.models import Event
 from courseapp.learning.models import Enrolment

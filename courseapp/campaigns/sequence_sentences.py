@@ -14,9 +14,9 @@ from flask_babel import lazy_gettext as _l
 
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Trigger
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
-from courseapp.campaigns.windows import EVERY_DAY, words_of_window
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import EVERY_DAY, words_of_window
 from courseapp.extensions import db
 from courseapp.mailing.looks import first_words
 

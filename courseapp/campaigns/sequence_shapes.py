@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
-from courseapp.campaigns.windows import EVERY_DAY, Window
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import EVERY_DAY, Window
 from courseapp.extensions import db
 from courseapp.mailing.models import Letter
 

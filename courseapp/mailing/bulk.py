@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from courseapp.columns import random_public_id, random_public_ids
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import Window, as_columns
 from courseapp.extensions import db, insert_into, wake
-from courseapp.mailing.models import ON_THEIR_WAY, Message, State, Stream
+from courseapp.mailing.models import UNDER_WAY, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY
 
 
@@ -24,14 +25,18 @@ def new_stream(key: str, purpose: Purpose, *, reaches_unconfirmed: bool = False)
     return stream
 
 
-def enqueue_many(stream: Stream, letter_id: int, prefix: str, people: sa.Select[Any], count: int, now: datetime) -> None:
+def enqueue_many(
+    stream: Stream, letter_id: int, prefix: str, people: sa.Select[Any], count: int, now: datetime, window: Window | None = None
+) -> None:
     """Put the same letter to many into the outbox, in the caller's transaction; nothing for whom it is there already.
 
     Args:
         prefix: of the `dedupe_key`; a contact's number follows it.
         people: finds contacts and when the mail to each is due, `count` of them at most. On PostgreSQL they stay in the database.
+        window: at which hours of their own day it may come, however late it leaves; None where at any.
     """
     common = {
+        **as_columns(window),
         "stream_id": stream.id,
         "letter_id": letter_id,
         "fields": {},
@@ -120,7 +125,7 @@ def retry_failed(stream_id: int, now: datetime) -> int:
 
 def is_under_way(stream_id: int) -> bool:
     """Whether any mail of a stream is yet to leave, or leaving."""
-    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, Message.state.in_(ON_THEIR_WAY)))))
+    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, UNDER_WAY))))
 
 
 def states_of_stream(stream_id: int) -> dict[tuple[State, str | None], int]:

@@ -15,7 +15,12 @@ from courseapp.mailing.streams import PRIORITY
 
 def give_back(message_id: int, epoch: int, due_at: datetime, reason: str) -> None:
     """Give a lease back without having tried; it comes again at `due_at`."""
-    held = (Message.id == message_id, Message.lease_epoch == epoch, Message.state == State.LEASED)
+    give_back_all([(message_id, epoch)], due_at, reason)
+
+
+def give_back_all(leases: Sequence[tuple[int, int]], due_at: datetime, reason: str) -> None:
+    """Give leases back as one."""
+    held = (sa.tuple_(Message.id, Message.lease_epoch).in_(leases), Message.state == State.LEASED)
     changes = {"state": State.PENDING, "due_at": due_at, "reason": reason, "attempts": Message.attempts - 1, "leased_until": None}
     db.session.execute(sa.update(Message).where(*held).values(changes).execution_options(synchronize_session=False))
 

@@ -5,7 +5,7 @@ import mmap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,6 +79,9 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
     while not stopping.is_set() and (left := ends - time.monotonic()) > 0 and not is_resting():
         lot = pacing.claim(clock(), BATCH, service_only, limits)
         db.session.commit()
+        if lot.paused:
+            sums["held back"] += len(lot.paused)
+            _hold_or_let_go(lot.paused, clock())
         if lot.claimed:
             sums += _send_batch(lot.claimed, lot.found, clock, ends)
         elif lot.wait is None:
@@ -129,9 +132,14 @@ def _send_batch(claimed: outbox.Claimed, found: Found, clock: Callable[[], datet
             break
     db.session.commit()
     if held_back:
-        pausing.let_resumed_go(held_back, clock())
-        db.session.commit()
+        _hold_or_let_go(held_back, clock())
     return sums
+
+
+def _hold_or_let_go(held_back: Sequence[int], now: datetime) -> None:
+    """Have all that is due of a paused stream wait with what was just held back of it, and commit."""
+    pausing.hold_or_let_go(held_back, now)
+    db.session.commit()
 
 
 def _next_ready(
@@ -183,7 +191,7 @@ def _note_failure(ready: _Ready, now: datetime, error: NotSent) -> None:
     elif error.trouble is Trouble.UNCERTAIN:
         outbox.note_uncertain(message_id, epoch, now, words)
     else:
-        outbox.note_transient(message_id, epoch, now, words, spend_attempt=error.trouble is Trouble.TRANSIENT)
+        outbox.note_transient(message_id, epoch, now, words, spend_attempt=error.is_of_mail)
     if error.trouble is Trouble.SENDER:
         _own.rests_until = time.monotonic() + SENDER_REST
         breaker.trip(_server(), words, now, timedelta(seconds=SENDER_REST))

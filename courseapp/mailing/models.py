@@ -1,6 +1,7 @@
 """Streams, letters, and the outbox."""
 
 import enum
+from datetime import time
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -30,6 +31,8 @@ class State(enum.StrEnum):
 
 ON_THEIR_WAY = (State.PENDING, State.LEASED, State.SUBMITTING)
 """What has not left, and may."""
+UNDER_WAY = sa.literal_column("messages.state IN ('pending', 'leased', 'submitting')", sa.Boolean)
+"""The same, said so that the index of what is under way serves."""
 MAY_HAVE_COME = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED, State.UNCERTAIN)
 """What its reader has got, as far as one can know."""
 LEAVING = (State.LEASED, State.SUBMITTING)
@@ -150,6 +153,13 @@ class Message(Model):
             postgresql_where=sa.text("state IN ('leased', 'submitting')"),
             sqlite_where=sa.text("state IN ('leased', 'submitting')"),
         ),
+        sa.Index(  # for what asks a stream what is left of it, and puts it off; what has left costs it nothing
+            "ix_messages_under_way",
+            "stream_id",
+            "due_at",
+            postgresql_where=sa.text("state IN ('pending', 'leased', 'submitting')"),
+            sqlite_where=sa.text("state IN ('pending', 'leased', 'submitting')"),
+        ),
         sa.Index("ix_messages_contact_settled", "contact_id", "settled_at"),
         sa.Index(  # for what watches over streams; what goes well costs it nothing
             "ix_messages_trouble",
@@ -184,6 +194,9 @@ class Message(Model):
     expires_at: Mapped[Moment | None]
     void_if_type: Mapped[str | None] = mapped_column(sa.String(40))
     void_if_subject: Mapped[str | None] = mapped_column(sa.String(40))
+    window_start: Mapped[time | None]  # at which hours of their own day it may come, and on which weekdays; None where at any
+    window_end: Mapped[time | None]
+    weekdays: Mapped[str | None] = mapped_column(sa.String(7))
 
     lease_epoch: Mapped[int] = mapped_column(default=0)
     leased_until: Mapped[Moment | None]

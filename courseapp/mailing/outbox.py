@@ -14,7 +14,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,7 @@ from courseapp.columns import random_public_id
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
+from courseapp.contacts.windows import EVERY_DAY, Window, as_columns
 from courseapp.extensions import db, insert_later, wake
 from courseapp.held import HeldRow
 from courseapp.journal.events import has_happened
@@ -34,6 +35,7 @@ from courseapp.mailing.streams import ASKED_FOR, PRIORITY, stream_facts
 
 LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
+PAUSED = "paused"  # the reason of what waits for its stream to run again
 OVERDUE = "overdue"  # the reason of what came due between a backup and its restore: whether it was sent, somebody has to say
 VOID_IF_SAME = "course_id"  # of a mail that has this field, events make pointless only what is about the same
 MOST_ATTEMPTS = 8
@@ -57,7 +59,7 @@ def _verdict() -> sa.CTE:
     why = sa.case(
         (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), _fixed("erased")),
         (Message.expires_at <= now, _fixed("expired")),
-        (Stream.paused_at.is_not(None), _fixed("paused")),
+        (Stream.paused_at.is_not(None), _fixed(PAUSED)),
         (is_suppressed(Contact.address_mac, is_asked_for), _fixed("suppressed")),
         (sa.and_(Contact.confirmed_at.is_(None), Stream.reaches_unconfirmed.is_(False)), _fixed("unconfirmed")),
         (
@@ -81,7 +83,7 @@ def _submission() -> sa.UpdateBase:
     is_leased = sa.cast(Message.state, sa.String).concat("") == _fixed(State.LEASED)
     held = (*own, Message.lease_epoch == sa.bindparam("b_epoch"), is_leased)
     now = sa.bindparam("b_now", type_=Message.due_at.type)
-    is_paused = why == _fixed("paused")
+    is_paused = why == _fixed(PAUSED)
     changes = {
         "state": sa.case(
             (why.is_(None), _fixed(State.SUBMITTING)),
@@ -110,9 +112,11 @@ _sendable = (
         Message.fields,
         Stream.key.label("stream"),
         Stream.purpose,
+        Stream.paused_at.is_not(None).label("is_paused"),
         Contact.id.label("contact_id"),
         Contact.public_id.label("contact_public_id"),
-        *(Contact.address, Contact.address_mac, Contact.first_name, Contact.language),
+        *(Contact.address, Contact.address_mac, Contact.first_name, Contact.language, Contact.zone),
+        *(Message.window_start, Message.window_end, Message.weekdays),
         Contact.mail_paused_until.label("paused_until"),
     )
     .join(Stream, Stream.id == Message.stream_id)
@@ -167,12 +171,17 @@ class Sendable:
     fields: dict[str, Any]
     stream: str
     purpose: Purpose
+    is_paused: bool
     contact_id: int
     contact_public_id: str
     address: str
     address_mac: str | None
     first_name: str | None
     language: str
+    zone: str
+    window_start: time | None
+    window_end: time | None
+    weekdays: str | None
     paused_until: datetime | None
 
 
@@ -197,6 +206,8 @@ def enqueue(
     expires_at: datetime | None = None,
     void_if: VoidIf | None = None,
     reason: str | None = None,
+    window: Window | None = None,
+    weekdays: str = EVERY_DAY,
 ) -> None:
     """Put a mail into the outbox, in the caller's transaction; nothing, where its `dedupe_key` is there already.
 
@@ -204,6 +215,7 @@ def enqueue(
         template: a mail body of ours, as `<room>/<name>`; or `letter`, a published text. Exactly one of them.
         fields: merge fields, strings; one named `secret_…` is wiped once the mail was accepted.
         reason: why it waits, where that is known beforehand.
+        window: at which hours of their own day it may come, however late it leaves, and on which `weekdays`; None where at any.
     """
     public_id = random_public_id()
     stream_id, purpose = stream_facts(stream)
@@ -225,6 +237,7 @@ def enqueue(
         expires_at=expires_at,
         void_if_type=void_if.type if void_if else None,
         void_if_subject=void_if.subject if void_if else None,
+        **as_columns(window, weekdays),
         lease_epoch=0,
         attempts=0,
         created_at=now,

@@ -25,7 +25,8 @@ from courseapp.contacts.address import keyed_hash
 from courseapp.extensions import db, insert_into
 from courseapp.mailing import outbox, resting
 from courseapp.mailing.capping import within_cap
-from courseapp.mailing.leases import give_back
+from courseapp.mailing.hours import within_hours
+from courseapp.mailing.leases import give_back, give_back_all
 from courseapp.mailing.models import Bucket, Message, State
 from courseapp.mailing.streams import is_urgent
 
@@ -55,12 +56,14 @@ class Limits:
 class Lot:
     """What a claim brought: leases, and what their mails are made of.
 
-    `wait` is in how many seconds to claim again, None where nothing is due.
+    `wait` is in how many seconds to claim again, None where nothing is due; `paused` are mails of paused streams that were due and have
+    gone back.
     """
 
     claimed: outbox.Claimed
     found: dict[int, outbox.Sendable]
     wait: float | None = None
+    paused: Sequence[int] = ()
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -77,7 +80,11 @@ def claim(now: datetime, limit: int, service_only: bool, limits: Limits) -> Lot:
         most, only_service = (min(limit, tokens), service_only) if tokens and not service_only else (limit, True)
     claimed = outbox.claim(now, most, only_service)
     found = outbox.sendables([message_id for message_id, _epoch in claimed]) if claimed else {}
-    leased, claimed = len(claimed), within_cap(resting.let_rest(claimed, found, now), found, now)
+    leased, paused = len(claimed), [lease for lease in claimed if found[lease[0]].is_paused]
+    if paused:
+        give_back_all(paused, now + outbox.PAUSED_FOR, outbox.PAUSED)
+        claimed = [lease for lease in claimed if lease not in paused]
+    claimed = within_cap(within_hours(resting.let_rest(claimed, found, now), found, now), found, now)
     if limits.domains:
         claimed = _within_domains(claimed, found, now, limits)
     has_put_off = len(claimed) < leased
@@ -85,7 +92,7 @@ def claim(now: datetime, limit: int, service_only: bool, limits: Limits) -> Lot:
         paid_at += len(claimed) / limits.sender
         _pay(SENDER, paid_at)
     if claimed or has_put_off:
-        return Lot(claimed, found, 0.0)
+        return Lot(claimed, found, 0.0, [message_id for message_id, _epoch in paused])
     is_held = only_service and not service_only and is_due(now)
     return Lot([], {}, _seconds_to_token(paid_at, now, limits.sender) if is_held else None)
 

@@ -1,18 +1,21 @@
 """Holding mail back as a whole, and letting it go again. A paused stream keeps its mail; nothing is lost by pausing."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from courseapp.extensions import db
 from courseapp.journal import events
-from courseapp.mailing.models import LEAVING, Message, State, Stream
-from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED_FOR
+from courseapp.mailing.hours import OUTSIDE
+from courseapp.mailing.models import LEAVING, UNDER_WAY, Message, State, Stream
+from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED
 from courseapp.mailing.pacing import NOT_PLACED, PACED
 from courseapp.mailing.streams import STANDARD, make_stream
 
 DROPPED = "dropped when the stream was resumed"
+LOOK_AGAIN = timedelta(days=1)  # resuming brings back what was put off; this is for nothing to wait for ever
+SLICE = 10_000
 
 
 def pause_everything(why: str, now: datetime) -> None:
@@ -89,30 +92,41 @@ def resume(streams: Sequence[Stream], now: datetime, by: int | None = None, drop
         events.record("stream_resumed", f"stream:{stream.key}", now, by=by, dropped=dropped)
     db.session.execute(
         sa.update(Message)
-        .where(_waits_in(streams, now), Message.due_at > now, Message.reason == "paused")
+        .where(_waits_in(streams, now), Message.due_at > now, Message.reason == PAUSED)
         .values(due_at=now)
         .execution_options(synchronize_session=False)
     )
 
 
-def let_resumed_go(message_ids: Sequence[int], now: datetime) -> None:
-    """Make due again what the caller put off and committed as paused, where its stream runs again; the caller commits.
+def hold_or_let_go(message_ids: Sequence[int], now: datetime) -> None:
+    """Put off all that is due of the paused streams of mails that the caller put off and committed as paused; the caller commits.
 
-    Whoever resumed it cannot have seen mails that were put off while their own transaction was on its way to its commit. The lock
-    waits for that commit; who resumes later finds them.
+    Else each mail of a large broadcast would be met by itself, all of them again and again. It is done in slices, one for each time
+    that a worker meets such mail, so that nobody waits for long. What of these mails belongs to a stream that runs again is made due:
+    whoever resumed it cannot have seen mails that were put off while their own transaction was on its way to its commit. The lock
+    waits for that commit; who resumes later finds all of them.
     """
     whose = sa.select(Message.stream_id).where(Message.id.in_(message_ids))
     streams = db.session.execute(sa.select(Stream.id, Stream.paused_at).where(Stream.id.in_(whose)).with_for_update(read=True)).all()
     running = [row.id for row in streams if row.paused_at is None]
-    if running:
-        put_off = (Message.id.in_(message_ids), Message.state == State.PENDING, Message.reason == "paused", Message.stream_id.in_(running))
-        db.session.execute(sa.update(Message).where(*put_off).values(due_at=now).execution_options(synchronize_session=False))
+    put_off = (Message.id.in_(message_ids), Message.state == State.PENDING, Message.reason == PAUSED)
+    due_at = sa.case((Message.stream_id.in_(running), now), else_=now + LOOK_AGAIN)
+    db.session.execute(sa.update(Message).where(*put_off).values(due_at=due_at).execution_options(synchronize_session=False))
+    for row in streams:
+        if row.id not in running:
+            _put_off_slice(row.id, now)
+
+
+def _put_off_slice(stream_id: int, now: datetime) -> None:
+    """What another worker holds is passed over, and put off by that one."""
+    due = sa.select(Message.id).where(Message.stream_id == stream_id, Message.state == State.PENDING, UNDER_WAY, Message.due_at <= now)
+    chosen = due.order_by(Message.due_at).limit(SLICE).with_for_update(skip_locked=True).cte("chosen")
+    changes = {"due_at": now + LOOK_AGAIN, "reason": PAUSED}
+    statement = sa.update(Message).where(Message.id == chosen.c.id).values(changes)
+    db.session.execute(statement.execution_options(synchronize_session=False))
 
 
 def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool]:
-    # A worker that meets a paused mail puts it off a little, so that it does not meet it again at once: by its own clock, and
-    # perhaps a moment after this one looked at his.
-    was_put_off = sa.and_(Message.reason == "paused", Message.due_at <= now + 2 * PAUSED_FOR)
-    is_held = Message.reason.in_((OVERDUE, PACED, NOT_PLACED))
-    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, was_put_off, is_held))
+    is_held = Message.reason.in_((PAUSED, OVERDUE, PACED, NOT_PLACED, OUTSIDE))  # what was due, and was put off
+    is_waiting = sa.and_(Message.state == State.PENDING, sa.or_(Message.due_at <= now, is_held))
     return sa.and_(Message.stream_id.in_([stream.id for stream in streams]), is_waiting)

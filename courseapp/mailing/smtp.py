@@ -42,11 +42,14 @@ class Trouble(enum.StrEnum):
 
 
 class NotSent(Exception):
-    """A message that the door could not hand over."""
+    """A message that the door could not hand over.
 
-    def __init__(self, trouble: Trouble, words: str) -> None:
+    `is_of_mail` where it may be this very mail that makes the server say so, also where it is the server's trouble.
+    """
+
+    def __init__(self, trouble: Trouble, words: str, is_of_mail: bool = True) -> None:
         super().__init__(words)
-        self.trouble = trouble
+        self.trouble, self.is_of_mail = trouble, is_of_mail
 
 
 class Door(Protocol):
@@ -105,7 +108,7 @@ class FileDoor:
             half.write_bytes(mail.content)
             os.replace(half, whole)
         except OSError as error:
-            raise NotSent(Trouble.SENDER, f"the mail folder cannot be written: {error.strerror}") from error
+            raise NotSent(Trouble.SENDER, f"the mail folder cannot be written: {error.strerror}", is_of_mail=False) from error
 
     def close(self) -> None:
         """Nothing to end."""
@@ -160,7 +163,7 @@ class SmtpDoor:
             try:
                 self._connection = self._connect()
             except (smtplib.SMTPException, OSError) as error:
-                raise NotSent(Trouble.SENDER, f"no connection to the mail server: {_words(error)}") from error
+                raise NotSent(Trouble.SENDER, f"no connection to the mail server: {_words(error)}", is_of_mail=False) from error
             self._sent = 0
             self._opened = self._used = time.monotonic()
         return self._connection
@@ -219,9 +222,9 @@ class SmtpDoor:
             connection.send(b"".join(lines))
             code, answer = self._answer_to_data(connection)
         else:
-            for line in lines[:2]:
+            for line, command in zip(lines[:2], ("MAIL", "RCPT"), strict=True):
                 connection.send(line)
-                self._check(*connection.getreply(), is_of_recipient=line is lines[1])
+                self._check(*connection.getreply(), command)
             connection.send(lines[2])
             code, answer = connection.getreply()
         if code != 354:
@@ -234,9 +237,9 @@ class SmtpDoor:
         for command in ("MAIL", "RCPT"):
             code, answer = connection.getreply()
             if code == 421:  # and the line is closed: nothing more will come
-                self._check(code, answer)
+                self._check(code, answer, command if refused is None else "MAIL")
             if refused is None and not 200 <= code < 300:
-                refused = code, answer, command == "RCPT"
+                refused = code, answer, command
         code, answer = connection.getreply()
         if refused is not None:
             if code == 354:
@@ -258,19 +261,20 @@ class SmtpDoor:
             raise NotSent(Trouble.TRANSIENT if rest else Trouble.UNCERTAIN, _words(error)) from error
         self._check(code, answer)
 
-    def _check(self, code: int, answer: bytes, is_of_recipient: bool = False) -> None:
+    def _check(self, code: int, answer: bytes, command: str = "DATA") -> None:
+        """Raise NotSent where a command was refused. Once MAIL was taken the server is there, and it may be this mail that troubles it."""
         if 200 <= code < 300:
             return
         words = without_addresses(f"{code} {answer.decode('utf-8', 'replace')}")[:180]
         if code in {421, 454} | NO_LOGIN:
             self.close()
-            raise NotSent(Trouble.SENDER, words)
+            raise NotSent(Trouble.SENDER, words, is_of_mail=command != "MAIL" and code not in NO_LOGIN)
         try:
             if self._connection is not None:
                 self._connection.rset()
         except (smtplib.SMTPException, OSError):
             self.close()
-        if is_of_recipient and is_address_at_fault(words):
+        if command == "RCPT" and is_address_at_fault(words):
             raise NotSent(Trouble.BOUNCED, words)
         raise NotSent(Trouble.PERMANENT if 500 <= code < 600 else Trouble.TRANSIENT, words)
 

@@ -19,6 +19,7 @@ from courseapp.mailing.models import HAVE_LEFT, IN_TROUBLE, Message, State, Stre
 from courseapp.mailing.streams import STANDARD
 
 PAUSED_ITSELF = "stream_paused_itself"
+TROUBLED = sa.literal_column(f"messages.{IN_TROUBLE}", sa.Boolean)
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,14 @@ RULES = (
 
 
 def watch(now: datetime) -> list[str]:
-    """Pause every stream in which too much went wrong since it was last resumed; their keys. The caller commits."""
+    """Pause every stream in which too much went wrong since it was last resumed; their keys. The caller commits.
+
+    Counted is only where anything went wrong lately: of streams there is one more with each broadcast, and they stay.
+    """
+    lately = Message.settled_at > now - max(rule.window for rule in RULES)
+    went_wrong = sa.exists().where(Message.stream_id == Stream.id, lately, TROUBLED)
     is_watched = sa.or_(Stream.purpose != Purpose.SERVICE, Stream.key.not_in(STANDARD))
-    running = sa.select(Stream).where(Stream.paused_at.is_(None), is_watched).order_by(Stream.id)
+    running = sa.select(Stream).where(Stream.paused_at.is_(None), is_watched, went_wrong).order_by(Stream.id)
     return [stream.key for stream in db.session.scalars(running).all() if any(_breaks(stream, rule, now) for rule in RULES)]
 
 
@@ -75,5 +81,4 @@ def _as_many(lately: tuple[sa.ColumnElement[bool], ...], enough: int) -> int:
 
 def _is_in(state: State) -> sa.ColumnElement[bool]:
     """In this state, and said so that the index of what went wrong serves."""
-    troubled = sa.literal_column(f"messages.{IN_TROUBLE}", sa.Boolean)
-    return sa.and_(troubled, Message.state == state)
+    return sa.and_(TROUBLED, Message.state == state)

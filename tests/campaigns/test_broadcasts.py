@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -12,8 +13,8 @@ from courseapp.accounts.models import User
 from courseapp.campaigns import broadcasts, expanding
 from courseapp.campaigns import loops as broadcast_loops
 from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState
-from courseapp.campaigns.windows import Window
 from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.windows import Window
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -128,6 +129,30 @@ def test_a_mail_comes_within_the_hours_of_each_ones_own_day(begin) -> None:
     due = {contact.zone: message.due_at for message, contact in db.session.execute(sa.select(Message, Contact).join(Contact))}
     nine = NOW.replace(hour=9, minute=0)
     assert due == {"UTC": NOW, "Asia/Kathmandu": nine + timedelta(hours=18, minutes=15), "America/New_York": nine + timedelta(hours=5)}
+
+
+def test_what_is_resumed_at_night_comes_within_the_hours_of_each_ones_own_day(begin, marketer) -> None:
+    for zone in ("Asia/Kathmandu", "America/New_York"):
+        make_consent(make_contact(f"{zone[:4]}@example.org", zone=zone), Purpose.MARKETING)
+    broadcast = begin(3, Window(time(9), time(11)))
+    tick()
+    broadcasts.pause(broadcast, marketer.id, NOW)
+    db.session.commit()
+    send()
+    broadcasts.resume(broadcast, marketer.id, NOW + timedelta(hours=14))
+    db.session.commit()
+    for quarter in range(14 * 4, 40 * 4):
+        send(NOW + timedelta(minutes=15 * quarter))
+        adds_up(broadcast)
+    came = (
+        sa.select(Contact.zone, Message.settled_at).join(Message, Message.contact_id == Contact.id).where(Message.state == State.ACCEPTED)
+    )
+    assert {(zone, f"{at.astimezone(ZoneInfo(zone)):%a %H:%M}") for zone, at in db.session.execute(came)} == {
+        ("UTC", "Tue 09:00"),
+        ("Asia/Kathmandu", "Tue 09:00"),
+        ("America/New_York", "Tue 09:00"),
+    }
+    assert adds_up(broadcast).left == 5
 
 
 def test_nothing_happens_before_its_time(begin) -> None:

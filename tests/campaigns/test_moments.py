@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from courseapp.campaigns.loops import advance_runs
 from courseapp.campaigns.models import LatePolicy, Sequence, SequenceRun
-from courseapp.campaigns.windows import Window, next_in
 from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.windows import Window, next_in
 from courseapp.extensions import db
 from courseapp.mailing.loops import drain
-from courseapp.mailing.models import Message, State
+from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.streams import stream_of
 from tests.campaigns.people import at, learner_of, steps, tick
-from tests.factories import NOW, make_consent, make_contact, make_course, make_run, make_sequence, make_user
+from tests.factories import NOW, make_consent, make_contact, make_course, make_message, make_run, make_sequence, make_user
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 OFFICE = {"window_start": time(9), "window_end": time(11)}
@@ -135,6 +136,87 @@ def test_a_mail_server_that_was_away_for_three_days_gets_no_burst(app: Flask) ->
     assert len(came()) == 6
     assert all(later - earlier >= 20 * HOUR for earlier, later in pairwise(came()))
     assert user == 2
+
+
+def test_an_offer_over_the_cap_leaves_in_its_window_once_it_may(app: Flask) -> None:
+    contact, course = make_contact(zone=BERLIN), make_course()
+    make_user(contact=contact)
+    make_consent(contact, Purpose.MARKETING)
+    for hours in (12, 13):
+        make_message(contact, stream="marketing", state=State.DELIVERED, settled_at=NOW - 3 * DAY + hours * HOUR)
+    make_run(make_sequence(delays=(0,), purpose=Purpose.MARKETING, weekdays="12367", **OFFICE), contact, course)  # type: ignore[arg-type]  # columns of it
+    db.session.commit()
+    live(over(NOW, 9))
+    assert local(came(), BERLIN) == ["Sat 07 09:00"]  # it might have come on Friday at ten in the evening
+
+
+def reader_of_both() -> Contact:
+    """Somebody who agreed to course mail and to offers."""
+    contact = make_contact()
+    make_user(contact=contact)
+    for purpose in (Purpose.COURSE, Purpose.MARKETING):
+        make_consent(contact, purpose)
+    return contact
+
+
+def came_by_purpose() -> list[tuple[str, timedelta]]:
+    """What left of sequences, and when."""
+    rows = sa.select(Stream.key, Message.settled_at).join(Stream, Stream.id == Message.stream_id).where(Message.state == State.ACCEPTED)
+    return [(key, at - NOW) for key, at in db.session.execute(rows.order_by(Message.settled_at)) if at >= NOW]
+
+
+def test_an_offer_over_the_cap_holds_no_course_mail_back(app: Flask) -> None:
+    course = make_course()
+    contact = reader_of_both()
+    for _offer in range(2):
+        make_message(contact, stream="marketing", state=State.ACCEPTED, settled_at=NOW - HOUR)
+    make_run(make_sequence(delays=(0,), purpose=Purpose.MARKETING), contact, course)
+    db.session.commit()
+    tick(NOW)
+    make_run(make_sequence(delays=(0, 2, 5)), contact, course)
+    db.session.commit()
+    live(over(NOW, 9, HOUR))
+    assert came_by_purpose() == [
+        ("course", timedelta(0)),
+        ("course", 2 * DAY),
+        ("course", 5 * DAY),
+        ("marketing", 7 * DAY - HOUR),
+    ]
+
+
+def test_an_offer_that_waits_comes_a_gap_behind_course_mail_and_not_before_it(app: Flask) -> None:
+    course = make_course()
+    contact = reader_of_both()
+    make_run(make_sequence(delays=(0,), purpose=Purpose.MARKETING), contact, course)
+    db.session.commit()
+    advance_runs(at(NOW))  # the mail server is away
+    make_run(make_sequence(delays=(0,)), contact, course)
+    db.session.commit()
+    live(over(NOW + HOUR, 3, HOUR))
+    assert came_by_purpose() == [("course", HOUR), ("marketing", 21 * HOUR)]
+
+
+def test_course_mail_comes_while_the_stream_of_offers_is_paused(app: Flask) -> None:
+    course = make_course()
+    contact = reader_of_both()
+    make_run(make_sequence(delays=(0,), purpose=Purpose.MARKETING), contact, course)
+    db.session.commit()
+    advance_runs(at(NOW))
+    stream_of("marketing").paused_at = NOW
+    make_run(make_sequence(delays=(0, 2)), contact, course)
+    db.session.commit()
+    live(over(NOW + HOUR, 3, HOUR))
+    assert came_by_purpose() == [("course", HOUR), ("course", 2 * DAY)]
+
+
+def test_of_what_a_paused_stream_holds_one_letter_at_a_time_is_in_the_outbox(app: Flask) -> None:
+    begin(app, delays=(0, 1, 2, 3), gap_hours=20)
+    tick(NOW)
+    stream_of("course").paused_at = NOW
+    db.session.commit()
+    for hour in range(1, 96, 3):
+        tick(NOW + hour * HOUR)
+    assert len(steps()) == 2
 
 
 def run_of_both() -> int:

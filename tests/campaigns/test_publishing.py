@@ -11,8 +11,8 @@ from flask import Flask
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.publishing import bring_in, publish_sequence, read_sequence
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, latest_version, problems_of, publish
-from courseapp.campaigns.windows import Window
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import Window
 from courseapp.extensions import db
 from courseapp.site import change_site, forget_site
 from tests.factories import NOW

@@ -26,9 +26,9 @@ from courseapp.campaigns.sequence_drafts import (
     publish,
     resume,
 )
-from courseapp.campaigns.windows import Window
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import Window
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal.models import Event, Receipt

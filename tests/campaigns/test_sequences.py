@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp.accounts.models import User
+from courseapp.campaigns.advancing import runs_due
 from courseapp.campaigns.loops import advance_runs, read_news
 from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceVersion
 from courseapp.campaigns.publishing import publish_sequence
@@ -27,6 +28,7 @@ from courseapp.mailing.loops import drain
 from courseapp.mailing.models import Message
 from tests.campaigns.people import at, learner_of, run_of, steps, tick, withdraw
 from tests.factories import NOW, lessons_of, make_consent, make_course, make_guest, make_run, make_sequence
+from tests.query_counts import statements
 
 FIRST_WEEK = Path(__file__).parent.parent.parent / "content" / "sequences" / "first-week"
 
@@ -106,6 +108,35 @@ def test_with_two_schedulers_each_step_goes_once_and_each_person_gets_it(app: Fl
     assert len(counted) == 36
     assert {count for _key, count in counted} == {1}
     assert set(db.session.scalars(sa.select(SequenceRun.end))) == {RunEnd.FINISHED}
+
+
+def test_what_is_overdue_in_a_paused_sequence_is_not_read_and_steps_are_read_once_a_batch(course: Course, version: SequenceVersion) -> None:
+    paused = make_sequence(delays=(0,))
+    paused.sequence.paused_at = NOW
+    for _person in range(5):
+        contact = learner_of(course).contact
+        assert contact is not None
+        make_run(paused, contact, course, next_run_at=after(days=-1))
+    db.session.commit()
+    with statements() as asked:
+        assert runs_due(NOW, 100) == []
+    assert len(asked) == 1
+    db.session.rollback()
+    read_news(at(NOW))
+    with statements() as asked:
+        assert advance_runs(at(after(days=2))) == 5
+    assert sum("FROM sequence_steps" in statement and "messages" not in statement for statement in asked) == 1
+
+
+def test_the_longest_waiting_are_advanced_first_whatever_sequence_they_are_of(course: Course) -> None:
+    for hours, sequence in ((1, make_sequence(delays=(0,))), (3, make_sequence(delays=(0,))), (2, make_sequence(delays=(0,)))):
+        for _person in range(2):
+            contact = learner_of(course).contact
+            assert contact is not None
+            make_run(sequence, contact, course, next_run_at=after(hours=-hours))
+    db.session.commit()
+    waited = [NOW - run.next_run_at for run in runs_due(NOW, 3) if run.next_run_at is not None]
+    assert waited == [timedelta(hours=3), timedelta(hours=3), timedelta(hours=2)]
 
 
 def test_two_readers_read_each_receipt_once(app: Flask, course: Course, version: SequenceVersion) -> None:

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp.extensions import db
-from courseapp.mailing import breaker, loops
-from courseapp.mailing.models import Breaker, Message
+from courseapp.mailing import breaker, loops, outbox
+from courseapp.mailing.models import Breaker, Message, State
 from tests.conftest import NOW
 from tests.mailing.conftest import make_course_mail
-from tests.recording_smtp import RecordingSmtp
+from tests.recording_smtp import RecordingSmtp, Stage
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,39 @@ def test_trouble_of_the_server_is_written_down_and_spends_nobodys_attempts(
     said = app.test_cli_runner().invoke(args=["mail", "status"]).output
     assert "The mail server has been in trouble since 2026-" in said
     assert json.loads(app.test_cli_runner().invoke(args=["mail", "status", "--json"]).output)["server_in_trouble"]["why"] == row.why
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
+def test_a_mail_that_makes_the_server_hang_up_each_time_spends_its_own_attempts_and_fails_in_the_end(
+    with_smtp, smtp: RecordingSmtp, drain, wait, stage: Stage, at_once: bool
+) -> None:
+    with_smtp()
+    smtp.takes_commands_at_once = at_once
+    message = make_course_mail()
+    smtp.script(stage, "421 4.7.0 go away", times=None)
+    for _try in range(2 * outbox.MOST_ATTEMPTS):
+        drain()
+        loops.close_door()
+        wait(hours=5)
+    db.session.refresh(message)
+    assert (message.state, message.attempts) == (State.FAILED, outbox.MOST_ATTEMPTS)
+    assert message.reason is not None
+    assert message.reason.startswith("exhausted: 421")
+
+
+def test_a_server_that_is_away_for_days_spends_nobodys_attempts(with_smtp, smtp: RecordingSmtp, drain, wait) -> None:
+    with_smtp()
+    message = make_course_mail()
+    for stage, answer in (("connect", "421 4.3.2 not now"), ("mail", "421 4.3.2 closing"), ("rcpt", "530 5.7.0 Authentication required")):
+        smtp.script(stage, answer, times=8)
+        for _try in range(8):
+            drain()
+            loops.close_door()
+            wait(hours=5)
+    db.session.refresh(message)
+    assert (message.state, message.attempts) == (State.PENDING, 0)
+    assert drain() == {"accepted": 1}
 
 
 def test_it_closes_with_the_next_mail_the_server_takes(with_smtp, smtp: RecordingSmtp, drain, wait) -> None:

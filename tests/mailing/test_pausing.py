@@ -1,8 +1,10 @@
 """A paused stream keeps its mail; resuming it says what becomes of what has waited."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,11 +13,14 @@ from flask import Flask
 
 from courseapp import clock
 from courseapp.extensions import db
-from courseapp.mailing import leases, outbox, pausing
+from courseapp.mailing import bulk, leases, loops, outbox, pacing, pausing
 from courseapp.mailing.models import Message, State, Stream
+from courseapp.mailing.streams import stream_of
 from tests.conftest import NOW
-from tests.factories import make_message
+from tests.factories import make_contact, make_message, make_user
 from tests.mailing.conftest import make_course_mail, make_sign_in_mail
+from tests.mailing.test_claiming import in_threads
+from tests.query_counts import statements
 
 
 def paused(*streams: str) -> list[str]:
@@ -71,11 +76,10 @@ def test_one_stream_runs_again_and_the_others_wait(app: Flask) -> None:
 
 
 def test_what_a_worker_put_off_a_moment_after_the_page_looked_at_its_clock_is_let_go_too(app: Flask, drain: Callable[..., object]) -> None:
-    message = make_course_mail()
+    make_course_mail()
     pausing.pause_everything("Restored.", NOW)
     assert drain() == {"held back": 1}
-    asked_at = db.session.get_one(Message, message.id).due_at - outbox.PAUSED_FOR - timedelta(seconds=2)
-    pausing.resume(pausing.paused_streams(["course"]), asked_at)
+    pausing.resume(pausing.paused_streams(["course"]), NOW - timedelta(seconds=2))
     assert drain() == {"accepted": 1}
 
 
@@ -84,15 +88,15 @@ def test_what_is_put_off_while_somebody_resumes_the_stream_does_not_wait(
 ) -> None:
     message = make_course_mail()
     pausing.pause_everything("Restored.", NOW)
-    real = outbox.begin_submitting
+    real = pacing.claim
 
-    def resumed_meanwhile(*words: Any) -> bool:
+    def resumed_meanwhile(*words: Any) -> pacing.Lot:
         """Their statement looked before this one wrote, and commits after it."""
-        answer = real(*words)
+        lot = real(*words)
         db.session.execute(sa.update(Stream).where(Stream.key == "course").values(paused_at=None))
-        return answer
+        return lot
 
-    monkeypatch.setattr(outbox, "begin_submitting", resumed_meanwhile)
+    monkeypatch.setattr(pacing, "claim", resumed_meanwhile)
     assert drain() == {"held back": 1, "accepted": 1}
     assert db.session.get_one(Message, message.id).state is State.ACCEPTED
 
@@ -104,7 +108,7 @@ def test_whoever_puts_mail_off_waits_for_who_is_about_to_resume_it(app: Flask, m
     (message_id, epoch), *_none = outbox.claim(NOW, 1)
     assert not outbox.begin_submitting(message_id, epoch, NOW)
     db.session.commit()
-    pausing.let_resumed_go([message_id], NOW)
+    pausing.hold_or_let_go([message_id], NOW)
     db.session.commit()
     db.session.refresh(message)
     assert message.due_at > NOW, "it is paused yet"
@@ -114,11 +118,101 @@ def test_whoever_puts_mail_off_waits_for_who_is_about_to_resume_it(app: Flask, m
         if db.engine.dialect.name == "postgresql":
             ending = threading.Timer(0.3, other.commit)
             ending.start()
-            pausing.let_resumed_go([message_id], NOW)
+            pausing.hold_or_let_go([message_id], NOW)
             ending.join()
         else:  # which has one writer
             other.commit()
-            pausing.let_resumed_go([message_id], NOW)
+            pausing.hold_or_let_go([message_id], NOW)
     db.session.commit()
     db.session.refresh(message)
     assert message.due_at == NOW
+
+
+def test_of_a_paused_stream_only_the_first_mails_are_met_and_all_of_it_waits(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "BATCH", 4)
+    mails = [make_message(make_contact(), stream="marketing") for _number in range(30)]
+    later = make_message(stream="marketing", due_at=NOW + timedelta(hours=1))
+    other = make_course_mail()
+    pausing.pause(stream_of("marketing"), make_user().id, "for a while", NOW)
+    db.session.commit()
+    with statements() as asked:
+        assert loops.drain(lambda: NOW) == {"held back": 3, "accepted": 1}  # in the lease with the other
+    assert sum("UPDATE messages" in statement for statement in asked) <= 8
+    db.session.expire_all()
+    assert {mail.due_at > NOW + timedelta(hours=12) for mail in mails} == {True}
+    assert (later.due_at, other.state) == (NOW + timedelta(hours=1), State.ACCEPTED)
+    for minutes in range(5, 60, 5):
+        assert loops.drain(partial(NOW.__add__, timedelta(minutes=minutes))) == {}
+    assert pausing.waiting_in([stream_of("marketing")], NOW) == 30
+    pausing.resume([stream_of("marketing")], NOW + timedelta(minutes=30))
+    db.session.commit()
+    assert {mail.due_at for mail in mails} == {NOW + timedelta(minutes=30)}
+
+
+def test_a_large_paused_stream_is_put_off_in_slices(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "BATCH", 2)
+    monkeypatch.setattr(pausing, "SLICE", 5)
+    for _number in range(16):
+        make_course_mail()
+    pausing.pause_everything("Restored.", NOW)
+    db.session.commit()
+    assert loops.drain(lambda: NOW) == {"held back": 6}  # 2 + 5, 2 + 5, 2
+    is_put_off = sa.and_(Message.state == State.PENDING, Message.reason == outbox.PAUSED, Message.due_at > NOW)
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(is_put_off)) == 16
+
+
+def test_what_is_left_of_a_stream_is_found_by_an_index_among_all_that_has_left(app: Flask) -> None:
+    first = make_message(make_contact(), stream="marketing", state=State.ACCEPTED, settled_at=NOW)
+    facts = {column.name: getattr(first, column.name) for column in Message.__table__.columns if column.name != "id"}
+    unique = ("public_id", "dedupe_key", "message_id")
+    streams = [stream_of(key).id for key in ("marketing", "course", "service")]
+    rows = [facts | {"stream_id": streams[number % 3]} | dict.fromkeys(unique, f"left-{number}") for number in range(3000)]
+    db.session.execute(sa.insert(Message), rows)
+    make_message(make_contact(), stream="marketing")
+    db.session.execute(sa.text("ANALYZE"))
+    with statements() as asked:
+        assert bulk.is_under_way(first.stream_id)
+    prefix = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
+    text = asked[0].replace("?", str(first.stream_id)).replace("%(stream_id_1)s", str(first.stream_id))
+    plan = repr(db.session.connection().exec_driver_sql(prefix + text.replace("::BIGINT", "")).all())
+    assert "ix_messages_under_way" in plan, plan
+
+
+def test_pausing_and_resuming_among_workers_loses_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pausing, "SLICE", 7)
+    for _number in range(60):
+        make_course_mail()
+    stream_id, staff = stream_of("course").id, make_user().id
+    db.session.commit()
+    ended = threading.Event()
+
+    def work(_which: int) -> None:
+        while not ended.is_set():
+            lot = pacing.claim(NOW, 3, False, pacing.Limits())
+            db.session.commit()
+            pausing.hold_or_let_go(lot.paused, NOW)
+            db.session.commit()
+            for message_id, epoch in lot.claimed:
+                if not outbox.begin_submitting(message_id, epoch, NOW):
+                    db.session.commit()
+                    pausing.hold_or_let_go([message_id], NOW)
+                db.session.commit()
+
+    def decide(_which: int) -> None:
+        for number in range(40):
+            stream = db.session.get_one(Stream, stream_id, with_for_update={"key_share": True})
+            if number % 2:
+                pausing.resume([stream], NOW)
+            else:
+                pausing.pause(stream, staff, "for a while", NOW)
+            db.session.commit()
+        for _try in range(200):
+            if not db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(Message.state == State.PENDING)):
+                break
+            db.session.rollback()
+            time.sleep(0.05)
+        ended.set()
+
+    in_threads(app, lambda which: decide(which) if which == 0 else work(which), 3)
+    states = db.session.execute(sa.select(Message.state, sa.func.count()).group_by(Message.state)).all()
+    assert dict(list(states)) == {State.SUBMITTING: 60}

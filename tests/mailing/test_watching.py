@@ -7,14 +7,17 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.mailing import loops, pausing
+from courseapp.mailing.bulk import new_stream
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.streams import stream_of
 from courseapp.mailing.watching import RULES, watch
 from tests.conftest import NOW
 from tests.factories import make_contact, make_message
+from tests.query_counts import statements
 
 SHAPES = [(rule.state, rule.least, rule.share, rule.window) for rule in RULES]
 
@@ -110,3 +113,19 @@ def test_a_stream_that_paused_itself_sends_nothing_more(ended, drain) -> None:
     assert loops.watch(NOW) == ["marketing"]
     drain()
     assert db.session.get_one(Message, message.id).state is State.PENDING
+
+
+def test_streams_in_which_nothing_went_wrong_lately_are_not_counted(ended) -> None:
+    for number in range(20):
+        stream = new_stream(f"broadcast-{number}", Purpose.MARKETING)
+        ended(State.ACCEPTED, 2, stream=stream.key)
+        ended(State.FAILED, 30, stream=stream.key, ago=timedelta(days=2))
+    db.session.commit()
+    with statements() as asked:
+        assert watch(NOW) == []
+    assert len(asked) == 1
+    ended(State.FAILED, 30, stream="broadcast-7")
+    db.session.commit()
+    with statements() as asked:
+        assert watch(NOW) == ["broadcast-7"]
+    assert len([statement for statement in asked if "count(" in statement]) <= len(RULES) + 1

@@ -11,8 +11,8 @@ from wtforms.validators import DataRequired, Length, Optional, Regexp
 
 from courseapp.campaigns.broadcasts import Draft
 from courseapp.campaigns.models import Broadcast, Segment
-from courseapp.campaigns.windows import Window
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import Window
 from courseapp.mailing.text import LONGEST
 
 ON_ONE_LINE = Regexp(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", message=_l("Please leave out line breaks and control characters."))

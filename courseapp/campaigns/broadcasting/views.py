@@ -20,9 +20,9 @@ from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
 from courseapp.campaigns.segment_values import known_courses, languages
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
-from courseapp.campaigns.windows import Window, words_of_window, zone_of
 from courseapp.columns import row_number
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import Window, words_of_window, zone_of
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by

@@ -24,9 +24,9 @@ from courseapp.campaigns.sequence_shapes import (
     SequenceDraft,
     StepDraft,
 )
-from courseapp.campaigns.windows import EVERY_DAY, Window
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
+from courseapp.contacts.windows import EVERY_DAY, Window
 from courseapp.mailing.text import LONGEST
 
 BLANK = SequenceDraft("", Purpose.COURSE, "en", Trigger.ENROLLED, None, None, Goal.COURSE_COMPLETED, Window(time(9), time(20)))

@@ -17,7 +17,7 @@ from courseapp.campaigns.models import Broadcast, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
 from courseapp.campaigns.sequence_lists import steps_of, versions_of
 from courseapp.campaigns.sequence_sentences import ENDS
-from courseapp.campaigns.windows import zone_of
+from courseapp.contacts.windows import zone_of
 from courseapp.insights.after_mails import OPEN, WITHIN, kept, step_sums_told, sums_told
 from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask_babel import format_time
@@ -24,6 +25,14 @@ class Window:
         if self.start < self.end:
             return self.start <= moment < self.end
         return self.start == self.end or moment >= self.start or moment < self.end
+
+
+def as_columns(window: Window | None, weekdays: str = EVERY_DAY) -> dict[str, Any]:
+    """The columns of a row that keeps a window and its days; all empty where it may be any hour of any day."""
+    is_any = window is None or (window.start == window.end and set(EVERY_DAY) <= set(weekdays))
+    if window is None or is_any:
+        return {"window_start": None, "window_end": None, "weekdays": None}
+    return {"window_start": window.start, "window_end": window.end, "weekdays": weekdays}
 
 
 def next_in(window: Window, moment: datetime, zone: str, weekdays: str = EVERY_DAY) -> datetime:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courseapp.campaigns.windows import Window, next_in
+from courseapp.contacts.windows import Window, next_in
 
 ZONES = sorted(available_timezones() - {"localtime"})
 SINCE = datetime(2024, 1, 1, tzinfo=UTC)
