@@ -144,7 +144,7 @@ def test_an_offer_over_the_cap_leaves_in_its_window_once_it_may(app: Flask) -> N
     make_consent(contact, Purpose.MARKETING)
     for hours in (12, 13):
         make_message(contact, stream="marketing", state=State.DELIVERED, settled_at=NOW - 3 * DAY + hours * HOUR)
-    make_run(make_sequence(delays=(0,), purpose=Purpose.MARKETING, weekdays="12367", **OFFICE), contact, course)  # type: ignore[arg-type]
+    make_run(make_sequence(delays=(0,), purpose=Purpose.MARKETING, weekdays="12367", **OFFICE), contact, course)  # type: ignore[arg-type]  # columns of it
     db.session.commit()
     live(over(NOW, 9))
     assert local(came(), BERLIN) == ["Sat 07 09:00"]  # it might have come on Friday at ten in the evening
