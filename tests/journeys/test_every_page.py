@@ -522,7 +522,7 @@ def test_what_anyone_sees_who_signs_up_or_pauses(page: "Page", app: Flask) -> No
         f"/sign-up/{form}": "Sign up for mails",
         f"/sign-up/{form}/sent": "Look at your mail",
         f"/agree/{asked}": "Yes, send me these mails",
-        "/agree/nothing": "This link has been used or is too old",
+        "/agree/nothing": "This link has ended",
     }
     found = faults_at(page, paths)
     page.goto(f"/sign-up/{form}")

@@ -125,7 +125,7 @@ def test_places_reach_no_further_than_some_minutes(app: Flask) -> None:
     slow = Limits(domains={"gmail.example": 1 / 60})
     assert claimed(slow) == 1
     ahead = AHEAD.total_seconds()
-    placed = [due for due in dues() if due <= ahead]
+    placed = dues()[:10]
     assert placed == [60.0 * number for number in range(1, 11)]
     assert all(ahead <= due <= 2 * ahead for due in dues()[10:])
     reasons = Counter(db.session.scalars(sa.select(Message.reason).where(Message.state == State.PENDING)))
