@@ -1,5 +1,6 @@
 """A marketer at a browser, whom a broadcast is for, and what became of it: for drills of whole broadcasts."""
 
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -35,7 +36,10 @@ class Marketer(Staff):
         """Write a broadcast to everybody who agreed, and have it sent now; the path of its page."""
         new = "/staff/mail/broadcasts/new"
         path = self._pressed(new, new, **LETTER)
-        self._pressed(path, f"{path}/send", when="now")
+        seen = re.search(r'name="seen" value="([^"]*)"', self.browser.get(f"{path}/look").text)
+        if seen is None:
+            raise DrillError("the page from which a broadcast is sent does not say what it shows")
+        self._pressed(path, f"{path}/send", when="now", seen=seen[1])
         return path
 
     def press(self, path: str, choice: str) -> None:

@@ -13,7 +13,7 @@ from courseapp.extensions import db
 from courseapp.mailing import bulk
 from courseapp.mailing.models import Message, Stream
 
-PAGE = 10_000
+PAGE = 2_000
 GIVEN_BACK_WITHIN = timedelta(days=1)  # until when a worker gives back what it held of a cancelled one; a lease ends within minutes
 
 
