@@ -50,8 +50,8 @@ class Mails:
         found: dict[str, list[dict[str, float]]] = {"outbox": [], "building": [], "prebuilt": []}
         for _ in range(rounds):
             found["outbox"].append(self._outbox())
-            found["building"].append(self._loop("building", self.plan.mails // 4))
-            found["prebuilt"].append(self._loop("prebuilt", self.plan.mails))
+            found["building"].append(self._loop("building", self.plan.mails // 2))
+            found["prebuilt"].append(self._loop("prebuilt", self.plan.mails * 2))
         rates = {name: [each["per_second"] for each in rows] for name, rows in found.items()}
         detail: dict[str, Any] = {
             "workers": WORKERS,

@@ -44,8 +44,8 @@ class Plan:
 
     @property
     def mails(self) -> int:
-        """Messages in the outbox for one round: so many that the two workers' start is a small part of it."""
-        return 300 if self.quick else 5000
+        """Messages in the outbox for one round."""
+        return 300 if self.quick else 1500
 
     @property
     def runs(self) -> int:

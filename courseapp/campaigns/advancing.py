@@ -18,10 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.holding import LET_GO
+from courseapp.campaigns.holding import steps_near
 from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
 from courseapp.campaigns.runs import in_window
-from courseapp.campaigns.sequence_shapes import MOST_GAP_HOURS
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.resting import is_resting, rest_ends
@@ -32,8 +31,8 @@ from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.fields import words_of_progress
 from courseapp.mailing.links import full_url
-from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Letter, Message, State
-from courseapp.mailing.outbox import OVERDUE, PAUSED, VOID_IF_SAME, VoidIf, enqueue
+from courseapp.mailing.models import Message, State
+from courseapp.mailing.outbox import OVERDUE, VOID_IF_SAME, VoidIf, enqueue
 from courseapp.mailing.streams import PRIORITY
 from courseapp.mailing.sums import IS_STEP
 
@@ -165,22 +164,8 @@ def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> da
         leaves_when_due: what waits is thought to leave when it is due; else no sooner than now, however long it has waited.
     """
     version = run.version
-    due_at = sa.case((Message.reason == PAUSED, moment), else_=Message.due_at)  # put off for as long as its stream is paused
-    query = (
-        sa.select(sa.func.coalesce(Message.settled_at, due_at), Message.settled_at, Message.priority, SequenceVersion.minimum_gap_hours)
-        .join(SequenceStep, SequenceStep.letter_id == Message.letter_id)
-        .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
-        .where(
-            Message.contact_id == run.contact_id,
-            IS_STEP,
-            sa.or_(
-                sa.and_(Message.settled_at > moment - timedelta(hours=MOST_GAP_HOURS), Message.state.in_(MAY_HAVE_COME)),
-                sa.and_(Message.settled_at.is_(None), Message.due_at < LET_GO, Message.state.in_(ON_THEIR_WAY)),
-            ),
-        )
-    )
     free = moment
-    for at, settled_at, priority, gap_hours in db.session.execute(query):
+    for at, settled_at, priority, gap_hours in steps_near(run.contact_id, moment):
         leaves = at if settled_at is not None or leaves_when_due else max(at, moment)
         gap = timedelta(hours=max(gap_hours, version.minimum_gap_hours))
         if settled_at is not None or (priority <= PRIORITY[version.sequence.purpose] and leaves < moment + gap):
@@ -251,9 +236,8 @@ def _key_of(run: SequenceRun, step: SequenceStep) -> str:
 
     Where several steps of a version have one text they are told apart by their number. Mails of before have the place in their key.
     """
-    same = (Letter.subject == step.letter.subject, Letter.body == step.letter.body)
-    query = sa.select(sa.func.count()).select_from(SequenceStep).join(Letter, Letter.id == SequenceStep.letter_id)
-    number = db.session.scalar(query.where(SequenceStep.version_id == step.version_id, SequenceStep.position < step.position, *same))
+    before = [other.letter for other in run.version.steps if other.position < step.position]
+    number = sum((letter.subject, letter.body) == (step.letter.subject, step.letter.body) for letter in before)
     text = hashlib.sha256(f"{step.letter.subject}\n{step.letter.body}".encode()).hexdigest()[:16]
     return f"sequence:{run.id}:{text}.{number}"
 

@@ -23,7 +23,7 @@ from courseapp.journal.models import Event
 from courseapp.mailing import bulk, pausing
 from courseapp.mailing.fields import ADDRESSES
 from courseapp.mailing.letters import kept_letter, publish_letter
-from courseapp.mailing.models import Letter, State
+from courseapp.mailing.models import HAVE_LEFT, Letter, State
 from courseapp.mailing.text import Text
 
 if TYPE_CHECKING:  # what reads letters is large, and a web process reads none until somebody looks at one
@@ -106,8 +106,6 @@ def audience(broadcast: Broadcast, now: datetime) -> sa.Select[int]:
     chosen = contacts_in(_tree_of(broadcast), now).subquery()
     may_get = (
         Contact.id.in_(sa.select(chosen)),
-        Contact.erased_at.is_(None),
-        Contact.confirmed_at.is_not(None),
         is_consented(Contact.id, sa.literal(broadcast.purpose.value)),
         sa.not_(is_suppressed(Contact.address_mac)),
     )
@@ -265,14 +263,7 @@ class Account:
     @property
     def left(self) -> int:
         """How many mails have left."""
-        return self.count(State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED)
-
-    @property
-    def reasons(self) -> list[tuple[State, str, int]]:
-        """Why mails did not leave, the most frequent first."""
-        unsent = (State.SKIPPED, State.FAILED, State.EXPIRED, State.CANCELLED, State.ABANDONED, State.UNCERTAIN)
-        found = [(state, reason or "", count) for (state, reason), count in self.states.items() if state in unsent]
-        return sorted(found, key=lambda row: (-row[2], row[0], row[1]))
+        return self.count(*HAVE_LEFT)
 
 
 def account_of(broadcast: Broadcast) -> Account:

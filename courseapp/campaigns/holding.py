@@ -1,5 +1,6 @@
 """What of a sequence waits in the outbox: held back while it is paused, let go in the hours of its window, cancelled for good."""
 
+from collections.abc import Sequence as Rows
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,13 @@ from courseapp.campaigns.sequence_shapes import MOST_GAP_HOURS
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db
 from courseapp.mailing.models import MAY_HAVE_COME, ON_THEIR_WAY, Message, State
-from courseapp.mailing.outbox import OVERDUE
+from courseapp.mailing.outbox import OVERDUE, PAUSED
 from courseapp.mailing.streams import PRIORITY
 from courseapp.mailing.sums import CAME_BACK, IS_STEP, SEQUENCE_ENDED, SEQUENCE_PAUSED
 
 NOT_BEFORE_RESUMED = datetime(9999, 1, 1, tzinfo=UTC)
 LET_GO = datetime(9998, 1, 1, tzinfo=UTC)  # resumed, and not given a time yet: due times have an index, and so nobody looks for these
+ANEW = {"populate_existing": True}
 PRIORITIES = (PRIORITY[Purpose.COURSE], PRIORITY[Purpose.MARKETING])
 
 
@@ -48,42 +50,58 @@ def give_times(now: datetime, limit: int) -> int:
 
     Like advancing it holds the contacts, and leaves people whom another one holds to the next tick. Returns how many were given one.
     """
-    let_go = (Message.state == State.PENDING, Message.priority.in_(PRIORITIES), Message.due_at == LET_GO)
-    query = sa.select(Message).where(*let_go).order_by(Message.due_at, Message.id).limit(limit)
-    found = db.session.scalars(query.with_for_update(skip_locked=True), execution_options={"populate_existing": True}).all()
-    if not found:
+    ids = db.session.scalars(_let_go, {"b_limit": limit}).all()
+    if not ids:  # as it mostly is
         return 0
+    found = db.session.scalars(sa.select(Message).where(Message.id.in_(ids)).order_by(Message.id), execution_options=ANEW).all()
     whose = sa.select(Contact).where(Contact.id.in_({message.contact_id for message in found})).order_by(Contact.id)
     contacts = {contact.id: contact for contact in db.session.scalars(whose.with_for_update(key_share=True, skip_locked=True))}
+    steps = sa.select(SequenceStep.letter_id, SequenceVersion).join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
+    letters = {message.letter_id for message in found}
+    versions = {row.letter_id: row.SequenceVersion for row in db.session.execute(steps.where(SequenceStep.letter_id.in_(letters)))}
     theirs = [message for message in found if message.contact_id in contacts]
     for message in theirs:
-        version = db.session.scalars(
-            sa.select(SequenceVersion)
-            .join(SequenceStep, SequenceStep.version_id == SequenceVersion.id)
-            .where(SequenceStep.letter_id == message.letter_id)
-        ).one()
+        version = versions[message.letter_id]
         message.due_at = in_window(version, _free_at(message, version, now), contacts[message.contact_id].zone)
-        db.session.flush()
+        db.session.flush()  # what is next for the same person stands behind it
     return len(theirs)
+
+
+_let_go = (
+    sa.select(Message.id)
+    .where(Message.state == State.PENDING, Message.priority.in_(PRIORITIES), Message.due_at == LET_GO)
+    .order_by(Message.id)
+    .limit(sa.bindparam("b_limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
 
 
 def _free_at(message: Message, version: SequenceVersion, now: datetime) -> datetime:
     """A gap behind now, and behind each mail of a sequence that this person got or that waits for them."""
+    free = now + timedelta(hours=version.minimum_gap_hours)
+    for at, _settled_at, _priority, gap_hours in steps_near(message.contact_id, now):
+        free = max(free, at + timedelta(hours=max(gap_hours, version.minimum_gap_hours)))
+    return free
+
+
+def steps_near(contact_id: int, moment: datetime) -> Rows[Any]:
+    """What this person got of sequences lately, or has waiting: when it comes or came (`at`), when it left, how urgent, with which gap."""
+    due_at = sa.case((Message.reason == PAUSED, moment), else_=Message.due_at)  # put off for as long as its stream is paused
+    at = sa.func.coalesce(Message.settled_at, due_at).label("at")
     query = (
-        sa.select(sa.func.coalesce(Message.settled_at, Message.due_at), SequenceVersion.minimum_gap_hours)
+        sa.select(at, Message.settled_at, Message.priority, SequenceVersion.minimum_gap_hours)
         .join(SequenceStep, SequenceStep.letter_id == Message.letter_id)
         .join(SequenceVersion, SequenceVersion.id == SequenceStep.version_id)
         .where(
-            Message.contact_id == message.contact_id,
+            Message.contact_id == contact_id,
             IS_STEP,
             sa.or_(
-                sa.and_(Message.settled_at > now - timedelta(hours=MOST_GAP_HOURS), Message.state.in_(MAY_HAVE_COME)),
+                sa.and_(Message.settled_at > moment - timedelta(hours=MOST_GAP_HOURS), Message.state.in_(MAY_HAVE_COME)),
                 sa.and_(Message.settled_at.is_(None), Message.due_at < LET_GO, Message.state.in_(ON_THEIR_WAY)),
             ),
         )
     )
-    behind = [at + timedelta(hours=max(gap, version.minimum_gap_hours)) for at, gap in db.session.execute(query)]
-    return max([now + timedelta(hours=version.minimum_gap_hours), *behind])
+    return db.session.execute(query).all()
 
 
 def cancel_waiting(sequence: Sequence, now: datetime) -> None:

@@ -38,9 +38,8 @@ def read_news(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
 def advance_runs(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
     """Give what was let go its time and send what is due of all runs, a commit each batch; returns how many were advanced."""
     ends, count = time.monotonic() + seconds, 0
-    while holding.give_times(clock(), BATCH) == BATCH and time.monotonic() < ends:
+    while holding.give_times(clock(), BATCH) and time.monotonic() < ends:
         db.session.commit()
-    db.session.commit()
     while time.monotonic() < ends:
         now = clock()
         batch = advancing.runs_due(now, BATCH)

@@ -59,7 +59,6 @@ class Stop:
 
 
 stopping = Stop()
-"""Ids and lease epochs of claimed messages."""
 Found = dict[int, outbox.Sendable]
 """What their mails are made of, by id."""
 

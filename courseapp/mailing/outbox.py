@@ -41,7 +41,8 @@ VOID_IF_SAME = "course_id"  # of a mail that has this field, events make pointle
 MOST_ATTEMPTS = 8
 BACK_OFF = timedelta(minutes=1)
 BACK_OFF_MOST = timedelta(hours=4)
-Claimed = list[tuple[int, int]]  # messages and the epochs of their leases
+Claimed = list[tuple[int, int]]
+"""Ids and lease epochs of claimed messages."""
 
 
 def _fixed(word: str) -> sa.ColumnClause[str]:

@@ -119,7 +119,6 @@ def test_a_broadcast_adds_up_and_says_that_somebody_rests(app: Flask) -> None:
     db.session.refresh(found)
     account = account_of(found)
     assert account.candidates == 3
-    assert account.reasons == [(State.SKIPPED, "resting", 1)]
-    assert account.count(State.ACCEPTED) == 2
+    assert account.states == {(State.SKIPPED, "resting"): 1, (State.ACCEPTED, None): 2}
     assert found.finished_at is not None
     assert db.session.scalars(sa.select(Message.contact_id).where(Message.reason == "resting")).all() == [people[0].id]
