@@ -41,16 +41,18 @@ def expand_page(broadcast: Broadcast, now: datetime) -> int:
         .cte("page")
         .prefix_with("MATERIALIZED", dialect="postgresql")  # else it is joined as a whole for each page
     )
-    counted = sa.select(Contact.zone, sa.func.count(), sa.func.max(page.c.contact_id)).join(page, page.c.contact_id == Contact.id)
-    zones = db.session.execute(counted.group_by(Contact.zone)).all()
+    zone_of = sa.select(Contact.zone).where(Contact.id == page.c.contact_id).scalar_subquery()  # a join looked through all contacts
+    chosen = sa.select(page.c.contact_id, zone_of.label("zone")).subquery()
+    counted = sa.select(chosen.c.zone, sa.func.count(), sa.func.max(chosen.c.contact_id)).group_by(chosen.c.zone)
+    zones = db.session.execute(counted).all()
     if not zones:
         # who was erased before their page came is in none of it, and stands in no sum
         broadcast.state, broadcast.candidates = BroadcastState.SENDING, sum(bulk.states_of_stream(broadcast.stream_id or 0).values())
         return 0
     window, begins = window_of(broadcast), max(now, broadcast.send_at or now)
     due = {zone: sa.literal(next_in(window, begins, zone), Message.due_at.type) for zone, _count, _last in zones}
-    due_at = sa.case(due, value=Contact.zone) if len(due) > 1 else next(iter(due.values()))
-    people = sa.select(page.c.contact_id, due_at.label("due_at")).join(Contact, Contact.id == page.c.contact_id)
+    due_at = sa.case(due, value=chosen.c.zone) if len(due) > 1 else next(iter(due.values()))
+    people = sa.select(chosen.c.contact_id, due_at.label("due_at"))
     stream, count = db.session.get_one(Stream, broadcast.stream_id), int(sum(count for _zone, count, _last in zones))
     assert broadcast.letter_id is not None
     bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", people, count, now, window)
