@@ -19,6 +19,7 @@ RUN groupadd --system --gid 10001 courseapp \
 COPY --from=libraries /opt/venv /opt/venv
 WORKDIR /app
 COPY worker.py ./
+COPY gunicorn.conf.py ./
 COPY migrations ./migrations
 COPY content ./content
 COPY templates ./templates
@@ -31,4 +32,4 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=2 HOME=/tmp MOD
 USER 10001:10001
 VOLUME /data
 EXPOSE 8000
-CMD ["sh", "-c", "exec gunicorn --worker-class gthread --workers ${WEB_WORKERS:-1} --threads ${WEB_THREADS:-8} --bind ${HOST:-0.0.0.0}:${PORT:-8000} --graceful-timeout 30 --keep-alive 15 --no-control-socket --max-requests 20000 --max-requests-jitter 2000 \"courseapp:create_app()\""]
+CMD ["gunicorn"]

@@ -187,9 +187,9 @@ class Ground:
     # Web servers
 
     def gunicorn(self, name: str, target: str, database: str, **more: str) -> Web:
-        """The web process as the Procfile has it (but for --max-requests, which would restart it in mid-measurement)."""
+        """The web process as it is shipped."""
         return self.web(name, lambda port: [PYTHON, "-m", "gunicorn", *GUNICORN, "--bind", f"127.0.0.1:{port}", "--log-level", "warning",
-                                            "--no-control-socket", target], database, **more)  # fmt: skip
+                                            target], database, **more)  # fmt: skip
 
     def web(self, name: str, command: Callable[[int], list[str]], database: str, **more: str) -> Web:
         """Any web server; waits for its first answer."""

@@ -16,7 +16,18 @@ PYTHON = sys.executable
 TICK = os.sysconf("SC_CLK_TCK")
 THREADS = 8
 SECRET = "bench-" + secrets.token_urlsafe(32)
-GUNICORN = ("--worker-class", "gthread", "--workers", "1", "--threads", str(THREADS), "--graceful-timeout", "5", "--keep-alive", "15")
+GUNICORN = (
+    "--config",
+    str(ROOT / "gunicorn.conf.py"),
+    "--workers",
+    "1",
+    "--threads",
+    str(THREADS),
+    "--graceful-timeout",
+    "5",
+    "--max-requests",
+    "0",
+)
 
 
 def die_with_parent() -> None:

@@ -275,10 +275,10 @@ class Ground:
         return self.start(name, [*command, "--schedule", self.folder / f"{name}.schedule"], environment)
 
     def web(self, name: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        """The web process as the Procfile has it; waits for its first answer."""
+        """The web process as it is shipped; waits for its first answer."""
         port = environment["PORT"]
-        command = [PYTHON, "-m", "gunicorn", *GUNICORN, "--bind", f"127.0.0.1:{port}", "--log-level", "warning", "--no-control-socket"]
-        process = self.start(name, [*command, "courseapp:create_app()"], environment)
+        command = [PYTHON, "-m", "gunicorn", *GUNICORN, "--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
+        process = self.start(name, command, environment)
         wait_for(lambda: is_served(int(port)), 40, "the web server")
         return process
 

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import ipaddress
 
-from email_validator import EmailNotValidError, validate_email
 from flask import current_app
 from flask_babel import gettext as _
 
@@ -15,6 +14,8 @@ LONGEST = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 
 def clean_address(typed: str) -> str:
     """The address as it is to be kept; raises Refusal (400) in words. RFC 5321 syntax, no look-up of the domain."""
+    from email_validator import EmailNotValidError, validate_email  # here: a web process starts without its large patterns
+
     try:
         found = validate_email(
             typed.strip(), check_deliverability=False, allow_smtputf8=True, test_environment=current_app.config["EMBEDDED"]

@@ -68,8 +68,8 @@ def commands(settings: Settings) -> dict[str, list[str]]:
         python,
         "-m",
         "gunicorn",
-        "--worker-class",
-        "gthread",
+        "--config",
+        str(ROOT / "gunicorn.conf.py"),
         "--workers",
         str(settings.web_workers),
         "--threads",
@@ -82,8 +82,6 @@ def commands(settings: Settings) -> dict[str, list[str]]:
         "5",
         "--log-level",
         "warning",
-        "--no-control-socket",
-        "courseapp:create_app()",
     ]
     celery = [python, "-m", "celery", "--app", "worker"]
     worker = [

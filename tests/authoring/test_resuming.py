@@ -61,8 +61,8 @@ class WebServer:
 
     def start(self) -> None:
         """Start it, and wait for its first answer."""
-        command = [PYTHON, "-m", "gunicorn", *GUNICORN, "--bind", f"127.0.0.1:{self.port}", "--log-level", "warning", "--no-control-socket"]
-        self._process = start([*command, "courseapp:create_app()"], self._log, cwd=ROOT, env=self._environment)
+        command = [PYTHON, "-m", "gunicorn", *GUNICORN, "--bind", f"127.0.0.1:{self.port}", "--log-level", "warning"]
+        self._process = start(command, self._log, cwd=ROOT, env=self._environment)
         ends = time.monotonic() + 30
         while not self._answers():
             assert time.monotonic() < ends, self._log.read_text()

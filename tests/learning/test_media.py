@@ -29,6 +29,7 @@ from courseapp.learning.models import Outcome
 from tests.authoring.folders import STOP, lesson, small_course
 from tests.buckets import Warden
 from tests.client import Client
+from tests.code.source import ROOT
 from tests.databases import Database
 from tests.factories import NOW, make_asset, make_course, make_enrolment, make_guest, make_outcome, make_user
 from tests.services import _die_with_parent, _free_port
@@ -404,12 +405,13 @@ def test_the_real_server_sends_ranges_of_a_large_file_without_holding_it(app: Fl
     film = make_asset(make_course(), content * 100, path="m/film.mp4", media_type="video/mp4", is_public=True)
     db.session.commit()
     port, data = _free_port(), app.config["SETTINGS"].data_dir
-    words = ["-m", "gunicorn", "--worker-class", "gthread", "--threads", "4", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
+    words = ["-m", "gunicorn", "--config", ROOT / "gunicorn.conf.py", "--threads", "4", "--bind", f"127.0.0.1:{port}"]
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database.url, "DATA_DIR": str(data), "SECRET_KEY": "x" * 40}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     with (tmp_path / "log").open("wb") as log:
-        command = [sys.executable, *words, "courseapp:create_app()"]
-        server = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+        server = subprocess.Popen(
+            [sys.executable, *words], env=environment, cwd=tmp_path, stdout=log, stderr=log, preexec_fn=_die_with_parent
+        )
     try:
         url = f"http://127.0.0.1:{port}{address_of(film)}"
         assert _asked(url, "bytes=0-0") == (206, content[:1])

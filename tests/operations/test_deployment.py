@@ -1,9 +1,11 @@
 """What is shipped for running it, held against the code: settings exist, commands are the Procfile's, the database is not published."""
 
 import configparser
+import gc
 import gzip
 import json
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -55,13 +57,6 @@ def unit(name: str) -> configparser.SectionProxy:
     return parser["Service"]
 
 
-def image_command() -> list[str]:
-    """What the image runs unless told otherwise."""
-    shell, option, command = json.loads(re.search(r"^CMD (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1])
-    assert (shell, option) == ("sh", "-c")
-    return words_of(command)
-
-
 def settings_named() -> dict[str, set[str]]:
     """Every variable that the shipped files set or expand, by file."""
     text, dockerfile = COMPOSE.read_text(), (ROOT / "Dockerfile").read_text()
@@ -88,8 +83,8 @@ def test_every_setting_that_is_named_exists(file: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_compose_runs_the_procfiles_commands(name: str) -> None:
-    shell, option, command = compose()["services"][name]["command"]
-    assert (shell, option) == ("sh", "-c")
+    *shell, command = compose()["services"][name]["command"]
+    assert shell in ([], ["sh", "-c"])
     assert "$" not in command.replace("$$", ""), "compose would fill this in itself; $$ leaves it to the shell"
     assert words_of(command.replace("$$", "$")) == procfile()[name]
 
@@ -114,7 +109,25 @@ def test_tables_are_brought_up_before_anything_uses_them() -> None:
 
 
 def test_the_image_runs_the_procfiles_web_server() -> None:
-    assert image_command() == procfile()["web"]
+    command = re.search(r"^CMD (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert command is not None
+    assert json.loads(command[1]) == procfile()["web"]
+
+
+def test_gunicorn_takes_its_settings_and_looks_for_no_garbage_in_what_a_start_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WEB_WORKERS": "3", "WEB_THREADS": "5", "HOST": "127.0.0.1", "PORT": "1234"}.items():
+        monkeypatch.setenv(name, value)
+    told = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    assert (told["workers"], told["threads"], told["bind"]) == (3, 5, "127.0.0.1:1234")
+    assert told["wsgi_app"] == "courseapp:create_app()"
+    try:
+        told["post_fork"](None, None)
+        assert not gc.isenabled()
+        told["post_worker_init"](None)
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 100_000
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.one_database
@@ -174,7 +187,7 @@ def test_the_image_holds_what_runs_and_nothing_of_this_machine() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     let_in = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = set(re.findall(r"^COPY (?!--from)(\S+) ", dockerfile, re.MULTILINE))
-    assert let_in == copied == {"courseapp", "templates", "migrations", "content", "worker.py", "requirements.txt"}
+    assert let_in == copied == {"courseapp", "templates", "migrations", "content", "worker.py", "gunicorn.conf.py", "requirements.txt"}
     assert all((ROOT / name).exists() for name in copied)
     assert "--require-hashes" in dockerfile
 
