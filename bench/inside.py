@@ -85,7 +85,7 @@ def expand() -> None:
     """A broadcast to all who agreed to course mail: seconds until whom it is for is fixed, and until their mails are in the outbox."""
     from datetime import time as time_of_day
 
-    from courseapp.campaigns import broadcasts, loops
+    from courseapp.campaigns import broadcasts, expanding, loops
     from courseapp.contacts.models import Purpose
     from courseapp.contacts.windows import Window
 
@@ -97,7 +97,7 @@ def expand() -> None:
         broadcasts.schedule(broadcast, now, None, now)
         db.session.commit()
         began = time.perf_counter()
-        broadcasts.freeze(broadcast, now)
+        expanding.freeze(broadcast, now)
         db.session.commit()
         frozen = time.perf_counter() - began
         count = loops.work_broadcasts(clock.now, seconds=300)

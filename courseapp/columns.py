@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Dialect
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -70,6 +71,7 @@ def row_number(typed: str) -> int:
     return number
 
 
+Numbers = sa.JSON().with_variant(ARRAY(sa.BigInteger), "postgresql")  # a list of them
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite counts only INTEGER keys up by itself
 
 PrimaryKey = Annotated[int, mapped_column(BigId, primary_key=True)]

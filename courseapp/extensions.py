@@ -144,6 +144,14 @@ def insert_into(model: type[Model]) -> Any:
     return insert_of(db.engine.dialect.name, table_of(model))
 
 
+def numbers_in(column: sa.orm.InstrumentedAttribute[list[int]], which: sa.ColumnElement[bool]) -> sa.Subquery:
+    """The numbers in lists of a column of `columns.Numbers`, a row for each, as `number`."""
+    if db.engine.dialect.name == "postgresql":
+        return sa.select(sa.func.unnest(column).label("number")).where(which).subquery()
+    each = sa.func.json_each(column).table_valued("value")
+    return sa.select(each.c.value.label("number")).select_from(column.class_).join(each, sa.true()).where(which).subquery()
+
+
 def insert(model: type[Model], **values: Any) -> int:
     """Insert a row now; its id. One statement, built once: what hot pages write does not wait for the unit of work."""
     db.session.flush()  # what the row points at must be there, and a plain INSERT does not see to that by itself

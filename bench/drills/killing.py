@@ -43,8 +43,8 @@ class Killing:
     def kill_expanding(self) -> None:
         """Kill whoever expands at each of its edges; 2,000 mails are in the outbox then, and the cursor stands behind them."""
         for edge, table, mode, is_after in (
-            ("freezing", "broadcast_recipients", "ACCESS EXCLUSIVE", False),
-            ("frozen", "broadcast_recipients", "ACCESS EXCLUSIVE", True),
+            ("freezing", "broadcast_pages", "ACCESS EXCLUSIVE", False),
+            ("frozen", "broadcast_pages", "ACCESS EXCLUSIVE", True),
             ("paging", "messages", "SHARE", False),
             ("between pages", "messages", "SHARE", True),
         ):

@@ -83,20 +83,19 @@ class Books:
 
     def __init__(self, ground: Ground, database: str, sums: Sums, count: int) -> None:
         self.ground, self.database, self.sums, self.count, self.looks = ground, database, sums, count, 0
-        self.erased = 0  # an erasure takes somebody out of whom it is frozen for; their mail stays counted
+        self.erased = 0  # who is erased before their page came gets no mail; a mail that is there stays counted
 
     def look(self) -> tuple[str, int, int]:
         """Its state, how many it is for, and how many mails of it there are; in one statement, so of one moment."""
-        state, candidates, frozen, mails = self.ground.rows(
+        state, candidates, waiting, mails = self.ground.rows(
             self.database,
-            """SELECT state, candidates, (SELECT count(*) FROM broadcast_recipients WHERE broadcast_id = broadcasts.id),
+            """SELECT state, candidates, (SELECT coalesce(sum(people), 0) FROM broadcast_pages WHERE broadcast_id = broadcasts.id),
                       (SELECT count(*) FROM messages WHERE messages.stream_id = broadcasts.stream_id)
                FROM broadcasts ORDER BY id DESC LIMIT 1""",
         )[0]
         self.looks += 1
-        is_frozen = candidates - self.erased <= frozen <= candidates
-        self.sums.expect(is_frozen, f"{state}: {candidates} candidates, {frozen} frozen, {self.erased} erased")
-        self.sums.expect(mails <= candidates, f"{state}: {mails} mails for {candidates} candidates")
+        adds_up = candidates - self.erased <= waiting + mails <= candidates
+        self.sums.expect(adds_up, f"{state}: {candidates} candidates, {waiting} waiting, {mails} mails, {self.erased} erased")
         is_whole = state in {"sending", "finished", "cancelled"}
         self.sums.expect(not is_whole or mails == candidates, f"{state}: {mails} mails for {candidates} candidates")
         return state, candidates, mails

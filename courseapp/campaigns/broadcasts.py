@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
-from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState, Segment
+from courseapp.campaigns.models import Broadcast, BroadcastPage, BroadcastState, Segment
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.campaigns.segments import contacts_in
@@ -212,6 +212,7 @@ def cancel(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     stream.paused_at, stream.paused_why = now, CANCELLED_WHY  # what workers hold is given back, and cancelled with the next tick
     broadcast.state, broadcast.finished_at = BroadcastState.CANCELLED, now
     bulk.cancel_pending(stream.id, CANCELLED_WHY, now)
+    db.session.execute(sa.delete(BroadcastPage).where(BroadcastPage.broadcast_id == broadcast.id))
     _note(broadcast, "broadcast_cancelled", by_user_id, now)
     wake("broadcasts")
 
@@ -281,13 +282,3 @@ def broadcasts_before(before: int | None, limit: int) -> Sequence[Broadcast]:
 def broadcast_named(public_id: str) -> Broadcast | None:
     """One by its public id."""
     return db.session.scalar(sa.select(Broadcast).where(Broadcast.public_id == public_id))
-
-
-def freeze(broadcast: Broadcast, now: datetime) -> None:
-    """Fix whom it is for, in one statement."""
-    ids = audience(broadcast, now).subquery()
-    chosen = sa.select(sa.literal(broadcast.id), ids.c.id)
-    db.session.execute(sa.insert(BroadcastRecipient).from_select(["broadcast_id", "contact_id"], chosen))
-    count = sa.select(sa.func.count()).where(BroadcastRecipient.broadcast_id == broadcast.id)
-    broadcast.candidates, broadcast.snapshot_at, broadcast.cursor = db.session.scalars(count).one(), now, 0
-    broadcast.state = BroadcastState.EXPANDING

@@ -1,15 +1,15 @@
-"""Expanding: broadcasts whose time has come are put into the outbox page by page, the cursor in the same transaction."""
+"""Expanding: whom a broadcast is for is fixed when its time has come, in pages; page by page it is put into the outbox."""
 
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
-from courseapp.campaigns.broadcasts import CANCELLED_WHY, window_of
-from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState
+from courseapp.campaigns.broadcasts import CANCELLED_WHY, audience, window_of
+from courseapp.campaigns.models import Broadcast, BroadcastPage, BroadcastState
 from courseapp.contacts.models import Contact
 from courseapp.contacts.windows import next_in
-from courseapp.extensions import db
+from courseapp.extensions import db, numbers_in
 from courseapp.mailing import bulk
 from courseapp.mailing.models import Message, Stream
 
@@ -31,33 +31,40 @@ def next_to_expand(now: datetime) -> Broadcast | None:
     return db.session.scalar(query.execution_options(populate_existing=True))
 
 
+def freeze(broadcast: Broadcast, now: datetime) -> None:
+    """Fix whom it is for, in one statement: their numbers, page by page."""
+    gathered = sa.func.array_agg if db.engine.dialect.name == "postgresql" else sa.func.json_group_array
+    ids = audience(broadcast, now).subquery()
+    numbered = sa.select(ids.c.id, ((sa.func.row_number().over(order_by=ids.c.id) - 1) // PAGE).label("number")).subquery()
+    pages = sa.select(sa.literal(broadcast.id), numbered.c.number, gathered(numbered.c.id), sa.func.count()).group_by(numbered.c.number)
+    db.session.execute(sa.insert(BroadcastPage).from_select(["broadcast_id", "number", "contact_ids", "people"], pages))
+    count = sa.select(sa.func.coalesce(sa.func.sum(BroadcastPage.people), 0)).where(BroadcastPage.broadcast_id == broadcast.id)
+    broadcast.candidates, broadcast.snapshot_at = int(db.session.scalars(count).one()), now
+    broadcast.state = BroadcastState.EXPANDING
+
+
 def expand_page(broadcast: Broadcast, now: datetime) -> int:
     """Put the next page into the outbox; a person's zone says when theirs is due."""
-    page = (
-        sa.select(BroadcastRecipient.contact_id)
-        .where(BroadcastRecipient.broadcast_id == broadcast.id, BroadcastRecipient.contact_id > broadcast.cursor)
-        .order_by(BroadcastRecipient.contact_id)
-        .limit(PAGE)
-        .cte("page")
-        .prefix_with("MATERIALIZED", dialect="postgresql")  # else it is joined as a whole for each page
-    )
-    zone_of = sa.select(Contact.zone).where(Contact.id == page.c.contact_id).scalar_subquery()  # a join looked through all contacts
-    chosen = sa.select(page.c.contact_id, zone_of.label("zone")).subquery()
-    counted = sa.select(chosen.c.zone, sa.func.count(), sa.func.max(chosen.c.contact_id)).group_by(chosen.c.zone)
-    zones = db.session.execute(counted).all()
-    if not zones:
+    number = db.session.scalar(sa.select(sa.func.min(BroadcastPage.number)).where(BroadcastPage.broadcast_id == broadcast.id))
+    if number is None:
         # who was erased before their page came is in none of it, and stands in no sum
         broadcast.state, broadcast.candidates = BroadcastState.SENDING, sum(bulk.states_of_stream(broadcast.stream_id or 0).values())
         return 0
-    window, begins = window_of(broadcast), max(now, broadcast.send_at or now)
-    due = {zone: sa.literal(next_in(window, begins, zone), Message.due_at.type) for zone, _count, _last in zones}
-    due_at = sa.case(due, value=chosen.c.zone) if len(due) > 1 else next(iter(due.values()))
-    people = sa.select(chosen.c.contact_id, due_at.label("due_at"))
-    stream, count = db.session.get_one(Stream, broadcast.stream_id), int(sum(count for _zone, count, _last in zones))
-    assert broadcast.letter_id is not None
-    bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", people, count, now, window)
-    broadcast.cursor = max(last for _zone, _count, last in zones)
-    return count
+    page = sa.and_(BroadcastPage.broadcast_id == broadcast.id, BroadcastPage.number == number)
+    ids = numbers_in(BroadcastPage.contact_ids, page)
+    chosen = sa.select(Contact.id, Contact.zone).join(ids, ids.c.number == Contact.id).where(Contact.erased_at.is_(None)).subquery()
+    counted = sa.select(chosen.c.zone, sa.func.count()).group_by(chosen.c.zone)
+    zones: dict[str, int] = dict(db.session.execute(counted).all())
+    if zones:
+        window, begins = window_of(broadcast), max(now, broadcast.send_at or now)
+        due = {zone: sa.literal(next_in(window, begins, zone), Message.due_at.type) for zone in zones}
+        due_at = sa.case(due, value=chosen.c.zone) if len(due) > 1 else next(iter(due.values()))
+        people = sa.select(chosen.c.id.label("contact_id"), due_at.label("due_at"))
+        stream = db.session.get_one(Stream, broadcast.stream_id)
+        assert broadcast.letter_id is not None
+        bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", people, sum(zones.values()), now, window)
+    db.session.execute(sa.delete(BroadcastPage).where(page))
+    return sum(zones.values())
 
 
 def close_ended(now: datetime) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from courseapp.campaigns import advancing, expanding, holding, noticing, runs
-from courseapp.campaigns.broadcasts import freeze, give_back
+from courseapp.campaigns.broadcasts import give_back
 from courseapp.campaigns.models import Broadcast, BroadcastState
 from courseapp.errors import Refusal
 from courseapp.extensions import db
@@ -82,7 +82,7 @@ def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int
 def _begin(broadcast: Broadcast, now: datetime) -> None:
     """Fix whom it is for; where its segment cannot be used any more it is a draft again, and keeps none of the others."""
     try:
-        freeze(broadcast, now)
+        expanding.freeze(broadcast, now)
     except Refusal as refusal:
         log.warning("broadcast_given_back", broadcast=broadcast.id)
         give_back(broadcast, refusal.words, now)

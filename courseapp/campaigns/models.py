@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from courseapp.catalog.models import Course
-from courseapp.columns import BigId, Json, Moment, PrimaryKey, PublicId, enum_of
+from courseapp.columns import BigId, Json, Moment, Numbers, PrimaryKey, PublicId, enum_of
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import Model
 from courseapp.mailing.models import Letter, Stream
@@ -202,7 +202,7 @@ class BroadcastState(enum.StrEnum):
 class Broadcast(Model):
     """One mail to many. Its stream is its own, so that it can be paused as one; what becomes of its mails is counted there.
 
-    `candidates` are all it is for, frozen at `snapshot_at`; `cursor` is the last of them, by contact, whose mail is in the outbox.
+    `candidates` are all it is for, frozen at `snapshot_at`; whose mail is not in the outbox yet stands in its pages.
     """
 
     __tablename__ = "broadcasts"
@@ -234,7 +234,6 @@ class Broadcast(Model):
     letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
     snapshot_at: Mapped[Moment | None]
     candidates: Mapped[int] = mapped_column(default=0)
-    cursor: Mapped[int] = mapped_column(BigId, default=0)
     by_user_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="SET NULL"), index=True)
     created_at: Mapped[Moment]
     changed_at: Mapped[Moment]
@@ -243,13 +242,18 @@ class Broadcast(Model):
     stream: Mapped[Stream | None] = relationship()
 
 
-class BroadcastRecipient(Model):
-    """One of those a broadcast is for, frozen when it began."""
+class BroadcastPage(Model):
+    """Some of those a broadcast is for, frozen when it began; gone with the transaction that puts their mails into the outbox.
 
-    __tablename__ = "broadcast_recipients"
+    A row for each person would cost two look-ups of what it points at, and stay, saying what the outbox says already.
+    """
+
+    __tablename__ = "broadcast_pages"
 
     broadcast_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
-    contact_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, index=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    contact_ids: Mapped[list[int]] = mapped_column(Numbers)
+    people: Mapped[int]
 
 
 class ImportState(enum.StrEnum):

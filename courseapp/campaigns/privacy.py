@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from courseapp.campaigns.models import (
     Broadcast,
-    BroadcastRecipient,
+    BroadcastPage,
     ContactExport,
     ContactImport,
     Segment,
@@ -16,6 +16,7 @@ from courseapp.campaigns.models import (
 )
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
+from courseapp.mailing.models import Message
 
 
 def export(contact_id: int) -> list[dict[str, Any]]:
@@ -42,19 +43,17 @@ def export(contact_id: int) -> list[dict[str, Any]]:
 
 def export_broadcasts(contact_id: int) -> list[dict[str, Any]]:
     """The broadcasts that were for a contact, oldest first; what became of each stands among the mails."""
-    rows = db.session.execute(
-        sa.select(Broadcast.subject, Broadcast.snapshot_at)
-        .join(BroadcastRecipient, BroadcastRecipient.broadcast_id == Broadcast.id)
-        .where(BroadcastRecipient.contact_id == contact_id)
-        .order_by(Broadcast.id)
-    )
+    pages = db.session.execute(sa.select(BroadcastPage.broadcast_id, BroadcastPage.contact_ids))  # there only while one is made ready
+    waiting = [broadcast_id for broadcast_id, contact_ids in pages if contact_id in contact_ids]
+    has_mail = sa.exists().where(Message.stream_id == Broadcast.stream_id, Message.contact_id == contact_id)
+    query = sa.select(Broadcast.subject, Broadcast.snapshot_at).where(sa.or_(has_mail, Broadcast.id.in_(waiting)))
+    rows = db.session.execute(query.order_by(Broadcast.id))
     return [{"subject": subject, "at": at.isoformat() if at else None} for subject, at in rows]
 
 
 def erase(contact_id: int) -> None:
-    """Forget the runs, and that broadcasts were for them; how many each was for is a number of its own."""
+    """Forget the runs. A broadcast that is being put into the outbox passes over who is erased."""
     db.session.execute(sa.delete(SequenceRun).where(SequenceRun.contact_id == contact_id))
-    db.session.execute(sa.delete(BroadcastRecipient).where(BroadcastRecipient.contact_id == contact_id))
 
 
 def export_made(user_id: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import parts, preparing, uploads
 from courseapp.campaigns import contact_exports, contact_imports
-from courseapp.campaigns.models import BroadcastRecipient, SequenceRun
+from courseapp.campaigns.models import SequenceRun
 from courseapp.contacts import privacy as contacts_privacy
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
@@ -32,7 +32,6 @@ def tidy(now: datetime) -> dict[str, int]:
     gone = sa.select(Contact.id).where(Contact.erased_at > now - GONE)  # by moving to their address, which knows no higher room
     deletions = {
         "runs of nobody": sa.delete(SequenceRun).where(SequenceRun.contact_id.in_(gone)),
-        "broadcasts for nobody": sa.delete(BroadcastRecipient).where(BroadcastRecipient.contact_id.in_(gone)),
         "invitations of nobody": sa.delete(Invitation).where(Invitation.contact_id.in_(gone)),
         "requests": sa.delete(SignInRequest).where(SignInRequest.created_at < now - REQUESTS),
         "invitations": sa.delete(Invitation).where(Invitation.expires_at < now - REQUESTS),

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp.accounts.models import User
-from courseapp.campaigns import broadcasts, expanding
+from courseapp.campaigns import broadcasts, expanding, privacy
 from courseapp.campaigns import loops as broadcast_loops
-from courseapp.campaigns.models import Broadcast, BroadcastRecipient, BroadcastState
+from courseapp.campaigns.models import Broadcast, BroadcastPage, BroadcastState
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.windows import Window
 from courseapp.errors import Refusal
@@ -20,6 +20,7 @@ from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.mailing import loops, outbox
 from courseapp.mailing.models import Message, State
+from courseapp.operations.people import erase
 from tests.factories import NOW, make_consent, make_contact, make_suppression, make_user
 
 ALL_DAY = Window(time(0), time(0))
@@ -78,8 +79,9 @@ def adds_up(broadcast: Broadcast) -> broadcasts.Account:
     db.session.expire_all()
     account = broadcasts.account_of(broadcast)
     assert account.waiting >= 0
-    frozen = db.session.scalar(sa.select(sa.func.count()).where(BroadcastRecipient.broadcast_id == broadcast.id))
-    assert account.candidates == frozen == account.waiting + sum(account.states.values())
+    waiting = db.session.scalars(sa.select(BroadcastPage.people).where(BroadcastPage.broadcast_id == broadcast.id)).all()
+    assert account.waiting == sum(waiting)
+    assert account.candidates == account.waiting + sum(account.states.values())
     return account
 
 
@@ -92,7 +94,7 @@ def test_each_gets_one_mail_and_then_it_is_finished(begin) -> None:
     assert adds_up(broadcast).left == 5
     assert (broadcast.state, broadcast.finished_at) == (BroadcastState.FINISHED, NOW + timedelta(minutes=1))
     assert sorted(db.session.scalars(sa.select(Message.dedupe_key))) == sorted(
-        f"broadcast:{broadcast.id}:{row.contact_id}" for row in db.session.scalars(sa.select(BroadcastRecipient))
+        f"broadcast:{broadcast.id}:{message.contact_id}" for message in db.session.scalars(sa.select(Message))
     )
 
 
@@ -176,7 +178,7 @@ def test_it_is_expanded_page_by_page_and_may_be_paused_and_killed_between_any_tw
     with pytest.raises(KeyboardInterrupt):
         tick()
     db.session.rollback()
-    assert adds_up(broadcast).waiting == 10  # the page and its cursor went together
+    assert adds_up(broadcast).waiting == 10  # the page and its mails go together
     monkeypatch.setattr(expanding.bulk, "enqueue_many", real)
     assert expanding.expand_page(broadcast, NOW) == 3
     db.session.commit()
@@ -234,6 +236,35 @@ def test_what_failed_is_tried_again_and_what_left_is_not(begin, marketer) -> Non
     tick()
     assert (adds_up(broadcast).left, broadcast.state) == (3, BroadcastState.FINISHED)
     assert broadcasts.try_failed_again(broadcast, marketer.id, NOW) == 0
+
+
+def test_who_is_erased_before_their_page_comes_gets_nothing_and_stands_in_no_sum(begin, monkeypatch) -> None:
+    monkeypatch.setattr(expanding, "PAGE", 2)
+    broadcast = begin(5)
+    expanding.freeze(broadcast, NOW)
+    people = db.session.scalars(sa.select(Contact).where(Contact.address.like("person%")).order_by(Contact.id)).all()
+    told = {person.id: [each["subject"] for each in privacy.export_broadcasts(person.id)] for person in people[1:4]}
+    assert set(map(tuple, told.values())) == {(broadcast.subject,)}, "whoever waits in a page is told so"
+    for person in people[1:4]:  # one of the first page and all of the second
+        erase(None, person, NOW)
+    db.session.commit()
+    assert tick() == 2
+    account = adds_up(broadcast)
+    assert (account.candidates, account.waiting, broadcast.state) == (2, 0, BroadcastState.SENDING)
+    assert set(db.session.scalars(sa.select(Message.contact_id))) == {people[0].id, people[4].id}
+    assert [each["subject"] for each in privacy.export_broadcasts(people[0].id)] == [broadcast.subject]
+
+
+def test_what_is_cancelled_while_it_is_put_into_the_outbox_waits_for_nobody(begin, marketer, monkeypatch) -> None:
+    monkeypatch.setattr(expanding, "PAGE", 2)
+    broadcast = begin(5)
+    expanding.freeze(broadcast, NOW)
+    assert expanding.expand_page(broadcast, NOW) == 2
+    broadcasts.cancel(broadcast, marketer.id, NOW)
+    db.session.commit()
+    assert db.session.scalar(sa.select(sa.func.count()).select_from(BroadcastPage)) == 0
+    assert tick() == 0
+    assert broadcasts.account_of(broadcast).states == {(State.CANCELLED, broadcasts.CANCELLED_WHY): 2}
 
 
 def test_two_schedulers_make_each_mail_once(begin, app, monkeypatch) -> None:

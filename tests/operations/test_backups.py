@@ -22,7 +22,7 @@ from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, PreparedFile, Publication, Upload, UploadPart, UploadState
 from courseapp.campaigns.models import (
-    BroadcastRecipient,
+    BroadcastPage,
     ContactExport,
     ContactImport,
     ExportState,
@@ -96,7 +96,7 @@ def fill() -> None:
     make_run(make_sequence(), user.contact, course, next_run_at=NOW + timedelta(days=9))
     make_position(user, make_asset(course, bytes(range(256)) * 5000))
     broadcast = make_broadcast(is_sent=True)
-    db.session.add(BroadcastRecipient(broadcast_id=broadcast.id, contact_id=user.contact.id))
+    db.session.add(BroadcastPage(broadcast_id=broadcast.id, number=0, contact_ids=[user.contact.id], people=1))
     times = {"created_at": NOW, "expires_at": NOW}
     source = Source(course_id=course.id, word="leaflet", created_at=NOW)
     db.session.add(source)

@@ -15,7 +15,7 @@ from flask import Flask
 from courseapp import clock
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, Publication, Upload, UploadPart, UploadState
-from courseapp.campaigns.models import BroadcastRecipient, ContactExport, ContactImport, ExportState, ImportState, Segment
+from courseapp.campaigns.models import BroadcastPage, ContactExport, ContactImport, ExportState, ImportState, Segment
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -58,7 +58,7 @@ STAY = {"messages.contact_id"}  # as a number, so that sums add up; what filled 
 WORDLESS = {  # rows of numbers, times and hashes alone: what is told of them is when, and the titles of others
     *("address_changes.user_id", "address_changes.new_contact_id", "completions.user_id", "enrolments.user_id"),
     *("media_positions.user_id", "publications.by_user_id", "sequence_runs.contact_id"),
-    *("sign_in_requests.contact_id", "sign_in_requests.guest_id", "broadcast_recipients.contact_id"),
+    *("sign_in_requests.contact_id", "sign_in_requests.guest_id"),
 }
 GIVEN_OUT = [
     *("Canary broadcast", "Canary news", "canary list.csv", "Canary source", "Canary export"),
@@ -126,7 +126,7 @@ def a_whole_life() -> tuple[User, Contact]:
         ]
     )
     broadcast = make_broadcast(title="Canary broadcast", subject="Canary news", by_user_id=user.id)
-    db.session.add(BroadcastRecipient(broadcast_id=broadcast.id, contact_id=contact.id))
+    db.session.add(BroadcastPage(broadcast_id=broadcast.id, number=0, contact_ids=[contact.id], people=1))
     db.session.commit()
     return user, contact
 
