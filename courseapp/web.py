@@ -34,7 +34,7 @@ LARGEST_UPLOAD = 1_000_000_000  # bytes
 LARGEST_LIST = 51_000_000  # bytes of a file of contacts with its form
 LONGEST_FORM = 4_000_000  # bytes of a lesson's text with its form
 FORM_MARK = "form-token-goes-here"
-PAGES_KEPT = 256  # of some 20 KB each
+PAGES_KEPT = 128  # of some 20 KB each
 STATIC = Path(__file__).parent / "static"
 POLICY = "; ".join(
     (
@@ -75,6 +75,7 @@ def init_web(app: Flask, settings: Settings) -> None:
     app.session_interface = cookies
     app.request_class = RoomyRequest
     app.url_rule_class = LateRule
+    app.ensure_sync = _as_it_is  # type: ignore[method-assign]  # nothing here is async, and Flask would look at a dozen functions a request
     app.config.update(
         SESSION_COOKIE_NAME="__Host-session" if secure else "session",
         SESSION_COOKIE_SECURE=secure,
@@ -101,6 +102,10 @@ def init_web(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]  # as above
+
+
+def _as_it_is(func: Callable[..., Any]) -> Callable[..., Any]:
+    return func
 
 
 def policy_of(app: Flask) -> str:
