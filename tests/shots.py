@@ -233,7 +233,7 @@ def walk_mail(folder: Path) -> list[tuple[str, str, None]]:
 
 
 def walk_results(folder: Path) -> list[tuple[str, str, None]]:
-    """What came of a broadcast and of a sequence, how mail arrives, and who did what."""
+    """Broadcasts, what came of one and of a sequence, how mail arrives, and who did what."""
     subprocess.run([sys.executable, "-c", RESULTS], cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, check=True)
     with sqlite3.connect(folder / "courseapp.sqlite3") as database:
         broadcast, sequence = (
@@ -241,6 +241,9 @@ def walk_results(folder: Path) -> list[tuple[str, str, None]]:
             for table in ("broadcasts", "sequences")
         )
     return [
+        ("broadcasts", "/staff/mail/broadcasts", None),
+        ("broadcast", f"/staff/mail/broadcasts/{broadcast}", None),
+        ("broadcast-new", "/staff/mail/broadcasts/new", None),
         ("results-broadcast", f"/staff/mail/broadcasts/{broadcast}/results", None),
         ("results-sequence", f"/staff/mail/sequences/{sequence}/results", None),
         ("mail-arrivals", "/staff/mail/deliverability", None),

@@ -53,7 +53,10 @@ class Operator:
 
 @dataclass(frozen=True)
 class Field:
-    """One thing that can be known of a contact. `about` are values that every operator takes, before its own."""
+    """One thing that can be known of a contact. `about` are values that every operator takes, before its own.
+
+    Some ask something of an enrolment in the course they are about: `of_enrolment` is that alone.
+    """
 
     key: str
     group: LazyString
@@ -61,6 +64,7 @@ class Field:
     operators: tuple[Operator, ...]
     expression: Expression
     about: tuple[Value, ...] = ()
+    of_enrolment: Expression | None = None
 
     def operator(self, key: object) -> Operator | None:
         """The operator of a key."""
@@ -123,20 +127,20 @@ def _source(operator: str, given: Given, _present: Present) -> sa.ColumnElement[
 
 
 def _enrolled(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
-    takes = _of_learner(given, present)
+    takes = learner_who(given["course"], present)
     return takes if operator == "yes" else ~takes
 
 
-def _enrolled_at(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
-    return _of_learner(given, present, _at(Enrolment.started_at, operator, given, present))
+def _started_at(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    return _at(Enrolment.started_at, operator, given, present)
 
 
-def _progress(_operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
-    return _of_learner(given, present, is_standing(Standing(given["standing"])))
+def _stands(_operator: str, given: Given, _present: Present) -> sa.ColumnElement[bool]:
+    return is_standing(Standing(given["standing"]))
 
 
 def _finished_at(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
-    return _of_learner(given, present, Enrolment.finished_at.is_not(None), _at(Enrolment.finished_at, operator, given, present))
+    return sa.and_(Enrolment.finished_at.is_not(None), _at(Enrolment.finished_at, operator, given, present))
 
 
 HAD = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED, State.UNCERTAIN)
@@ -162,15 +166,22 @@ def _of_contact(model: Any, contact_id: sa.SQLColumnExpression[int], *conditions
     return sa.select(model.id).where(contact_id == Contact.id, *conditions).correlate(Contact).exists()
 
 
-def _of_learner(given: Given, present: Present, *conditions: sa.ColumnElement[bool]) -> sa.Exists:
-    """Whoever has this address takes one of the courses that a condition names, and the conditions hold of that."""
+def learner_who(course: str, present: Present, *conditions: sa.ColumnElement[bool]) -> sa.Exists:
+    """Whoever has this address takes one of the courses that `course` stands for, and the conditions hold of that enrolment."""
     takes = sa.select(Enrolment.id).join(User, User.id == Enrolment.user_id)
-    own = (User.contact_id == Contact.id, Enrolment.course_id.in_(present.course_ids(given["course"])))
+    own = (User.contact_id == Contact.id, Enrolment.course_id.in_(present.course_ids(course)))
     return takes.where(*own, *conditions).correlate(Contact).exists()
 
 
 CONTACT, CONSENT, COURSES, MAIL = _l("The person"), _l("What they agreed to"), _l("Courses"), _l("Mail")
 IS = (Operator("is", _l("is")), Operator("is_not", _l("is not")))
+
+
+def _of_learner(key: str, label: LazyString, operators: tuple[Operator, ...], asked: Expression) -> Field:
+    def expression(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+        return learner_who(given["course"], present, asked(operator, given, present))
+
+    return Field(key, COURSES, label, operators, expression, (COURSE,), asked)
 
 
 FIELDS: tuple[Field, ...] = (
@@ -201,9 +212,9 @@ FIELDS: tuple[Field, ...] = (
         _enrolled,
         (COURSE,),
     ),
-    Field("enrolled_at", COURSES, _l("Day of enrolment"), MOMENTS, _enrolled_at, (COURSE,)),
-    Field("progress", COURSES, _l("How far they are"), (Operator("is", _l("is"), (STANDING,)),), _progress, (COURSE,)),
-    Field("finished_at", COURSES, _l("Day of finishing"), MOMENTS, _finished_at, (COURSE,)),
+    _of_learner("enrolled_at", _l("Day of enrolment"), MOMENTS, _started_at),
+    _of_learner("progress", _l("How far they are"), (Operator("is", _l("is"), (STANDING,)),), _stands),
+    _of_learner("finished_at", _l("Day of finishing"), MOMENTS, _finished_at),
     Field(
         "mailed",
         MAIL,

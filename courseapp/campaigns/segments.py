@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
-from courseapp.campaigns.segment_fields import BY_KEY
+from courseapp.campaigns.segment_fields import BY_KEY, learner_who
 from courseapp.campaigns.segment_values import ANY, COURSE, Courses, Present, known_courses
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.errors import Refusal
@@ -23,7 +23,7 @@ from courseapp.site import present_site
 
 DEEPEST = 4  # groups within groups, the outermost is the first; a "not" is none of its own
 MOST_NODES = 60
-GROUPS = {"all": sa.and_, "any": sa.or_}
+GROUPS = ("all", "any")
 TELLING_NOTHING: dict[str, Any] = {
     "any": [
         {"field": "enrolled", "op": "yes", "value": {"course": ANY}},
@@ -161,5 +161,19 @@ def _expression(node: dict[str, Any], present: Present) -> sa.ColumnElement[bool
     key, inner = next(iter(node.items()))
     if key == "not":
         return sa.not_(_expression(inner, present))
-    join, start = GROUPS[key], sa.true() if key == "all" else sa.false()
-    return join(start, *(_expression(child, present) for child in inner))
+    if key == "all":
+        return sa.and_(sa.true(), *_all_of(inner, present))
+    return sa.or_(sa.false(), *(_expression(child, present) for child in inner))
+
+
+def _all_of(nodes: list[dict[str, Any]], present: Present) -> Iterator[sa.ColumnElement[bool]]:
+    """What is asked of a person's one enrolment in one course is asked of it at once: each further look for it costs as much."""
+    asked: dict[str, list[sa.ColumnElement[bool]]] = {}
+    for node in nodes:
+        field, given = BY_KEY.get(node.get("field", "")), node.get("value", {})
+        if field is not None and field.of_enrolment is not None and given["course"] != ANY:
+            asked.setdefault(given["course"], []).append(field.of_enrolment(node["op"], given, present))
+        else:
+            yield _expression(node, present)
+    for course, conditions in asked.items():
+        yield learner_who(course, present, *conditions)
