@@ -5,6 +5,7 @@ but for the few that a docstring explains.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from itertools import count
@@ -238,7 +239,7 @@ def make_message(contact: Contact | None = None, *, stream: str = "course", lett
     if "template" not in kw:
         kw["letter_id"] = (letter or make_letter(purpose=row.purpose)).id
     values = {
-        "dedupe_key": f"test:{number}",
+        "dedupe_key": f"test:{os.getpid()}:{number}",  # several processes make rows of one database for the pictures
         "stream_id": row.id,
         "contact_id": contact.id,
         "fields": {},
