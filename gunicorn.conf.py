@@ -1,14 +1,14 @@
-"""How the pages are served. gunicorn reads this file from the folder it is started in; what a command line says wins."""
+"""How the pages are served. gunicorn reads this file from the folder it is started in; a command line wins. Empty settings are none."""
 
 import gc
 import os
 from typing import Any
 
 wsgi_app = "courseapp:create_app()"
-host = os.environ.get("HOST", "0.0.0.0")  # noqa: S104  # a container's port is reached from outside it
-bind = f"{host}:{os.environ.get('PORT', '8000')}"
-workers = int(os.environ.get("WEB_WORKERS", "1"))
-threads = int(os.environ.get("WEB_THREADS", "8"))
+host = os.environ.get("HOST") or "0.0.0.0"  # noqa: S104  # a container's port is reached from outside it
+bind = f"{host}:{os.environ.get('PORT') or '8000'}"
+workers = int(os.environ.get("WEB_WORKERS") or "1")
+threads = int(os.environ.get("WEB_THREADS") or "8")
 worker_class = "gthread"
 graceful_timeout = 30  # s
 keepalive = 15  # s
@@ -18,7 +18,7 @@ control_socket_disable = True
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Nothing that a start loads is garbage, and looking through it again and again takes a tenth of the start."""
+    """Hardly anything that a start loads is garbage, and looking through it again and again takes a tenth of the start."""
     gc.disable()
 
 

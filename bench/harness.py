@@ -187,7 +187,7 @@ class Ground:
     # Web servers
 
     def gunicorn(self, name: str, target: str, database: str, **more: str) -> Web:
-        """The web process as it is shipped."""
+        """The web process as it is shipped, but for what would restart it in mid-measurement."""
         return self.web(name, lambda port: [PYTHON, "-m", "gunicorn", *GUNICORN, "--bind", f"127.0.0.1:{port}", "--log-level", "warning",
                                             target], database, **more)  # fmt: skip
 

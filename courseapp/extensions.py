@@ -152,6 +152,14 @@ def numbers_in(column: sa.orm.InstrumentedAttribute[list[int]], which: sa.Column
     return sa.select(each.c.value.label("number")).select_from(column.class_).join(each, sa.true()).where(which).subquery()
 
 
+def holds_number(column: sa.orm.InstrumentedAttribute[list[int]], number: int) -> sa.ColumnElement[bool]:
+    """SQL: a list of a column of `columns.Numbers` holds this one."""
+    if db.engine.dialect.name == "postgresql":
+        return sa.literal(number) == sa.func.any(column)
+    each = sa.func.json_each(column).table_valued("value")
+    return sa.select(each.c.value).where(each.c.value == number).correlate(column.class_).exists()
+
+
 def insert(model: type[Model], **values: Any) -> int:
     """Insert a row now; its id. One statement, built once: what hot pages write does not wait for the unit of work."""
     db.session.flush()  # what the row points at must be there, and a plain INSERT does not see to that by itself

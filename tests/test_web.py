@@ -11,7 +11,12 @@ pytestmark = pytest.mark.one_database
 
 def test_an_address_is_built_like_werkzeugs_own(app: Flask) -> None:
     shapes = ["/", "/a/<int:n>", "/b/<name>/c/<path:rest>", "/d/<any(x, y):kind>"]
-    values: list[dict[str, object]] = [{}, {"n": 7}, {"name": "ü/ß", "rest": "x/y z"}, {"kind": "x", "more": "q&r", "none": None}]
+    values: list[dict[str, object]] = [
+        {},
+        {"n": 7},
+        {"name": "ü/ß", "rest": "x/y z"},
+        {"kind": "x", "more": "q&r", "none": None, "rule": 1, "self": 2},
+    ]
     built = []
     for kind in (Rule, LateRule):
         adapter = Map([kind(shape, endpoint=str(n)) for n, shape in enumerate(shapes)]).bind("example.org")

@@ -275,7 +275,7 @@ class Ground:
         return self.start(name, [*command, "--schedule", self.folder / f"{name}.schedule"], environment)
 
     def web(self, name: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        """The web process as it is shipped; waits for its first answer."""
+        """The web process as it is shipped, but that it neither restarts by itself nor ends slowly; waits for its first answer."""
         port = environment["PORT"]
         command = [PYTHON, "-m", "gunicorn", *GUNICORN, "--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
         process = self.start(name, command, environment)

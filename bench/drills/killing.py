@@ -41,7 +41,7 @@ class Killing:
     # whoever expands
 
     def kill_expanding(self) -> None:
-        """Kill whoever expands at each of its edges; 2,000 mails are in the outbox then, and the cursor stands behind them."""
+        """Kill whoever expands at each of its edges; 2,000 mails are in the outbox then, and their page is gone."""
         for edge, table, mode, is_after in (
             ("freezing", "broadcast_pages", "ACCESS EXCLUSIVE", False),
             ("frozen", "broadcast_pages", "ACCESS EXCLUSIVE", True),

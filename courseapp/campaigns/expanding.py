@@ -57,8 +57,10 @@ def expand_page(broadcast: Broadcast, now: datetime) -> int:
     zones: dict[str, int] = dict(db.session.execute(counted).all())
     if zones:
         window, begins = window_of(broadcast), max(now, broadcast.send_at or now)
-        due = {zone: sa.literal(next_in(window, begins, zone), Message.due_at.type) for zone in zones}
-        due_at = sa.case(due, value=chosen.c.zone) if len(due) > 1 else next(iter(due.values()))
+        moments = {zone: next_in(window, begins, zone) for zone in zones}
+        due = {zone: sa.literal(moment, Message.due_at.type) for zone, moment in moments.items()}
+        last = sa.literal(max(moments.values()), Message.due_at.type)  # for whoever moves to another zone at this very moment
+        due_at = sa.case(due, value=chosen.c.zone, else_=last) if len(due) > 1 else last
         people = sa.select(chosen.c.id.label("contact_id"), due_at.label("due_at"))
         stream = db.session.get_one(Stream, broadcast.stream_id)
         assert broadcast.letter_id is not None

@@ -15,7 +15,7 @@ from courseapp.campaigns.models import (
     SequenceVersion,
 )
 from courseapp.catalog.models import Course
-from courseapp.extensions import db
+from courseapp.extensions import db, holds_number
 from courseapp.mailing.models import Message
 
 
@@ -43,8 +43,7 @@ def export(contact_id: int) -> list[dict[str, Any]]:
 
 def export_broadcasts(contact_id: int) -> list[dict[str, Any]]:
     """The broadcasts that were for a contact, oldest first; what became of each stands among the mails."""
-    pages = db.session.execute(sa.select(BroadcastPage.broadcast_id, BroadcastPage.contact_ids))  # there only while one is made ready
-    waiting = [broadcast_id for broadcast_id, contact_ids in pages if contact_id in contact_ids]
+    waiting = sa.select(BroadcastPage.broadcast_id).where(holds_number(BroadcastPage.contact_ids, contact_id))
     has_mail = sa.exists().where(Message.stream_id == Broadcast.stream_id, Message.contact_id == contact_id)
     query = sa.select(Broadcast.subject, Broadcast.snapshot_at).where(sa.or_(has_mail, Broadcast.id.in_(waiting)))
     rows = db.session.execute(query.order_by(Broadcast.id))

@@ -16,6 +16,7 @@ pages = sa.table(
 )  # fmt: skip
 recipients = sa.table("broadcast_recipients", sa.column("broadcast_id", BIG), sa.column("contact_id", BIG))
 broadcasts = sa.table("broadcasts", *(sa.column(name) for name in ("id", "state", "cursor", "stream_id")))
+contacts = sa.table("contacts", sa.column("id"), sa.column("erased_at"))
 messages = sa.table("messages", sa.column("stream_id"), sa.column("contact_id"))
 
 
@@ -69,4 +70,6 @@ def downgrade() -> None:
     here.execute(sa.update(broadcasts).values(cursor=last.scalar_subquery()))
     for broadcast_id, ids in here.execute(sa.select(pages.c.broadcast_id, pages.c.contact_ids)).all():
         here.execute(sa.insert(recipients), [{"broadcast_id": broadcast_id, "contact_id": number} for number in ids])
+    erased = sa.select(contacts.c.id).where(contacts.c.erased_at.is_not(None))
+    here.execute(sa.delete(recipients).where(recipients.c.contact_id.in_(erased)))
     op.drop_table("broadcast_pages")

@@ -255,7 +255,7 @@ def test_who_is_erased_before_their_page_comes_gets_nothing_and_stands_in_no_sum
     assert [each["subject"] for each in privacy.export_broadcasts(people[0].id)] == [broadcast.subject]
 
 
-def test_what_is_cancelled_while_it_is_put_into_the_outbox_waits_for_nobody(begin, marketer, monkeypatch) -> None:
+def test_what_is_cancelled_while_it_is_put_into_the_outbox_waits_for_nobody(begin, marketer, client, monkeypatch) -> None:
     monkeypatch.setattr(expanding, "PAGE", 2)
     broadcast = begin(5)
     expanding.freeze(broadcast, NOW)
@@ -264,7 +264,13 @@ def test_what_is_cancelled_while_it_is_put_into_the_outbox_waits_for_nobody(begi
     db.session.commit()
     assert db.session.scalar(sa.select(sa.func.count()).select_from(BroadcastPage)) == 0
     assert tick() == 0
-    assert broadcasts.account_of(broadcast).states == {(State.CANCELLED, broadcasts.CANCELLED_WHY): 2}
+    account = broadcasts.account_of(broadcast)
+    assert (account.states, account.waiting) == ({(State.CANCELLED, broadcasts.CANCELLED_WHY): 2}, 3)
+    client.sign_in(marketer)
+    for endpoint in ("broadcasts.broadcast", "results.broadcast"):
+        text = client.visit(endpoint, id=broadcast.public_id).text
+        assert "were never prepared" in text
+        assert "still to be prepared" not in text
 
 
 def test_two_schedulers_make_each_mail_once(begin, app, monkeypatch) -> None:

@@ -100,7 +100,6 @@ def expected(node: Tree, everybody: set[str]) -> set[str]:
     return set.intersection(everybody, *parts) if key == "all" else set().union(*parts)
 
 
-@pytest.mark.one_database
 def test_what_is_asked_of_one_enrolment_is_asked_of_it_at_once(crowd):
     day, stands = is_("enrolled_at", "before_days", **COURSE, days=60), is_("progress", **COURSE, standing="begun")
     both = chosen(day) & chosen(stands)
@@ -109,10 +108,13 @@ def test_what_is_asked_of_one_enrolment_is_asked_of_it_at_once(crowd):
     for tree, looks in (({"all": [day, stands]}, 1), ({"all": [day, {"all": [stands]}]}, 2)):
         assert chosen(tree) == both
         assert str(contacts_in(tree, NOW)).count("JOIN users") == looks
+    assert chosen({"not": {"all": [day, stands]}}) == ALL - both
+    assert chosen({"all": [day, is_("progress", course="second", standing="begun")]}) == set(), "two courses are two enrolments"
     of_any = [is_("enrolled_at", "before_days", course="any", days=20), is_("progress", course="any", standing="begun")]
     assert chosen({"all": of_any}) == chosen(of_any[0]) & chosen(of_any[1]), "of several courses each may hold of another"
 
 
+@pytest.mark.one_database
 def test_a_sample_is_the_newest_few_and_the_count_is_of_all(crowd):
     found = look_at(is_("enrolled", "yes", course="any"), NOW, 3)
     assert (found.count, [contact.address for contact in found.sample]) == (

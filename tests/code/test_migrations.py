@@ -67,6 +67,65 @@ def test_each_migration_goes_up_and_down(make_app, database):
             assert dump(db.engine) == upper, f"{step} does not come up again"
 
 
+def test_whom_a_half_sent_broadcast_is_for_is_carried_over_and_back(make_app, database):
+    def rows(words: str) -> list[tuple[object, ...]]:
+        found = [tuple(row) for row in db.session.execute(sa.text(words))]
+        db.session.commit()
+        return found
+
+    def put(table: str, **values: object) -> None:
+        names = ", ".join(values)
+        db.session.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in values)})"), values)
+
+    app, day = make_app(database_url=database.empty_beside()), "2026-01-01"
+    with app.app_context():
+        flask_migrate.upgrade(revision="0021")
+        put("streams", id=1, key="b", purpose="marketing", reaches_unconfirmed=False)
+        for n in range(1, 8):
+            mark = f"p{n}"
+            put(
+                "contacts",
+                id=n,
+                public_id=mark,
+                address=mark,
+                address_key=mark,
+                address_mac=mark,
+                zone="UTC",
+                language="en",
+                created_at=day,
+            )
+        for n, state, cursor, stream in ((1, "expanding", 3, 1), (2, "finished", 7, None)):
+            words = {"title": "t", "purpose": "marketing", "tree": "{}", "language": "en", "subject": "", "preheader": "", "body": ""}
+            times = {"window_start": "09:00", "window_end": "11:00", "created_at": day, "changed_at": day, "snapshot_at": day}
+            put(
+                "broadcasts",
+                id=n,
+                public_id=f"b{n}",
+                state=state,
+                version=1,
+                stream_id=stream,
+                candidates=7,
+                cursor=cursor,
+                **words,
+                **times,
+            )
+            for contact in range(1, 8):
+                put("broadcast_recipients", broadcast_id=n, contact_id=contact)
+        for n in (1, 2, 3):
+            mail = {"template": "t", "fields": "{}", "message_id": "m", "state": "pending", "priority": 1, "lease_epoch": 0, "attempts": 0}
+            put("messages", public_id=f"m{n}", dedupe_key=f"d{n}", stream_id=1, contact_id=n, due_at=day, created_at=day, **mail)
+        db.session.commit()
+        flask_migrate.upgrade(revision="0022")
+        assert [row[:2] + row[3:] for row in rows("SELECT * FROM broadcast_pages")] == [(1, 0, 4)]
+        assert str(rows("SELECT contact_ids FROM broadcast_pages")[0][0]) == "[4, 5, 6, 7]"
+        db.session.execute(sa.text(f"UPDATE contacts SET erased_at = '{day}' WHERE id = 5"))
+        db.session.commit()
+        flask_migrate.downgrade(revision="0021")
+        assert rows("SELECT * FROM broadcast_recipients ORDER BY 2") == [(1, n) for n in (1, 2, 3, 4, 6, 7)]
+        assert rows("SELECT id, cursor FROM broadcasts ORDER BY id") == [(1, 3), (2, 0)]
+        db.engine.dispose()
+
+
 def test_a_changed_check_and_a_changed_index_are_noticed(database):
     """The comparison itself: a dump differs where Alembic's own comparison sees nothing."""
     table = "CREATE TABLE planted (n INTEGER, state VARCHAR(9), CHECK (state IN ({states})))"

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from flask import Flask
+from gunicorn.config import KNOWN_SETTINGS
 
 from courseapp import web
 from courseapp.config import Settings
@@ -65,6 +66,7 @@ def settings_named() -> dict[str, set[str]]:
     found = {
         "compose.yaml": (set_here | set(re.findall(r"\$\{(\w+)", text))) - OF_IMAGES,
         "Dockerfile": set(re.findall(r"(\w+)=", re.search(r"^ENV (.+)$", dockerfile, re.MULTILINE)[1])),
+        "gunicorn.conf.py": set(re.findall(r"environ\.get\([\"'](\w+)", (ROOT / "gunicorn.conf.py").read_text())),
         "Caddyfile": set(re.findall(r"\{\$(\w+)", (ROOT / "deploy" / "Caddyfile").read_text())),
         "nginx.conf": set(re.findall(r"\b([A-Z]{2,}(?:_[A-Z]+)+)(?==)", (ROOT / "deploy" / "nginx.conf").read_text())),
     }
@@ -120,6 +122,15 @@ def test_gunicorn_takes_its_settings_and_looks_for_no_garbage_in_what_a_start_lo
     told = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
     assert (told["workers"], told["threads"], told["bind"]) == (3, 5, "127.0.0.1:1234")
     assert told["wsgi_app"] == "courseapp:create_app()"
+    assert {name for name in told if name.islower() and not name.startswith("_")} - {"gc", "os", "host"} <= {
+        each.name for each in KNOWN_SETTINGS
+    }
+    for name in ("WEB_WORKERS", "WEB_THREADS", "HOST", "PORT"):
+        monkeypatch.setenv(name, "")  # as settings have it, and `${NAME:-…}`
+    empty = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    assert (empty["workers"], empty["threads"], empty["bind"]) == (1, 8, "0.0.0.0:8000")
+    assert unit("web")["WorkingDirectory"] == "/opt/courseapp", "the file is found where gunicorn starts"
+    assert "WORKDIR /app\n" in (ROOT / "Dockerfile").read_text()
     try:
         told["post_fork"](None, None)
         assert not gc.isenabled()
@@ -127,6 +138,7 @@ def test_gunicorn_takes_its_settings_and_looks_for_no_garbage_in_what_a_start_lo
         assert gc.isenabled()
         assert gc.get_freeze_count() > 100_000
     finally:
+        gc.enable()
         gc.unfreeze()
 
 

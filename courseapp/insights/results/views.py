@@ -13,7 +13,7 @@ from flask_login import current_user
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
-from courseapp.campaigns.models import Broadcast, Sequence, SequenceVersion
+from courseapp.campaigns.models import Broadcast, BroadcastState, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
 from courseapp.campaigns.sequence_lists import steps_of, versions_of
 from courseapp.campaigns.sequence_sentences import ENDS
@@ -151,11 +151,12 @@ def days_asked() -> int:
 def account(found: Broadcast, sums: Sums) -> list[tuple[str, int]]:
     """Everybody it is for, by where they stand: adds up to the candidates."""
     unsent = sums.made - sums.left - sums.under_way
+    unmade = _("were never prepared") if found.state is BroadcastState.CANCELLED else _("are still to be prepared")
     parts = [
         (_("have left"), sums.left),
         (_("are on their way"), sums.under_way),
         (_("did not leave"), unsent),
-        (_("are still to be prepared"), found.candidates - sums.made),
+        (unmade, found.candidates - sums.made),
     ]
     return [(words, count) for words, count in parts if count]
 
