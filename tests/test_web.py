@@ -1,5 +1,8 @@
 """Routes that are cheap to have."""
 
+from inspect import iscoroutinefunction
+from itertools import chain
+
 import pytest
 from flask import Flask
 from werkzeug.routing import Map, Rule
@@ -22,6 +25,13 @@ def test_an_address_is_built_like_werkzeugs_own(app: Flask) -> None:
         adapter = Map([kind(shape, endpoint=str(n)) for n, shape in enumerate(shapes)]).bind("example.org")
         built.append([adapter.build(str(n), each) for n, each in enumerate(values)] * 2)
     assert built[0] == built[1]
+
+
+def test_nothing_is_async_for_flask_does_not_look(app: Flask) -> None:
+    hooks = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs)
+    called = [*app.view_functions.values(), *app.teardown_appcontext_funcs, *chain(*(each for kind in hooks for each in kind.values()))]
+    assert len(called) > 100
+    assert [each for each in called if iscoroutinefunction(each)] == []
 
 
 def test_every_route_of_ours_is_such_a_one_and_compiles_nothing_before_its_address_is_asked_for(

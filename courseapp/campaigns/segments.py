@@ -162,7 +162,7 @@ def _expression(node: dict[str, Any], present: Present) -> sa.ColumnElement[bool
     if key == "not":
         return sa.not_(_expression(inner, present))
     if key == "all":
-        rest = (_expression(child, present) for child in inner if _of_one(child) is None)
+        rest = (_expression(child, present) for child in inner if _of_enrolment(child) is None)
         return sa.and_(sa.true(), *_asked_of_enrolments(inner, present), *rest)
     return sa.or_(sa.false(), *(_expression(child, present) for child in inner))
 
@@ -174,12 +174,12 @@ def _asked_of_enrolments(nodes: list[dict[str, Any]], present: Present) -> Itera
     """
     asked: dict[str, list[sa.ColumnElement[bool]]] = {}
     for node in nodes:
-        if (of_enrolment := _of_one(node)) is not None:
+        if (of_enrolment := _of_enrolment(node)) is not None:
             asked.setdefault(node["value"]["course"], []).append(of_enrolment(node["op"], node["value"], present))
     return (learner_who(course, present, *conditions) for course, conditions in asked.items())
 
 
-def _of_one(node: dict[str, Any]) -> Expression | None:
+def _of_enrolment(node: dict[str, Any]) -> Expression | None:
     """What a condition asks of the enrolment in the one course it is about; None where it is not such a one."""
     field = BY_KEY.get(node.get("field", ""))
     return field.of_enrolment if field is not None and field.of_enrolment is not None and node["value"]["course"] != ANY else None
