@@ -75,14 +75,14 @@ def keep_all(files: Iterable[tuple[str, Path | bytes]], progress: Progress = lam
         progress: told now and then how many are kept; may raise to stop.
         for_good: False for what can be made anew: then a power cut may take it away or leave it empty, and nobody waits for the disk.
     """
-    place, rest, done = _place(), iter(files), 0
+    place, rest, kept = _place(), iter(files), list[str]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while some := list(islice(rest, 4 * AT_ONCE)):  # not all of them, for their contents would be held at the same time
             list(pool.map(lambda file: _keep_one(place, file[0], file[1], for_good), some))
-            if for_good:
-                place.settle([key for key, _content in some])
-            done += len(some)
-            progress(done)
+            kept += [key for key, _content in some]
+            progress(len(kept))
+    if for_good:
+        place.settle(kept)
 
 
 def _keep_one(place: "Folder | Bucket", key: str, content: Path | bytes, for_good: bool) -> None:

@@ -1,15 +1,15 @@
 """Looks: what an upload would make of its course, kept by the look-through so that pages can show it without unpacking anything.
 
-In the upload's own folder of the storage: an outline, one file for each lesson with its rendered text and its difference, one
-for the course's own difference, and what media the storage does not hold already. They go when the upload's files go.
+In the upload's own folder of the storage: an outline; one file with all texts, which are each lesson's rendered text and its
+difference, and the course's own difference; and what media the storage does not hold already. They go when the upload's files go.
 """
 
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from courseapp import storage
 from courseapp.authoring.differences import side_by_side
@@ -148,19 +148,27 @@ def _more_of(result: "Result") -> Facts:
 def keep(folder: str, found: Gathered, progress: Progress) -> None:
     """Write a draft into the storage in place of an earlier one; `progress` is told how far it is and may raise to stop."""
     forget(folder)
-    total = len(found.lessons) + len(found.media)
-    files: Iterator[tuple[str, Path | bytes]] = chain(_texts_of(found, folder), _media_of(found, folder))
-    storage.keep_all(files, lambda done: progress(min(done, total), total), for_good=False)  # it can be looked through again
+    total = len(found.media)
+    # it can be looked through again, so nobody waits for the disk
+    storage.keep_all(_media_of(found, folder), lambda done: progress(min(done, total), total), for_good=False)
+    texts = io.BytesIO()  # one file instead of one for each lesson: of two hundred files, making them is what takes time
+    found.outline["texts"] = {name: _put(texts, facts) for name, facts in _texts_of(found)}
+    storage.keep(f"{folder}/draft/texts.json", texts.getvalue())
     storage.keep(f"{folder}/draft/outline.json", _written(found.outline))
 
 
-def _texts_of(found: Gathered, folder: str) -> Iterator[tuple[str, bytes]]:
-    """The files of a draft's lessons, and of what changes in the course's own words."""
+def _texts_of(found: Gathered) -> Iterator[tuple[str, Facts]]:
+    """A draft's lessons by public id, and what changes in the course's own words."""
     for public_id, facts in found.lessons.items():
-        pairs = side_by_side(*found.texts[public_id]) if public_id in found.texts else None
-        yield f"{folder}/draft/lessons/{public_id}.json", _written({**facts, "pairs": pairs})
+        yield public_id, {**facts, "pairs": side_by_side(*found.texts[public_id]) if public_id in found.texts else None}
     if COURSE in found.texts:
-        yield f"{folder}/draft/{COURSE}.json", _written({"pairs": side_by_side(*found.texts[COURSE])})
+        yield COURSE, {"pairs": side_by_side(*found.texts[COURSE])}
+
+
+def _put(file: IO[bytes], facts: Facts) -> tuple[int, int]:
+    """Write facts at a file's end: where they begin there, and how many bytes they have."""
+    begin = file.tell()
+    return begin, file.write(_written(facts))
 
 
 def _media_of(found: Gathered, folder: str) -> Iterator[tuple[str, Path]]:
@@ -197,24 +205,28 @@ def kept_files(upload: Upload) -> dict[str, tuple[str, Path]]:
 
 def lesson_of(upload: Upload, outline: Facts, public_id: str) -> Facts | None:
     """A lesson of a draft with its text and its difference; None where there is none of that id."""
-    if not any(row["public_id"] == public_id for row in outline["lessons"]):
-        return None  # what somebody typed becomes no key
-    return _read(f"{upload.folder}/draft/lessons/{public_id}.json")
+    return _text_of(upload, outline, public_id) if any(row["public_id"] == public_id for row in outline["lessons"]) else None
 
 
 def changes_of(upload: Upload, most: int) -> list[Facts]:
     """The changed lessons of an upload with id and title; the first few with their difference too, the others with None."""
-    ids, titles = upload.difference.get("ids", {}), upload.difference.get("titles", {})
+    ids, titles, outline = upload.difference.get("ids", {}), upload.difference.get("titles", {}), outline_of(upload) or {}
     found = []
     for count, key in enumerate(upload.difference.get("changed", [])):
-        kept = _read(f"{upload.folder}/draft/lessons/{ids[key]}.json") if count < most and key in ids else None
+        kept = _text_of(upload, outline, ids[key]) if count < most and key in ids else None
         found.append({"id": ids.get(key), "title": titles.get(key, key), "pairs": kept["pairs"] if kept is not None else None})
     return found
 
 
 def course_change_of(upload: Upload) -> Facts | None:
     """The difference of what the course says of itself: its public page, its modules, their order."""
-    return _read(f"{upload.folder}/draft/{COURSE}.json")
+    return _text_of(upload, outline_of(upload) or {}, COURSE)
+
+
+def _text_of(upload: Upload, outline: Facts, name: str) -> Facts | None:
+    """One of a draft's texts; None where it is not among them."""
+    begin, size = outline.get("texts", {}).get(name, (0, 0))
+    return _read(f"{upload.folder}/draft/texts.json", begin, size) if size else None
 
 
 def _present_contents(writer: Any) -> list[tuple[Any, list[Any]]]:
@@ -259,10 +271,10 @@ def _written(facts: Facts) -> bytes:
     return json.dumps(facts, ensure_ascii=False).encode()
 
 
-def _read(key: str) -> Facts | None:
+def _read(key: str, begin: int = 0, size: int | None = None) -> Facts | None:
     try:
-        with storage.open_stored(key) as file:
-            found: Facts = json.load(file)
+        with storage.open_stored(key, begin, size) as file:
+            found: Facts = json.loads(file.read(-1 if size is None else size))
             return found
     except (FileNotFoundError, ValueError):  # a power cut may have emptied it
         return None

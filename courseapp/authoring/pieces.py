@@ -6,6 +6,7 @@ from pathlib import Path
 from posixpath import splitext
 
 CAPTIONS = (".vtt", ".srt")  # the first is taken where both are there
+LARGE = 1_000_000  # bytes, more than any text has; what is as large is hashed beside other work, or while it is written
 JOINT = "//"  # between a file's path and its piece's name: no path of a folder holds two slashes in a row
 
 
@@ -45,8 +46,17 @@ def key_of(digest: str) -> str:
 
 def piece_of(made: Made) -> Piece:
     """A piece just made, by its content."""
-    size = made.location.stat().st_size
-    return Piece(made.part, digest_of(made.location), made.media_type, size, made.width, made.height, made.location)
+    return _piece(made, digest_of(made.location), made.location.stat().st_size)
+
+
+def written_piece(made: Made, content: bytes) -> Piece:
+    """A piece with its content, which is written to where it is said to be."""
+    made.location.write_bytes(content)
+    return _piece(made, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def _piece(made: Made, digest: str, size: int) -> Piece:
+    return Piece(made.part, digest, made.media_type, size, made.width, made.height, made.location)
 
 
 class Digests:

@@ -24,7 +24,7 @@ from courseapp.authoring import films, pictures
 from courseapp.authoring.captions import prepare_captions
 from courseapp.authoring.drawings import clean_svg
 from courseapp.authoring.models import PreparedFile
-from courseapp.authoring.pieces import Made, Piece, key_of, piece_of
+from courseapp.authoring.pieces import Made, Piece, key_of, piece_of, written_piece
 from courseapp.authoring.receiving import MEDIA, SourceFile
 from courseapp.authoring.report import Report, Unfit
 from courseapp.catalog.models import Asset
@@ -154,14 +154,12 @@ def _quick(file: SourceFile, folder: Path, number: int, report: Report) -> list[
         drawing = clean_svg(file.location.read_bytes(), file.path, report)
         if drawing is None:
             return None
-        target.write_bytes(drawing[0])
-        return [piece_of(Made("", file.media_type, target, drawing[1], drawing[2]))]
+        return [written_piece(Made("", file.media_type, target, drawing[1], drawing[2]), drawing[0])]
     if file.suffix in {".vtt", ".srt"}:
         captions = prepare_captions(file.location.read_bytes(), file.suffix, file.path, report)
         if captions is None:
             return None
-        target.write_bytes(captions)
-        return [piece_of(Made("", file.media_type, target))]
+        return [written_piece(Made("", file.media_type, target), captions)]
     return None
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from courseapp.authoring.front_matter import LARGEST_TEXT
-from courseapp.authoring.pieces import Digests, Piece
+from courseapp.authoring.pieces import LARGE, Digests, Piece
 from courseapp.authoring.report import Report
 from courseapp.authoring.watched import TooMuch, opened_zip
 
@@ -127,9 +127,11 @@ def receive_folder(folder: Path, report: Report, digests: Digests | None = None)
             report.error("name_twice", path, 0, "Two files have this name, written in two ways.", "Give each its own name.")
         elif (file := _receive_file(location, path, report)) is not None:
             files[path] = file
-    with ThreadPoolExecutor(AT_ONCE) as pool:  # hashing holds back nothing else
-        found = pool.map((digests or Digests()).of, [file.location for file in files.values()])
-        return {path: replace(file, digest=digest) for (path, file), digest in zip(files.items(), found, strict=True)}
+    digest_of = (digests or Digests()).of
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        large = {path: pool.submit(digest_of, file.location) for path, file in files.items() if file.size >= LARGE}
+        found = {path: large[path].result() if path in large else digest_of(file.location) for path, file in files.items()}
+    return {path: replace(file, digest=found[path]) for path, file in files.items()}
 
 
 def is_too_much_text(folder: Path, report: Report) -> bool:

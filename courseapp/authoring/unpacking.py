@@ -20,13 +20,12 @@ from threading import Lock
 from typing import IO, Self
 
 from courseapp.authoring import watched
-from courseapp.authoring.pieces import Digests, digest_of
+from courseapp.authoring.pieces import LARGE, Digests, digest_of
 from courseapp.authoring.receiving import MOST_FILES, is_too_large
 from courseapp.authoring.report import Report
 from courseapp.authoring.watched import Member, Swollen, TooMuch, is_packed, opened_tar, opened_zip
 
 LARGEST_WHOLE = 2_000_000_000  # bytes, unpacked
-LARGE = 1_000_000  # bytes; more than any text has
 AT_ONCE = 2  # files unpacked at the same time; more get in each other's way
 PIECE = 256 * 1024  # bytes read at a time; for many more the kernel is asked for memory each time, which takes longer than reading them
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -234,14 +233,14 @@ class _Copying:
             self._pool.shutdown(cancel_futures=True)
 
     def copy(self, entry: Entry, target: Path) -> None:
-        """Copy an entry; or begin to, and wait only where many are on their way. Its name is taken at once."""
+        """Copy an entry; or begin to, where it is large, and wait only where many are on their way. Its name is taken at once."""
         digest = self._take_kept(entry, target)
-        if digest is None:
-            target.touch()
-        if not self._count:
+        if not self._count or entry.size < LARGE:
             self._copy(entry, target, digest)
             self._tell()
             return
+        if digest is None:
+            target.touch()
         self._ahead.append(self._pool.submit(self._copy, entry, target, digest))
         if len(self._ahead) > AT_ONCE:
             self._finish_one()
