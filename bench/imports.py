@@ -154,9 +154,9 @@ def unpack(archive: Path) -> dict[str, float]:
 
 def bring_in(archive: Path) -> dict[str, float]:
     """The archive as an upload, looked through, brought in, and the same once more."""
-    from courseapp import create_app
+    from worker import flask_app
 
-    with create_app().app_context():
+    with flask_app.app_context():
         # the first as a worker at work has loaded everything and built its statements
         small = course_archive(archive.with_name("small.zip"), 0, lessons=1)
         _small, (look, bring), (_look, again) = [send_and_work(sent) for sent in (small, archive, archive)]
@@ -196,9 +196,9 @@ def send_and_work(archive: Path) -> tuple[Took, Took]:
 
 def repeat(archives: list[Path]) -> None:
     """Bring these in in turn, until somebody ends it; a line when the first is in."""
-    from courseapp import create_app
+    from worker import flask_app
 
-    with create_app().app_context():
+    with flask_app.app_context():
         for number in count():
             send_and_work(archives[number % len(archives)])
             print(number, flush=True)

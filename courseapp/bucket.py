@@ -7,6 +7,7 @@ folder; what is not there is FileNotFoundError.
 import contextlib
 import io
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -63,9 +64,9 @@ class Bucket:
             self._client.upload_fileobj(counted, self.name, self.prefix + key, Config=config)
         return counted.size
 
-    def adopt(self, _key: str, _path: Path, _for_good: bool = True) -> bool:
-        """What lies on this machine has to be sent."""
-        return False
+    def adopt(self, files: list[tuple[str, Path]], _pool: Executor, _for_good: bool = True) -> list[tuple[str, Path]]:
+        """What lies on this machine has to be sent, all of it."""
+        return files
 
     def settle(self, _keys: Iterable[str]) -> None:
         """An object is there for good once its upload is answered."""

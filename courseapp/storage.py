@@ -9,10 +9,11 @@ import io
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -78,7 +79,9 @@ def keep_all(files: Iterable[tuple[str, Path | bytes]], progress: Progress = lam
     place, rest, kept = _place(), iter(files), list[str]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while some := list(islice(rest, 4 * AT_ONCE)):  # not all of them, for their contents would be held at the same time
-            list(pool.map(lambda file: _keep_one(place, file[0], file[1], for_good), some))
+            whole = [(_checked(key), content) for key, content in some if isinstance(content, Path)]
+            left = [*place.adopt(whole, pool, for_good), *((key, content) for key, content in some if isinstance(content, bytes))]
+            list(pool.map(lambda file: _keep_one(place, file[0], file[1], for_good), left))
             kept += [key for key, _content in some]
             progress(len(kept))
     if for_good:
@@ -86,11 +89,8 @@ def keep_all(files: Iterable[tuple[str, Path | bytes]], progress: Progress = lam
 
 
 def _keep_one(place: "Folder | Bucket", key: str, content: Path | bytes, for_good: bool) -> None:
-    if isinstance(content, bytes):
-        place.keep(_checked(key), io.BytesIO(content), for_good)
-    elif not place.adopt(_checked(key), content, for_good):
-        with content.open("rb") as file:
-            place.keep(key, file, for_good)
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        place.keep(_checked(key), file, for_good)
 
 
 @contextlib.contextmanager
@@ -212,20 +212,14 @@ class Folder:
             raise
         return size
 
-    def adopt(self, key: str, path: Path, for_good: bool = True) -> bool:
-        """Give a file that lies elsewhere a name here as well; False where it lies on another disk, or the disk knows no second names."""
-        target = self.root / key
-        target.parent.mkdir(parents=True, exist_ok=True)
+    def adopt(self, files: list[tuple[str, Path]], pool: Executor, for_good: bool = True) -> list[tuple[str, Path]]:
+        """Give files that lie elsewhere names here as well; those that lie on another disk, or one that knows no second names, are left.
+
+        What takes long is waiting until the disk has them, and that alone is shared out: sharing out the rest takes twice its time.
+        """
         if for_good:
-            _sync(path)
-        try:
-            target.hardlink_to(path)
-        except FileNotFoundError:
-            raise
-        except OSError:
-            return False
-        path.chmod(0o600)
-        return True
+            list(pool.map(_sync, [path for _key, path in files]))
+        return [(key, path) for key, path in files if not _linked(path, self.root / key)]
 
     def settle(self, keys: Iterable[str]) -> None:
         """Have the names of files just kept outlive a power cut. One such look at the disk does for all that came before it."""
@@ -238,10 +232,10 @@ class Folder:
 
     def size(self, key: str) -> int:
         """Bytes of a file; raises FileNotFoundError, also for a folder."""
-        path = self.root / key
-        if not path.is_file():
+        facts = (self.root / key).stat()
+        if not stat.S_ISREG(facts.st_mode):
             raise FileNotFoundError(key)
-        return path.stat().st_size
+        return facts.st_size
 
     def stored_at(self, key: str) -> float:
         """When a file was stored, in seconds since 1970; raises FileNotFoundError."""
@@ -275,6 +269,19 @@ class Folder:
         for half in left:
             half.unlink(missing_ok=True)
         return len(left)
+
+
+def _linked(path: Path, target: Path) -> bool:
+    """Give a file a second name, in a folder that is made where it is missing; False where that cannot be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    path.chmod(0o600)
+    return True
 
 
 def _for_us_alone(path: str, flags: int) -> int:

@@ -49,7 +49,7 @@ class NotPlain(Exception):
 def convert_documents(folder: Path, work: Path, report: Report, progress: Progress) -> dict[str, str]:
     """Put Markdown in the place of every document in `folder`; which pages and pictures were made of which document, by path."""
     made: dict[str, str] = {}
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "~$")))
+    found = sorted(path for path in folder.rglob("*") if _is_document(path))
     for number, location in enumerate(found):
         progress(number, len(found))
         suffix = location.suffix.lower()
@@ -57,7 +57,7 @@ def convert_documents(folder: Path, work: Path, report: Report, progress: Progre
         if suffix in OTHERS:
             report.error("document_kind", shown, 0, f"Files ending in “{suffix}” cannot be taken in.", OTHERS[suffix])
             location.unlink()
-        elif suffix in CONVERTERS:
+        else:
             opened = work / f"document-{number}"
             opened.mkdir()
             if _is_sound(location, suffix, shown, opened, report):
@@ -67,6 +67,10 @@ def convert_documents(folder: Path, work: Path, report: Report, progress: Progre
             shutil.rmtree(opened)
             location.unlink()
     return made
+
+
+def _is_document(path: Path) -> bool:
+    return path.suffix.lower() in (*OTHERS, *CONVERTERS) and not path.name.startswith((".", "~$")) and path.is_file()
 
 
 def _stem(location: Path) -> str:

@@ -25,12 +25,12 @@ from courseapp.authoring.revising import (
     CAPTIONS_TYPE,
     Neighbours,
     PlacedFile,
-    add_revision,
     course_hash,
     facts_of,
     lesson_hash,
     lesson_urls,
     locked,
+    next_revision,
     paragraphs_of,
     places_of,
     put_facts,
@@ -301,9 +301,13 @@ class _Writer:
         placed = [(lesson, module) for draft, module in zip(self.draft.modules, modules, strict=True) for lesson in draft.lessons]
         written = [self._write_lesson(draft, course, module, position) for position, (draft, module) in enumerate(placed, start=1)]
         db.session.flush()
-        for (draft, _module), (lesson, is_new) in zip(placed, written, strict=True):
-            if is_new:
-                add_revision(lesson, draft, self.rendered[draft.key], self.now, Origin.IMPORT, self.by_user_id)
+        new = [
+            next_revision(lesson, draft, self.rendered[draft.key], self.now, Origin.IMPORT, self.by_user_id)
+            for (draft, _module), (lesson, is_new) in zip(placed, written, strict=True)
+            if is_new
+        ]
+        if new:  # not as entities, as above
+            db.session.execute(sa.insert(Revision), new)
 
     def _write_module(self, draft: ModuleDraft, course: Course, position: int) -> Module:
         module = self.modules.get(draft.key) or Module(course_id=course.id, key=draft.key)

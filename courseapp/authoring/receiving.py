@@ -6,12 +6,14 @@ take an AVI for a WAV because both are RIFF. What is served of a picture, drawin
 
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import splitext
 
 from courseapp.authoring.front_matter import LARGEST_TEXT
 from courseapp.authoring.pieces import LARGE, Digests, Piece
@@ -118,14 +120,14 @@ def receive_folder(folder: Path, report: Report, digests: Digests | None = None)
     files: dict[str, SourceFile] = {}
     if is_too_much_text(folder, report):
         return files
-    for location in _walk(folder, report):
-        path = unicodedata.normalize("NFC", location.relative_to(folder).as_posix())  # some systems take letters and accents apart
+    for name, size in _walk(folder, report):
+        path = unicodedata.normalize("NFC", name)  # some systems take letters and accents apart
         if len(files) >= MOST_FILES:
             report.error("too_many_files", path, 0, f"There are more than {MOST_FILES} files.", "Import a smaller folder.")
             break
         if path in files:
             report.error("name_twice", path, 0, "Two files have this name, written in two ways.", "Give each its own name.")
-        elif (file := _receive_file(location, path, report)) is not None:
+        elif (file := _receive_file(folder / name, path, size, report)) is not None:
             files[path] = file
     digest_of = (digests or Digests()).of
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -136,26 +138,32 @@ def receive_folder(folder: Path, report: Report, digests: Digests | None = None)
 
 def is_too_much_text(folder: Path, report: Report) -> bool:
     """Whether the lessons of a folder are more than can be looked through in good time; that is reported."""
-    names = (Path(place, name) for place, _folders, files in os.walk(folder) for name in files if name.lower().endswith(tuple(TEXT)))
-    size = sum(path.lstat().st_size for path in names if path.is_file())
+    names = (
+        os.path.join(place, name) for place, _folders, files in os.walk(folder) for name in files if name.lower().endswith(tuple(TEXT))
+    )
+    size = sum(facts.st_size for facts in map(os.lstat, names) if stat.S_ISREG(facts.st_mode))
     if size > MOST_TEXT:
         words = f"The lessons have {size:,} bytes together; {MOST_TEXT:,} is the most."
         report.error("text_too_much", "", 0, words, "Upload them as several courses.")
     return size > MOST_TEXT
 
 
-def _walk(folder: Path, report: Report) -> Iterator[Path]:
-    for location in sorted(folder.rglob("*")):
-        path = location.relative_to(folder)
-        if any(part.startswith((".", "__MACOSX")) for part in path.parts):
+def _walk(folder: Path, report: Report) -> Iterator[tuple[str, int]]:
+    """The files of a folder and of those in it, in order: path in it, with forward slashes, and size; each is looked at once."""
+    root = f"{folder}/"
+    found = (os.path.join(place, name)[len(root) :] for place, folders, files in os.walk(folder) for name in (*folders, *files))
+    for parts in sorted(path.split("/") for path in found):
+        path = "/".join(parts)
+        if any(part.startswith((".", "__MACOSX")) for part in parts):
             continue
-        if location.is_symlink():
-            report.error("symlink", path.as_posix(), 0, "This is a link to another file.", "Put the file itself here.")
-        elif location.is_file():
-            yield location
+        facts = os.lstat(root + path)
+        if stat.S_ISLNK(facts.st_mode):
+            report.error("symlink", path, 0, "This is a link to another file.", "Put the file itself here.")
+        elif stat.S_ISREG(facts.st_mode):
+            yield path, facts.st_size
 
 
-def _receive_file(location: Path, path: str, report: Report) -> SourceFile | None:
+def _receive_file(location: Path, path: str, size: int, report: Report) -> SourceFile | None:
     suffix = location.suffix.lower()
     if len(path) > LONGEST_PATH or not path.isprintable():
         shown = path.encode("utf-8", "backslashreplace").decode()
@@ -175,7 +183,6 @@ def _receive_file(location: Path, path: str, report: Report) -> SourceFile | Non
             ADVICE.get(suffix, "Remove it, or save it as one of the kinds we know."),
         )
         return None
-    size = location.stat().st_size
     if is_too_large(path, size, report):
         return None
     begins_as_it_says, may_be_archive = _looked_at(location, suffix) if suffix in MEDIA else (True, False)
@@ -192,7 +199,7 @@ def _receive_file(location: Path, path: str, report: Report) -> SourceFile | Non
 
 def is_too_large(path: str, size: int, report: Report) -> bool:
     """Whether a file has more bytes than one of its kind may; that is reported."""
-    largest = LARGEST.get(PurePosixPath(path).suffix.lower(), LARGEST_MEDIA)
+    largest = LARGEST.get(splitext(path)[1].lower(), LARGEST_MEDIA)
     if size > largest:
         report.error("file_too_large", path, 0, f"The file has {size:,} bytes; {largest:,} is the most.", "Make it smaller or split it.")
     return size > largest

@@ -195,32 +195,39 @@ def add_revision(
     lesson: Lesson, draft: LessonDraft, rendered: "Rendered", now: datetime, origin: Origin, by_user_id: int | None = None
 ) -> Revision:
     """The lesson's next revision, which becomes the present one; the caller commits."""
+    revision = Revision(**next_revision(lesson, draft, rendered, now, origin, by_user_id))
+    db.session.add(revision)
+    return revision
+
+
+def next_revision(
+    lesson: Lesson, draft: LessonDraft, rendered: "Rendered", now: datetime, origin: Origin, by_user_id: int | None = None
+) -> dict[str, Any]:
+    """The row of a lesson's next revision, for whoever writes many; the lesson already names it as its present one."""
     if lesson.revision_number:  # one that has just come has none; else the last may be later than the present one
         latest = db.session.scalar(sa.select(sa.func.max(Revision.number)).where(Revision.lesson_id == lesson.id))
     else:
         latest = 0
     lesson.revision_number = (latest or 0) + 1
-    revision = Revision(
-        lesson_id=lesson.id,
-        number=lesson.revision_number,
-        source=draft.body,
-        folder=str(PurePosixPath(draft.file).parent),
-        html=rendered.html,
-        adapted_html=rendered.adapted_html,
-        stop_html=rendered.stop_html,
-        content_hash=lesson_hash(draft, rendered),
-        sources=draft.sources,
-        reviewed_by=draft.reviewed_by,
-        reviewer_role=draft.reviewer_role,
-        reviewed_on=draft.reviewed_on,
-        review_due=draft.review_due,
-        origin=origin,
-        by_user_id=by_user_id,
-        facts=facts_of(draft),
-        created_at=now,
-    )
-    db.session.add(revision)
-    return revision
+    return {
+        "lesson_id": lesson.id,
+        "number": lesson.revision_number,
+        "source": draft.body,
+        "folder": str(PurePosixPath(draft.file).parent),
+        "html": rendered.html,
+        "adapted_html": rendered.adapted_html,
+        "stop_html": rendered.stop_html,
+        "content_hash": lesson_hash(draft, rendered),
+        "sources": draft.sources,
+        "reviewed_by": draft.reviewed_by,
+        "reviewer_role": draft.reviewer_role,
+        "reviewed_on": draft.reviewed_on,
+        "review_due": draft.review_due,
+        "origin": origin,
+        "by_user_id": by_user_id,
+        "facts": facts_of(draft),
+        "created_at": now,
+    }
 
 
 def set_needs(course: Course) -> None:
