@@ -116,7 +116,7 @@ def _refuse_unsound(archive: zipfile.ZipFile, packed: int, name: str, report: Re
 
 def _of_zip(archive: zipfile.ZipFile, report: Report) -> Iterator[Entry]:
     for info in archive.infolist():
-        if info.is_dir():
+        if info.filename.endswith("/"):  # not is_dir(), which breaks at a file without a name
             continue
         path = _name_of_zip(info)
         kind = stat.S_IFMT(info.external_attr >> 16)
@@ -332,6 +332,9 @@ def safe_path(name: str, report: Report) -> PurePosixPath | None:
     composed = unicodedata.normalize("NFC", name.replace("\\", "/"))
     path = PurePosixPath(composed)
     is_drive = len(composed) > 1 and composed[1] == ":"
+    if not composed:
+        report.error("name_odd", "", 0, "The archive holds a file without a name.", "Pack the folder again, with plain names.")
+        return None
     if path.is_absolute() or is_drive or ".." in path.parts or "\0" in composed or not path.parts:
         report.error("path_outside", composed[:200], 0, "This name leads out of the folder.", "Pack the folder again, with plain names.")
         return None

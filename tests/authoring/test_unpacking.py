@@ -16,7 +16,7 @@ from courseapp.authoring.pieces import digest_of
 from courseapp.authoring.report import Report
 from courseapp.authoring.unpacking import Large, Refused, lift_single_folder, safe_path, unpack
 
-HOSTILE_NAMES = ("../outside.md", "/etc/passwd", "a/../../b.md", "C:\\windows\\x.md", "..\\up.md", "a\0b.md", "", ".", "/")
+HOSTILE_NAMES = ("../outside.md", "/etc/passwd", "a/../../b.md", "C:\\windows\\x.md", "..\\up.md", "a\0b.md", ".", "/")
 
 
 def zipped(path: Path, files: dict[str, bytes], **kw: int) -> Path:
@@ -94,6 +94,12 @@ def test_names_that_lead_out_are_refused(name: str) -> None:
     report = Report()
     assert safe_path(name, report) is None
     assert [row.code for row in report.rows] == ["path_outside"]
+
+
+def test_a_file_without_a_name_is_told_as_that() -> None:
+    report = Report()
+    assert safe_path("", report) is None
+    assert [(row.code, row.message) for row in report.rows] == [("name_odd", "The archive holds a file without a name.")]
 
 
 @pytest.mark.parametrize("name", ["../outside.md", "/abs.md", "..\\up.md", "C:\\x.md"])

@@ -226,6 +226,14 @@ def wrong_sum() -> bytes:
     return bytes(raw)
 
 
+def nameless() -> bytes:
+    """A whole course, and an entry whose name is empty: zipfile's own is_dir() breaks at it."""
+    raw = io.BytesIO(course_zip())
+    with zipfile.ZipFile(raw, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("\0"), b"whose?")
+    return raw.getvalue()
+
+
 ARCHIVES: Table = {
     "zip bomb, flat": lambda: refused(zip_of({"course.md": bytes(100 * MB)}), "archive_too_large"),
     "zip bomb, flat, of many files": lambda: refused(zip_of({f"{n}.png": bytes(10 * MB) for n in range(8)}), "archive_too_large"),
@@ -288,6 +296,8 @@ ARCHIVES: Table = {
     "tar with a wrong sum": lambda: refused(wrong_sum(), "archive_broken", "course.tar.gz"),
     "empty": lambda: refused(b"", "archive_broken"),
     "encrypted": lambda: refused(marked_as_locked(), "encrypted"),
+    "a file without a name": lambda: refused(nameless(), "name_odd"),
+    "a file without a name in a tar": lambda: tar("name_odd", member("")),
     "names in NFD": lambda: Item(
         (
             (
