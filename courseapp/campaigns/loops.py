@@ -71,7 +71,7 @@ def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int
         if broadcast.state is BroadcastState.SCHEDULED:
             _begin(broadcast, clock())
         else:
-            count += expanding.expand_page(broadcast, clock())
+            count += expanding.expand(broadcast, clock())
         db.session.commit()
     db.session.rollback()
     expanding.close_ended(clock())

@@ -7,7 +7,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import current_app
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from courseapp.columns import random_public_id, random_public_ids
 from courseapp.contacts.models import Purpose
@@ -88,19 +87,19 @@ def _own_of(key: str, contact_id: int, due_at: datetime) -> dict[str, Any]:
 
 
 def _insert_found(found: sa.FromClause, count: int, prefix: str, common: dict[str, Any]) -> None:
-    """One statement, with arrays for what is drawn by lot alone."""
-    public_ids, tails = random_public_ids(count), secrets.token_hex(4 * count)
-    domain = current_app.config["MAIL_DOMAIN"]
-    message_ids = [f"<{public_id}.{tails[8 * n : 8 * n + 8]}@{domain}>" for n, public_id in enumerate(public_ids)]
-    drawn = sa.func.unnest(sa.literal(public_ids, ARRAY(sa.Text)), sa.literal(message_ids, ARRAY(sa.Text)))
-    lots = drawn.table_valued("public_id", "message_id", with_ordinality="number").render_derived()
+    """One statement, with one text for what is drawn by lot alone: lists would be looked through for what is to be quoted, one by one."""
+    tails = secrets.token_hex(4 * count)
+    tokens = " ".join(f"{public_id}{tails[8 * n : 8 * n + 8]}" for n, public_id in enumerate(random_public_ids(count)))
+    drawn = sa.func.string_to_table(sa.literal(tokens, sa.Text), " ")
+    lots = drawn.table_valued(sa.column("token", sa.Text), with_ordinality="number").render_derived()
     numbered = sa.select(*found.c, sa.func.row_number().over().label("number")).subquery()
-    table, contact_id = Message.__table__, numbered.c.contact_id
+    table, contact_id, public_id = Message.__table__, numbered.c.contact_id, sa.func.left(lots.c.token, 16)
+    message_id = sa.literal("<").concat(public_id).concat(".").concat(sa.func.right(lots.c.token, 8))
     values = {
-        "public_id": lots.c.public_id,
+        "public_id": public_id,
         "dedupe_key": sa.literal(prefix).concat(sa.cast(contact_id, sa.Text)),
         "contact_id": contact_id,
-        "message_id": lots.c.message_id,
+        "message_id": message_id.concat(f"@{current_app.config['MAIL_DOMAIN']}>"),
         "due_at": numbered.c.due_at,
         **{name: sa.literal(value, table.c[name].type) for name, value in common.items()},
     }

@@ -180,7 +180,7 @@ def test_it_is_expanded_page_by_page_and_may_be_paused_and_killed_between_any_tw
     db.session.rollback()
     assert adds_up(broadcast).waiting == 10  # the page and its mails go together
     monkeypatch.setattr(expanding.bulk, "enqueue_many", real)
-    assert expanding.expand_page(broadcast, NOW) == 3
+    assert expanding.expand_page(broadcast, 0, NOW) == 3
     db.session.commit()
     assert adds_up(broadcast).waiting == 7
     broadcasts.pause(broadcast, marketer.id, NOW)
@@ -195,6 +195,26 @@ def test_it_is_expanded_page_by_page_and_may_be_paused_and_killed_between_any_tw
     send(later)
     tick(later)
     assert (adds_up(broadcast).left, broadcast.state) == (10, BroadcastState.FINISHED)
+
+
+def test_a_page_that_breaks_keeps_its_people_and_is_tried_again(begin, monkeypatch) -> None:
+    monkeypatch.setattr(expanding, "PAGE", 2)
+    broadcast = begin(6)
+    real, broken = expanding.bulk.enqueue_many, [RuntimeError("the database is shut down")]
+
+    def once(*words: object) -> None:
+        real(*words)  # type: ignore[arg-type]  # handed on as they came
+        if broken:
+            raise broken.pop()
+
+    monkeypatch.setattr(expanding.bulk, "enqueue_many", once)
+    with pytest.raises(RuntimeError):
+        tick()
+    db.session.rollback()
+    kept = adds_up(broadcast).waiting
+    assert kept == (4 if db.engine.dialect.name == "postgresql" else 6), "on PostgreSQL another page was put in at the same time"
+    assert tick() == kept
+    assert (adds_up(broadcast).waiting, adds_up(broadcast).count(State.PENDING)) == (0, 6)
 
 
 def test_cancelling_keeps_back_all_that_has_not_left_also_what_a_worker_holds(begin, marketer) -> None:
@@ -259,7 +279,7 @@ def test_what_is_cancelled_while_it_is_put_into_the_outbox_waits_for_nobody(begi
     monkeypatch.setattr(expanding, "PAGE", 2)
     broadcast = begin(5)
     expanding.freeze(broadcast, NOW)
-    assert expanding.expand_page(broadcast, NOW) == 2
+    assert expanding.expand_page(broadcast, 0, NOW) == 2
     broadcasts.cancel(broadcast, marketer.id, NOW)
     db.session.commit()
     assert db.session.scalar(sa.select(sa.func.count()).select_from(BroadcastPage)) == 0
