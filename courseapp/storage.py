@@ -76,16 +76,16 @@ def keep_all(files: Iterable[tuple[str, Path | bytes]], progress: Progress = lam
         progress: told now and then how many are kept; may raise to stop.
         for_good: False for what can be made anew: then a power cut may take it away or leave it empty, and nobody waits for the disk.
     """
-    place, rest, kept = _place(), iter(files), list[str]()
+    place, rest, done = _place(), iter(files), 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while some := list(islice(rest, 4 * AT_ONCE)):  # not all of them, for their contents would be held at the same time
             whole = [(_checked(key), content) for key, content in some if isinstance(content, Path)]
             left = [*place.adopt(whole, pool, for_good), *((key, content) for key, content in some if isinstance(content, bytes))]
             list(pool.map(lambda file: _keep_one(place, file[0], file[1], for_good), left))
-            kept += [key for key, _content in some]
-            progress(len(kept))
-    if for_good:
-        place.settle(kept)
+            if for_good:
+                place.settle([key for key, _content in some])
+            done += len(some)
+            progress(done)
 
 
 def _keep_one(place: "Folder | Bucket", key: str, content: Path | bytes, for_good: bool) -> None:
@@ -232,7 +232,10 @@ class Folder:
 
     def size(self, key: str) -> int:
         """Bytes of a file; raises FileNotFoundError, also for a folder."""
-        facts = (self.root / key).stat()
+        try:
+            facts = (self.root / key).stat()
+        except NotADirectoryError as error:
+            raise FileNotFoundError(key) from error
         if not stat.S_ISREG(facts.st_mode):
             raise FileNotFoundError(key)
         return facts.st_size

@@ -148,12 +148,15 @@ def _more_of(result: "Result") -> Facts:
 def keep(folder: str, found: Gathered, progress: Progress) -> None:
     """Write a draft into the storage in place of an earlier one; `progress` is told how far it is and may raise to stop."""
     forget(folder)
-    total = len(found.media)
-    # it can be looked through again, so nobody waits for the disk
-    storage.keep_all(_media_of(found, folder), lambda done: progress(min(done, total), total), for_good=False)
+    total = len(found.lessons) + len(found.media)
     texts = io.BytesIO()  # one file instead of one for each lesson: of two hundred files, making them is what takes time
-    found.outline["texts"] = {name: _put(texts, facts) for name, facts in _texts_of(found)}
+    places = found.outline["texts"] = {}
+    for name, facts in _texts_of(found):
+        places[name] = _put(texts, facts)
+        progress(min(len(places), total), total)
     storage.keep(f"{folder}/draft/texts.json", texts.getvalue())
+    # it can be looked through again, so nobody waits for the disk
+    storage.keep_all(_media_of(found, folder), lambda done: progress(min(len(places) + done, total), total), for_good=False)
     storage.keep(f"{folder}/draft/outline.json", _written(found.outline))
 
 
@@ -274,7 +277,7 @@ def _written(facts: Facts) -> bytes:
 def _read(key: str, begin: int = 0, size: int | None = None) -> Facts | None:
     try:
         with storage.open_stored(key, begin, size) as file:
-            found: Facts = json.loads(file.read(-1 if size is None else size))
-            return found
+            found = json.loads(file.read(-1 if size is None else size))
+            return found if isinstance(found, dict) else None
     except (FileNotFoundError, ValueError):  # a power cut may have emptied it
         return None

@@ -211,8 +211,8 @@ def cancel(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     assert stream is not None
     stream.paused_at, stream.paused_why = now, CANCELLED_WHY  # what workers hold is given back, and cancelled with the next tick
     broadcast.state, broadcast.finished_at = BroadcastState.CANCELLED, now
-    bulk.cancel_pending(stream.id, CANCELLED_WHY, now)
     db.session.execute(sa.delete(BroadcastPage).where(BroadcastPage.broadcast_id == broadcast.id))
+    bulk.cancel_pending(stream.id, CANCELLED_WHY, now)  # behind the pages: one that was just being put in has its mails there now
     _note(broadcast, "broadcast_cancelled", by_user_id, now)
     wake("broadcasts")
 

@@ -1,10 +1,8 @@
 """Expanding: whom a broadcast is for is fixed when its time has come, in pages; page by page it is put into the outbox."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from flask import current_app
 from sqlalchemy.orm import joinedload
 
 from courseapp.campaigns.broadcasts import CANCELLED_WHY, audience, window_of
@@ -16,7 +14,6 @@ from courseapp.mailing import bulk
 from courseapp.mailing.models import Message, Stream
 
 PAGE = 2_000
-AT_ONCE = 2  # pages; a small server has no more cores
 GIVEN_BACK_WITHIN = timedelta(days=1)  # until when a worker gives back what it held of a cancelled one; a lease ends within minutes
 
 
@@ -46,35 +43,22 @@ def freeze(broadcast: Broadcast, now: datetime) -> None:
     broadcast.state = BroadcastState.EXPANDING
 
 
-def expand(broadcast: Broadcast, now: datetime) -> int:
-    """Put the next pages into the outbox; how many mails. When none is left it is being sent. The caller holds the broadcast, and commits.
-
-    On PostgreSQL it is two pages at a time, each committed by a connection of its own: nearly all of a page is the database at work,
-    which uses one core for a connection. Nobody pauses or cancels meanwhile, for the caller still holds the broadcast.
-    """
+def next_pages(broadcast: Broadcast, limit: int) -> list[int]:
+    """The numbers of the next pages; where there is none left it is being sent from now on."""
     query = sa.select(BroadcastPage.number).where(BroadcastPage.broadcast_id == broadcast.id)
-    numbers = list(db.session.scalars(query.order_by(BroadcastPage.number).limit(AT_ONCE)))
+    numbers = list(db.session.scalars(query.order_by(BroadcastPage.number).limit(limit)))
     if not numbers:
         # who was erased before their page came is in none of it, and stands in no sum
         broadcast.state, broadcast.candidates = BroadcastState.SENDING, sum(bulk.states_of_stream(broadcast.stream_id or 0).values())
-        return 0
-    if len(numbers) == 1 or db.engine.dialect.name == "sqlite":
-        return expand_page(broadcast, numbers[0], now)
-    app, broadcast_id = current_app._get_current_object(), broadcast.id  # type: ignore[attr-defined]  # it is a proxy
-
-    def page_of_its_own(number: int) -> int:
-        with app.app_context():  # and so with a session of its own
-            count = expand_page(db.session.get_one(Broadcast, broadcast_id), number, now)
-            db.session.commit()
-            return count
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return sum(pool.map(page_of_its_own, numbers))
+    return numbers
 
 
 def expand_page(broadcast: Broadcast, number: int, now: datetime) -> int:
-    """Put a page into the outbox; how many mails. A person's zone says when theirs is due."""
+    """Put a page into the outbox; how many mails, none where it is gone. A person's zone says when theirs is due."""
     page = sa.and_(BroadcastPage.broadcast_id == broadcast.id, BroadcastPage.number == number)
+    # held, so that who cancels waits for its mails even where the broadcast is held no more: its connection may have been lost
+    if db.session.scalar(sa.select(BroadcastPage.number).where(page).with_for_update()) is None:
+        return 0
     ids = numbers_in(BroadcastPage.contact_ids, page)
     chosen = sa.select(Contact.id, Contact.zone).join(ids, ids.c.number == Contact.id).where(Contact.erased_at.is_(None)).subquery()
     counted = sa.select(chosen.c.zone, sa.func.count()).group_by(chosen.c.zone)

@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import sqlalchemy as sa
 import structlog
+from flask import current_app
 
 from courseapp.campaigns import advancing, expanding, holding, noticing, runs
 from courseapp.campaigns.broadcasts import give_back
@@ -12,8 +15,11 @@ from courseapp.campaigns.models import Broadcast, BroadcastState
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal.events import unread
+from courseapp.logs import known_as, request_id
 
 BATCH = 100
+AT_ONCE = 2  # pages of a broadcast; a small server has no more cores
+PATIENCE = 5  # seconds for a lock
 log = structlog.get_logger()
 
 
@@ -71,12 +77,35 @@ def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int
         if broadcast.state is BroadcastState.SCHEDULED:
             _begin(broadcast, clock())
         else:
-            count += expanding.expand(broadcast, clock())
+            count += _expand(broadcast, clock())
         db.session.commit()
     db.session.rollback()
     expanding.close_ended(clock())
     db.session.commit()
     return count
+
+
+def _expand(broadcast: Broadcast, now: datetime) -> int:
+    """Put the next pages into the outbox; how many mails. Nobody else begins, pauses or cancels meanwhile: the caller holds the broadcast.
+
+    On PostgreSQL it is two pages at a time, each committed by a connection of its own: nearly all of a page is the database at work,
+    which uses one core for a connection. SQLite lets one write, and that is the caller.
+    """
+    numbers = expanding.next_pages(broadcast, 1 if db.engine.dialect.name == "sqlite" else AT_ONCE)
+    if len(numbers) < 2:
+        return sum(expanding.expand_page(broadcast, number, now) for number in numbers)
+    app, broadcast_id, known = current_app._get_current_object(), broadcast.id, request_id()  # type: ignore[attr-defined]  # a proxy
+
+    def page_of_its_own(number: int) -> int:
+        with app.app_context(), known_as(known):  # and so with a session of its own
+            # the caller waits for this, and PostgreSQL does not know it: what somebody else has locked would never be let go
+            db.session.execute(sa.text(f"SET LOCAL lock_timeout = '{PATIENCE}s'"))
+            count = expanding.expand_page(db.session.get_one(Broadcast, broadcast_id), number, now)
+            db.session.commit()
+            return count
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return sum(pool.map(page_of_its_own, numbers))
 
 
 def _begin(broadcast: Broadcast, now: datetime) -> None:

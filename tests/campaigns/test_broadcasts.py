@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
+from time import sleep
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -217,6 +218,42 @@ def test_a_page_that_breaks_keeps_its_people_and_is_tried_again(begin, monkeypat
     assert (adds_up(broadcast).waiting, adds_up(broadcast).count(State.PENDING)) == (0, 6)
 
 
+def test_a_migration_that_comes_between_two_pages_and_who_holds_their_broadcast_gets_its_turn(app, begin, monkeypatch) -> None:
+    if db.engine.dialect.name == "sqlite":
+        return  # one writer: a migration waits for it
+    monkeypatch.setattr(expanding, "PAGE", 2)
+    monkeypatch.setattr(broadcast_loops, "PATIENCE", 1)
+    broadcast = begin(4)
+    real, asked, migrated = expanding.next_pages, threading.Event(), threading.Event()
+
+    def migrate() -> None:
+        with app.app_context():
+            number = db.session.scalar(sa.text("SELECT pg_backend_pid()"))
+            asking.append(number)
+            asked.set()
+            db.session.execute(sa.text("LOCK TABLE broadcasts IN ACCESS EXCLUSIVE MODE"))
+            db.session.commit()
+            migrated.set()
+
+    def next_pages(*words: object) -> list[int]:
+        found = real(*words)  # type: ignore[arg-type]  # handed on as they came
+        if found and not asking:
+            threading.Thread(target=migrate).start()
+            assert asked.wait(10)
+            waits = sa.text("SELECT cardinality(pg_blocking_pids(:number))").bindparams(number=asking[0])
+            assert any(db.session.scalar(waits) or sleep(0.01) for _ in range(1000))
+        return found
+
+    asking: list[int] = []
+    monkeypatch.setattr(expanding, "next_pages", next_pages)
+    with pytest.raises(sa.exc.OperationalError):
+        tick()
+    db.session.rollback()
+    assert migrated.wait(10)
+    assert adds_up(broadcast).waiting == 4
+    assert tick() == 4
+
+
 def test_cancelling_keeps_back_all_that_has_not_left_also_what_a_worker_holds(begin, marketer) -> None:
     broadcast = begin(4)
     tick()
@@ -273,6 +310,31 @@ def test_who_is_erased_before_their_page_comes_gets_nothing_and_stands_in_no_sum
     assert (account.candidates, account.waiting, broadcast.state) == (2, 0, BroadcastState.SENDING)
     assert set(db.session.scalars(sa.select(Message.contact_id))) == {people[0].id, people[4].id}
     assert [each["subject"] for each in privacy.export_broadcasts(people[0].id)] == [broadcast.subject]
+
+
+def test_who_cancels_waits_for_a_page_on_its_way_also_where_its_broadcast_is_held_no_more(app, begin, marketer, monkeypatch) -> None:
+    monkeypatch.setattr(expanding, "PAGE", 2)
+    broadcast = begin(5)
+    expanding.freeze(broadcast, NOW)
+    db.session.commit()
+    broadcast_id, marketer_id = broadcast.id, marketer.id
+    assert expanding.expand_page(broadcast, 0, NOW) == 2  # as by a connection of its own, whose caller has lost the one that holds it
+
+    def cancel() -> None:
+        with app.app_context():
+            broadcasts.cancel(db.session.get_one(Broadcast, broadcast_id), marketer_id, NOW)
+            db.session.commit()
+
+    cancelling = threading.Thread(target=cancel)
+    cancelling.start()
+    cancelling.join(0.5)
+    assert cancelling.is_alive()
+    db.session.commit()
+    cancelling.join(20)
+    db.session.refresh(broadcast)
+    assert broadcasts.account_of(broadcast).states == {(State.CANCELLED, broadcasts.CANCELLED_WHY): 2}
+    assert expanding.expand_page(broadcast, 1, NOW) == 0, "its page is gone"
+    assert (tick(), broadcast.state) == (0, BroadcastState.CANCELLED)
 
 
 def test_what_is_cancelled_while_it_is_put_into_the_outbox_waits_for_nobody(begin, marketer, client, monkeypatch) -> None:
