@@ -206,30 +206,20 @@ def kept_files(upload: Upload) -> dict[str, tuple[str, Path]]:
     return {path: (digest, place) for path, (digest, place) in found.items() if place is not None}
 
 
-def lesson_of(upload: Upload, outline: Facts, public_id: str) -> Facts | None:
-    """A lesson of a draft with its text and its difference; None where there is none of that id."""
-    return _text_of(upload, outline, public_id) if any(row["public_id"] == public_id for row in outline["lessons"]) else None
-
-
-def changes_of(upload: Upload, most: int) -> list[Facts]:
-    """The changed lessons of an upload with id and title; the first few with their difference too, the others with None."""
-    ids, titles, outline = upload.difference.get("ids", {}), upload.difference.get("titles", {}), outline_of(upload) or {}
-    found = []
-    for count, key in enumerate(upload.difference.get("changed", [])):
-        kept = _text_of(upload, outline, ids[key]) if count < most and key in ids else None
-        found.append({"id": ids.get(key), "title": titles.get(key, key), "pairs": kept["pairs"] if kept is not None else None})
-    return found
-
-
-def course_change_of(upload: Upload) -> Facts | None:
-    """The difference of what the course says of itself: its public page, its modules, their order."""
-    return _text_of(upload, outline_of(upload) or {}, COURSE)
-
-
-def _text_of(upload: Upload, outline: Facts, name: str) -> Facts | None:
-    """One of a draft's texts; None where it is not among them."""
+def text_of(upload: Upload, outline: Facts, name: str) -> Facts | None:
+    """One of a draft's texts with its difference: of a lesson by public id, or COURSE; None where it is not among them."""
     begin, size = outline.get("texts", {}).get(name, (0, 0))
     return _read(f"{upload.folder}/draft/texts.json", begin, size) if size else None
+
+
+def changes_of(upload: Upload, outline: Facts, most: int) -> list[Facts]:
+    """The changed lessons of an upload with id and title; the first few with their difference too, the others with None."""
+    ids, titles = upload.difference.get("ids", {}), upload.difference.get("titles", {})
+    found = []
+    for count, key in enumerate(upload.difference.get("changed", [])):
+        kept = text_of(upload, outline, ids[key]) if count < most and key in ids else None
+        found.append({"id": ids.get(key), "title": titles.get(key, key), "pairs": kept["pairs"] if kept is not None else None})
+    return found
 
 
 def _present_contents(writer: Any) -> list[tuple[Any, list[Any]]]:

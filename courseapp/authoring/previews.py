@@ -101,7 +101,7 @@ def _rows_of_upload(source: Source, public_id: str) -> list[Any]:
         SimpleNamespace(**{**row, "needs_check": Need(row["needs_check"]), "rule": Rule(row["rule"]), "published_at": None})
         for row in source.outline["lessons"]
     ]
-    text = looks.lesson_of(source.of, source.outline, public_id)
+    text = looks.text_of(source.of, source.outline, public_id)
     if text is None:
         return []
     for row in rows:

@@ -272,7 +272,8 @@ def upload(id: str) -> str:
     """One upload: how far it is, what is wrong with it, what it would change."""
     found = uploads.upload_of(id) or abort(404)
     is_ready = found.state is UploadState.READY
-    course_change = looks.course_change_of(found) if is_ready else None
+    outline = (looks.outline_of(found) if is_ready else None) or {}
+    course_change = looks.text_of(found, outline, looks.COURSE)
     entry = import_of(found)
     return render_template(
         "authoring/upload.html",
@@ -283,7 +284,7 @@ def upload(id: str) -> str:
         findings=by_file(found.report),
         counts=Counter(row["severity"] for row in found.report),
         learners=learners_of(found.course) if is_ready and found.course else 0,
-        changes=looks.changes_of(found, SHOWN_AT_ONCE) if is_ready else [],
+        changes=looks.changes_of(found, outline, SHOWN_AT_ONCE) if is_ready else [],
         course_pairs=course_change["pairs"] if course_change is not None else [],
         is_stale=uploads.is_stale(found),
         entry=entry,
@@ -306,15 +307,12 @@ def decide(id: str) -> Response:
 def change(id: str, lesson: str) -> str:
     """What an upload changes in one lesson, or in what the course says of itself, side by side."""
     found = uploads.upload_of(id) or abort(404)
-    if lesson == looks.COURSE:
-        kept, title = looks.course_change_of(found) or abort(404), str(_("The course itself"))
-    else:
-        outline = looks.outline_of(found) or abort(404)
-        kept = looks.lesson_of(found, outline, lesson) or abort(404)
-        title = next(row["title"] for row in outline["lessons"] if row["public_id"] == lesson)
+    outline = looks.outline_of(found) or abort(404)
+    kept = looks.text_of(found, outline, lesson) or abort(404)
     if kept["pairs"] is None:
         abort(404)
-    return render_template("authoring/change.html", upload=found, lesson=lesson, title=title, pairs=kept["pairs"])
+    titles = {row["public_id"]: row["title"] for row in outline["lessons"]} | {looks.COURSE: str(_("The course itself"))}
+    return render_template("authoring/change.html", upload=found, lesson=lesson, title=titles[lesson], pairs=kept["pairs"])
 
 
 # Previews: of an upload by its id, of a course by its slug

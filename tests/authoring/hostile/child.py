@@ -119,7 +119,7 @@ def facts_of(upload: Upload) -> dict[str, Any]:
     """What an upload's page would say."""
     kept = []
     if upload.state is UploadState.READY and (outline := looks.outline_of(upload)) is not None:
-        kept = [looks.lesson_of(upload, outline, row["public_id"]) or {} for row in outline["lessons"]]
+        kept = [looks.text_of(upload, outline, row["public_id"]) or {} for row in outline["lessons"]]
     words = [row["message"] for row in upload.report]
     mends = [row["mend"] for row in upload.report if row["severity"] != "note"]
     return {
