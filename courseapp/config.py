@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     bounces_url: str = ""
     ses_topic: str = ""
     postmark_secret: str = ""
+    mailgun_signing_key: str = ""
 
     site_name: str = "Your course"
     support_address: str = ""
@@ -253,6 +254,10 @@ class Settings(BaseSettings):
                 bool(self.postmark_secret) and len(self.postmark_secret) < WEBHOOK_SECRET_MINIMUM,
                 "POSTMARK_SECRET is too short. Set it to at least 16 random characters, "
                 "and to the same as the password in the webhook's address.",
+            ),
+            (
+                bool(self.mailgun_signing_key) and len(self.mailgun_signing_key) < WEBHOOK_SECRET_MINIMUM,
+                "MAILGUN_SIGNING_KEY is too short. Set it to the whole HTTP webhook signing key of your Mailgun account.",
             ),
         )
 

@@ -117,13 +117,23 @@ def _begin(row: Return, report: Report, now: datetime) -> ReturnOutcome | None:
 
 def _stop(report: Report, now: datetime) -> ReturnOutcome:
     """Withdraw the consent, as the one-click POST does (RFC 2369, 3.2)."""
-    asked = stop_asked(report.places)
+    asked, source = stop_asked(report.places), "unsubscribe mail"
+    if asked is None:
+        asked, source = _purpose_returned(report.places), "unsubscribe"
     found = sa.select(Contact).where(Contact.public_id == asked[0], Contact.erased_at.is_(None)) if asked else None
     contact = db.session.scalar(found) if found is not None else None
     if asked is None or contact is None:
         return ReturnOutcome.UNMATCHED
-    has_changed = set_consent(contact, asked[1], False, now, "unsubscribe mail")
+    has_changed = set_consent(contact, asked[1], False, now, source)
     return ReturnOutcome.APPLIED if has_changed else ReturnOutcome.REPEATED
+
+
+def _purpose_returned(places: tuple[str, ...]) -> tuple[str, Purpose] | None:
+    """Whose mail of which purpose it was that a provider's own link to stop stood in; service mail cannot be stopped. Raises Forged."""
+    facts = sa.select(Contact.public_id, Stream.purpose).join(Message, Message.contact_id == Contact.id)
+    joined = facts.join(Stream, Stream.id == Message.stream_id).where(Stream.purpose != Purpose.SERVICE)
+    found = db.session.execute(joined.where(Message.public_id == message_returned(places))).one_or_none()
+    return (found.public_id, found.purpose) if found is not None else None
 
 
 def _settle(row: Return, now: datetime) -> ReturnOutcome | None:

@@ -197,6 +197,9 @@ def _purpose_headers(found: Sendable, purpose: Purpose, values: Mapping[str, str
     headers = {"Feedback-ID": f"{found.stream}:{purpose.value}:courseapp"}
     if current_app.config["SETTINGS"].postmark_secret:  # which puts its own return path; what stands here it gives back
         headers[f"X-PM-Metadata-{MARK_NAME}"] = return_mark(found.public_id)
+    if current_app.config["SETTINGS"].mailgun_signing_key:  # likewise; and it is to put nothing in that counts who reads
+        headers["X-Mailgun-Variables"] = f'{{"{MARK_NAME}": "{return_mark(found.public_id)}"}}'
+        headers["X-Mailgun-Track"] = "no"
     if purpose is not Purpose.MARKETING:
         headers["Auto-Submitted"] = "auto-generated"
     if purpose is not Purpose.SERVICE:  # RFC 2369, RFC 8058, RFC 2919; the label never names a topic

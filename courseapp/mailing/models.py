@@ -64,6 +64,7 @@ class ReturnSource(enum.StrEnum):
     MAILBOX = "mailbox"
     SES = "ses"
     POSTMARK = "postmark"
+    MAILGUN = "mailgun"
 
 
 class ReturnOutcome(enum.StrEnum):

@@ -5,10 +5,9 @@ Sources: Postmark's developer pages, "Bounce webhook", "Spam complaint webhook",
 """
 
 import hmac
-import json
-from typing import Any
 
 from courseapp.mailing.bounces import key_of
+from courseapp.mailing.calls import as_facts, as_text, object_in
 from courseapp.mailing.models import ReturnKind, ReturnSource
 from courseapp.mailing.reports import OTHER, STATUS, Report
 from courseapp.mailing.returning import MARK_NAME
@@ -35,24 +34,16 @@ def is_postmark(password: str | None, secret: str) -> bool:
 
 def report_of(content: bytes) -> tuple[str, Report] | None:
     """The key of an event and what it says of a mail; None for what is no event."""
-    try:
-        said: Any = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(said, dict) or not isinstance(said.get("RecordType"), str):
+    said = object_in(content)
+    if said is None or not isinstance(said.get("RecordType"), str):
         return None
     key = key_of(ReturnSource.POSTMARK, *(str(said.get(name, ""))[:500] for name in EVENT))
     kind = RECORDS.get(said["RecordType"])
     if kind is ReturnKind.SOFT:
-        kind = BOUNCES.get(_text(said, "Type"), kind)
+        kind = BOUNCES.get(as_text(said.get("Type")), kind)
     if kind is None:
         return key, OTHER
-    metadata: Any = said.get("Metadata")
-    mark = _text(metadata, MARK_NAME) if isinstance(metadata, dict) else ""
-    status = STATUS.search(_text(said, "Details")) if kind is not ReturnKind.DELIVERED else None
-    return key, Report(kind, (mark,), (), _text(said, "Email") or _text(said, "Recipient"), status[1] if status else "")
-
-
-def _text(facts: dict[str, Any], name: str) -> str:
-    value = facts.get(name)
-    return value[:2000] if isinstance(value, str) else ""
+    mark = as_text(as_facts(said.get("Metadata")).get(MARK_NAME))
+    status = STATUS.search(as_text(said.get("Details"))) if kind is not ReturnKind.DELIVERED else None
+    recipient = as_text(said.get("Email")) or as_text(said.get("Recipient"))
+    return key, Report(kind, (mark,), (), recipient, status[1] if status else "")

@@ -108,14 +108,15 @@ def _of_delivery(blocks: Sequence[Mail], places: tuple[str, ...], message_ids: t
     if not told:
         return OTHER
     worst, block = min(told, key=lambda one: one[0])
-    kind, status = ACTIONS[gravity[worst]], _status_of(block)
-    if kind is ReturnKind.SOFT and _is_address_gone(status, _text(block, "Diagnostic-Code").partition(";")[2]):
+    diagnosis = _text(block, "Diagnostic-Code")
+    kind, status = ACTIONS[gravity[worst]], status_of(_text(block, "Status"), diagnosis)
+    if kind is ReturnKind.SOFT and is_address_gone(status, diagnosis.partition(";")[2]):
         kind = ReturnKind.BOUNCED
     recipient = _address(_text(block, "Original-Recipient")) or _address(_text(block, "Final-Recipient"))
     return Report(kind, places, message_ids, recipient, status)
 
 
-def _is_address_gone(status: str, words: str) -> bool:
+def is_address_gone(status: str, words: str) -> bool:
     """Whether no mail will ever arrive there; not where this one was refused for its content, its size or its sender."""
     code = REPLY_CODE.search(words) if SAYS_NOTHING.match(status) else None
     if code is None:
@@ -123,12 +124,11 @@ def _is_address_gone(status: str, words: str) -> bool:
     return is_address_at_fault(EMPTY_LINE.split(words[code.start() :], 1)[0])  # behind it the mail may follow that came back
 
 
-def _status_of(block: Mail) -> str:
+def status_of(status: str, words: str) -> str:
     """The status, or what the server's own words let know of it."""
-    diagnosis = _text(block, "Diagnostic-Code")
-    if found := STATUS.search(_text(block, "Status")) or STATUS.search(diagnosis):
+    if found := STATUS.search(status) or STATUS.search(words):
         return found[1]
-    code = REPLY_CODE.search(diagnosis)
+    code = REPLY_CODE.search(words)
     return f"{code[1]}.0.0" if code else ""
 
 
@@ -144,7 +144,7 @@ def _in_plain_words(mail: Mail, parts: Sequence[Mail], places: tuple[str, ...]) 
     text = next((_decoded(part) for part in parts if part.get_content_type() == "text/plain"), "")
     status, code = STATUS.search(text), REPLY_CODE.search(text)
     known = status[1] if status else f"{code[1]}.0.0" if code else "5.0.0"  # a warning that it is late has no such header
-    kind = ReturnKind.BOUNCED if _is_address_gone(known, text) else ReturnKind.SOFT
+    kind = ReturnKind.BOUNCED if is_address_gone(known, text) else ReturnKind.SOFT
     recipient = _address(_text(mail, "X-Failed-Recipients").partition(",")[0])
     return Report(kind, places, tuple(MESSAGE_ID.findall(text)[:1]), recipient, known)
 

@@ -14,7 +14,7 @@ from courseapp.contacts.address import keyed_hash
 from courseapp.contacts.models import Purpose
 
 MAILBOX = "bounces"  # what is written before the + (RFC 5233)
-MARK_NAME = "message"  # of the mark among what Postmark gives back
+MARK_NAME = "message"  # of the mark among what Postmark and Mailgun give back
 MAC = 20  # hex characters, 80 bits
 BOUNCE = re.compile(rf"\bb-([2-9a-z]{{16}})-([0-9a-f]{{{MAC}}})\b", re.IGNORECASE | re.ASCII)
 STOP = re.compile(rf"\bstop-([2-9a-z]{{16}})-(course|marketing)-([0-9a-f]{{{MAC}}})\b", re.IGNORECASE | re.ASCII)

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from flask import current_app
 
+from courseapp.mailing.calls import as_facts, as_text
 from courseapp.mailing.models import ReturnKind
 from courseapp.mailing.reports import OTHER, STATUS, Report
 
@@ -77,30 +78,31 @@ def confirm(said: dict[str, str]) -> None:
 def report_of(said: dict[str, str]) -> Report:
     """What a notification says of a mail; `OTHER` where it is about something else."""
     try:
-        event = _facts(json.loads(said["Message"]))
+        event = as_facts(json.loads(said["Message"]))
     except (ValueError, RecursionError):
         return OTHER  # "Successfully validated SNS topic …", for one
-    name = _text(event.get("eventType") or event.get("notificationType"))
+    name = as_text(event.get("eventType") or event.get("notificationType"))
     if name not in KINDS:
         return OTHER
-    facts, mail = _facts(event.get(f"{name[:1].lower()}{name[1:]}")), _facts(event.get("mail"))
+    facts, mail = as_facts(event.get(f"{name[:1].lower()}{name[1:]}")), as_facts(event.get("mail"))
     kind, recipient = KINDS[name], _first_recipient(facts, mail)
     if name == "Bounce" and facts.get("bounceType") == "Permanent":
         kind = ReturnKind.BOUNCED
     if name == "Complaint" and facts.get("complaintFeedbackType") == "not-spam":
         return OTHER
-    status = STATUS.match(_text(recipient.get("status")))
-    headers = [_facts(header) for header in _list(mail.get("headers"))]
-    message_ids = [_text(header.get("value")) for header in headers if _text(header.get("name")).lower() == "message-id"]
-    message_ids.append(_text(_facts(mail.get("commonHeaders")).get("messageId")))
-    return Report(kind, (_text(mail.get("source")),), tuple(message_ids), _text(recipient.get("emailAddress")), status[1] if status else "")
+    status = STATUS.match(as_text(recipient.get("status")))
+    headers = [as_facts(header) for header in _list(mail.get("headers"))]
+    message_ids = [as_text(header.get("value")) for header in headers if as_text(header.get("name")).lower() == "message-id"]
+    message_ids.append(as_text(as_facts(mail.get("commonHeaders")).get("messageId")))
+    address = as_text(recipient.get("emailAddress"))
+    return Report(kind, (as_text(mail.get("source")),), tuple(message_ids), address, status[1] if status else "")
 
 
 def _first_recipient(facts: dict[str, Any], mail: dict[str, Any]) -> dict[str, Any]:
     """Each mail of ours has one recipient; their facts, or the address alone."""
     for name in ("bouncedRecipients", "complainedRecipients", "delayedRecipients", "recipients"):
         for recipient in _list(facts.get(name)):
-            return {"emailAddress": recipient} if isinstance(recipient, str) else _facts(recipient)
+            return {"emailAddress": recipient} if isinstance(recipient, str) else as_facts(recipient)
     return {"emailAddress": next(iter(_list(mail.get("destination"))), "")}
 
 
@@ -172,16 +174,8 @@ def _texts(content: bytes) -> dict[str, str]:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Unsigned("not JSON") from error
-    return {"Type": "", **{name: value for name, value in _facts(found).items() if isinstance(value, str)}}
-
-
-def _facts(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return {"Type": "", **{name: value for name, value in as_facts(found).items() if isinstance(value, str)}}
 
 
 def _list(value: Any) -> list[Any]:
     return value[:50] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value[:2000] if isinstance(value, str) else ""

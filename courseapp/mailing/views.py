@@ -189,6 +189,29 @@ def take_postmark() -> Response:
     return _heard()
 
 
+@pages.post("/webhooks/mailgun")
+@csrf.exempt  # type: ignore[untyped-decorator]  # Mailgun posts without a session; its signature is the proof
+@limiter.limit(CALLS)
+def take_mailgun() -> Response:
+    """An event of Mailgun's."""
+    from courseapp.mailing import mailgun  # as above
+    from courseapp.mailing.bounces import take
+
+    signing_key = current_app.config["SETTINGS"].mailgun_signing_key
+    if not signing_key:
+        abort(404)
+    found = mailgun.call_of(request.get_data())
+    if found is None:
+        abort(400)
+    signature, event = found
+    if why := mailgun.fault_of(signature, signing_key, clock.now()):
+        log.warning("webhook_refused", source="mailgun", why=why)
+        abort(403)  # so it calls again for 8 hours, and nothing is lost while the key is put right; after 406 it never would
+    take(mailgun.report_of(event), ReturnSource.MAILGUN, mailgun.signature_key(signature), clock.now())
+    db.session.commit()
+    return _heard()
+
+
 def _heard() -> Response:
     answer = make_response("")
     answer.mimetype = "text/plain"

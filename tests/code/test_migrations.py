@@ -126,6 +126,38 @@ def test_whom_a_half_sent_broadcast_is_for_is_carried_over_and_back(make_app, da
         db.engine.dispose()
 
 
+def test_what_mailgun_told_goes_with_the_word_for_it_and_nothing_else_does(make_app, database):
+    def keep(source: str) -> None:
+        words = "INSERT INTO returns (key, source, kind, status, tries, received_at, due_at, public_id)"
+        day = "2026-01-01 00:00:00"
+        row = f"('{source}', '{source}', 'bounced', '5.1.1', 0, '{day}', '{day}', 'abc')"
+        db.session.execute(sa.text(f"{words} VALUES {row}"))
+        db.session.commit()
+
+    def kept() -> list[tuple[str, str]]:
+        rows = [tuple(row) for row in db.session.execute(sa.text("SELECT source, status FROM returns ORDER BY id"))]
+        db.session.commit()
+        return rows
+
+    app = make_app(database_url=database.empty_beside())
+    with app.app_context():
+        flask_migrate.upgrade(revision="0022")
+        keep("postmark")
+        with pytest.raises(sa.exc.IntegrityError):
+            keep("mailgun")
+        db.session.rollback()
+        flask_migrate.upgrade(revision="0023")
+        keep("mailgun")
+        keep("ses")
+        assert [source for source, _status in kept()] == ["postmark", "mailgun", "ses"]
+        flask_migrate.downgrade(revision="0022")
+        assert kept() == [("postmark", "5.1.1"), ("ses", "5.1.1")]
+        flask_migrate.upgrade(revision="0023")
+        keep("mailgun")
+        assert len(kept()) == 3
+        db.engine.dispose()
+
+
 def test_a_changed_check_and_a_changed_index_are_noticed(database):
     """The comparison itself: a dump differs where Alembic's own comparison sees nothing."""
     table = "CREATE TABLE planted (n INTEGER, state VARCHAR(9), CHECK (state IN ({states})))"

@@ -17,6 +17,7 @@ TOKENLESS = {
     "mailing.take_ses": "Amazon posts it; its signature is looked at instead",
     "signup.ask": "other sites have the form; it does nothing in anybody's name but ask an address by mail",
     "mailing.take_postmark": "Postmark posts it, with a password that only it and we know",
+    "mailing.take_mailgun": "Mailgun posts it; its signature is looked at instead",
 }
 
 

@@ -273,6 +273,8 @@ PRODUCTION = {
         ({"bounces_url": "imaps://mail.example.org/INBOX"}, "BOUNCES_URL"),
         ({"ses_topic": "bounces"}, "SES_TOPIC"),
         ({"postmark_secret": "short"}, "POSTMARK_SECRET"),
+        ({"mailgun_signing_key": "short"}, "MAILGUN_SIGNING_KEY"),
+        ({"mailgun_signing_key": "0123456789abcdef0123456789abcdef"}, None),
     ],
 )
 def test_a_setting_that_cannot_work_is_named_before_the_start(settings: dict[str, str], words: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import json
 import re
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -92,6 +93,7 @@ def test_service_mail_has_no_unsubscribing_and_course_mail_has_all_of_it(app: Fl
         mail = built(make_message(stream=key))
         is_service = purpose is Purpose.SERVICE
         assert mail["X-PM-Metadata-message"] is None  # only where Postmark sends
+        assert mail["X-Mailgun-Variables"] is mail["X-Mailgun-Track"] is None  # and these where Mailgun does
         for name in ("List-Unsubscribe", "List-Unsubscribe-Post", "List-Id"):
             assert (mail[name] is None) is is_service, (key, name)
         assert (mail["Auto-Submitted"] == "auto-generated") is (purpose is not Purpose.MARKETING)
@@ -236,6 +238,16 @@ def test_what_postmark_gives_back_names_the_message(app: Flask) -> None:
     message = make_message()
     mark = outgoing(sendables([message.id])[message.id], NOW).sender.partition("+")[2].partition("@")[0]
     assert built(message)["X-PM-Metadata-message"] == mark
+
+
+@pytest.mark.settings(mailgun_signing_key="only for the tests", bounce_domain="bounce.example.org")
+def test_what_mailgun_gives_back_names_the_message_and_it_is_told_to_count_nobody(app: Flask) -> None:
+    for key in STANDARD:
+        message = make_message(stream=key)
+        mail = built(message)
+        mark = outgoing(sendables([message.id])[message.id], NOW).sender.partition("+")[2].partition("@")[0]
+        assert json.loads(mail["X-Mailgun-Variables"]) == {"message": mark}
+        assert mail["X-Mailgun-Track"] == "no"
 
 
 @pytest.mark.settings(languages="pt-BR")
