@@ -236,13 +236,16 @@ def walk_results(folder: Path) -> list[tuple[str, str, None]]:
     """Broadcasts, what came of one and of a sequence, how mail arrives, and who did what."""
     subprocess.run([sys.executable, "-c", RESULTS], cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, check=True)
     with sqlite3.connect(folder / "courseapp.sqlite3") as database:
-        broadcast, sequence = (
-            database.execute(f"SELECT public_id FROM {table} ORDER BY id DESC LIMIT 1").fetchone()[0]  # two names of ours
-            for table in ("broadcasts", "sequences")
-        )
+        newest = "SELECT public_id FROM {} ORDER BY id DESC LIMIT 3"
+        trial, broadcast, draft = (row[0] for row in database.execute(newest.format("broadcasts")))
+        sequence = database.execute(newest.format("sequences")).fetchone()[0]
     return [
         ("broadcasts", "/staff/mail/broadcasts", None),
         ("broadcast", f"/staff/mail/broadcasts/{broadcast}", None),
+        ("broadcast-trial", f"/staff/mail/broadcasts/{trial}", None),
+        ("results-trial", f"/staff/mail/broadcasts/{trial}/results", None),
+        ("broadcast-edit", f"/staff/mail/broadcasts/{draft}", None),
+        ("broadcast-look", f"/staff/mail/broadcasts/{draft}/look?letter=second", None),
         ("broadcast-new", "/staff/mail/broadcasts/new", None),
         ("results-broadcast", f"/staff/mail/broadcasts/{broadcast}/results", None),
         ("results-sequence", f"/staff/mail/sequences/{sequence}/results", None),
@@ -357,9 +360,12 @@ RESULTS = """
 from courseapp import clock, create_app
 from courseapp.catalog.models import Course
 from courseapp.extensions import db
-from tests.insights.scenes import make_results
+from tests.insights.scenes import make_draft_that_tries, make_results, make_trial
 with create_app().app_context():
-    make_results(db.session.query(Course).filter_by(slug="introduction").one(), clock.now())
+    course = db.session.query(Course).filter_by(slug="introduction").one()
+    make_draft_that_tries()
+    make_results(course, clock.now())
+    make_trial(course, clock.now())
 """
 
 

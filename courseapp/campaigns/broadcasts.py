@@ -1,14 +1,15 @@
 """Broadcasts: one mail to many. A draft is edited; scheduling publishes its letter and fixes whom it is for; then `expanding.py` works."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
-from courseapp.campaigns.models import Broadcast, BroadcastPage, BroadcastState, Segment
+from courseapp.campaigns.experiments import Design, experiment_of, put_design, second_text, settle
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Segment
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.campaigns.segments import contacts_in
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # what reads letters is large, and a web process reads none u
     from courseapp.mailing.problems import Problem
 
 EVERYBODY: dict[str, Any] = {"all": []}
-OPEN = (BroadcastState.SCHEDULED, BroadcastState.EXPANDING, BroadcastState.SENDING)
+OPEN = (BroadcastState.SCHEDULED, BroadcastState.EXPANDING, BroadcastState.TRYING, BroadcastState.SENDING)
 CANCELLED_WHY = "cancelled"
 FILLED = ADDRESSES - {"continue_url"}  # the merge fields that its mails have for everybody
 
@@ -47,6 +48,7 @@ class Draft:
     preheader: str
     body: str
     window: Window
+    design: Design | None = None  # what is to be tried out
 
 
 def new_broadcast(draft: Draft, by_user_id: int | None, now: datetime) -> Broadcast:
@@ -55,6 +57,7 @@ def new_broadcast(draft: Draft, by_user_id: int | None, now: datetime) -> Broadc
     _put(broadcast, draft)
     db.session.add(broadcast)
     db.session.flush()
+    put_design(broadcast, draft.design)
     _note(broadcast, "broadcast_made", by_user_id, now)
     return broadcast
 
@@ -67,6 +70,7 @@ def change_broadcast(broadcast: Broadcast, draft: Draft, version: int, by_user_i
     if broadcast.version != version:
         raise Refusal(_("Somebody else has changed this broadcast meanwhile. Your words are below; look at theirs in another window."))
     _put(broadcast, draft)
+    put_design(broadcast, draft.design)
     broadcast.version, broadcast.changed_at, broadcast.by_user_id = version + 1, now, by_user_id
     db.session.flush()
 
@@ -117,27 +121,33 @@ def count_of_audience(broadcast: Broadcast, now: datetime) -> int:
     return int(db.session.scalar(sa.select(sa.func.count()).select_from(audience(broadcast, now).subquery())) or 0)
 
 
-def text_of(broadcast: Broadcast) -> Text:
-    """Its letter as it would be published now."""
+def texts_of(broadcast: Broadcast) -> dict[Arm, Text]:
+    """Its letter as it would be published now; where two are tried out, both."""
     words = broadcast.language, broadcast.subject, broadcast.preheader, broadcast.body
-    return Text(*words, broadcast.purpose, targets_of(broadcast.body))
+    first = Text(*words, broadcast.purpose, targets_of(broadcast.body))
+    experiment = experiment_of(broadcast)
+    if experiment is None or not experiment.has_second:
+        return {Arm.FIRST: first}
+    second = second_text(first, experiment)
+    return {Arm.FIRST: first, Arm.SECOND: replace(second, targets=targets_of(second.body))}
 
 
-def problems(broadcast: Broadcast) -> "list[Problem]":
-    """What is wrong with its letter; a broadcast fills in nothing but who somebody is."""
+def problems_in(text: Text) -> "list[Problem]":
+    """What is wrong with a letter of a broadcast, which fills in nothing but who somebody is."""
     from courseapp.mailing.problems import problems_of_letter  # as above
 
-    return problems_of_letter(text_of(broadcast), FILLED)
+    return problems_of_letter(text, FILLED)
 
 
-def letter_for(broadcast: Broadcast, now: datetime) -> Letter:
-    """Its letter as it is now, published where it was not yet. Raises Refusal in words."""
-    if found := [problem for problem in problems(broadcast) if not problem.is_warning]:
+def letter_for(broadcast: Broadcast, now: datetime, arm: Arm = Arm.FIRST) -> Letter:
+    """One of its letters as it is now, published where it was not yet. Raises Refusal in words."""
+    text, holder = texts_of(broadcast)[arm], broadcast if arm is Arm.FIRST else experiment_of(broadcast)
+    assert holder is not None
+    if found := [problem for problem in problems_in(text) if not problem.is_warning]:
         raise Refusal(_("It cannot be sent yet. %(words)s", words=" ".join(str(problem) for problem in found)))
-    text = text_of(broadcast)
-    if broadcast.letter_id is None or kept_letter(broadcast.letter_id) != text:
-        broadcast.letter_id = publish_letter(text, now).id
-    return db.session.get_one(Letter, broadcast.letter_id)
+    if holder.letter_id is None or kept_letter(holder.letter_id) != text:
+        holder.letter_id = publish_letter(text, now).id
+    return db.session.get_one(Letter, holder.letter_id)
 
 
 def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, now: datetime, seen: str | None = None) -> None:
@@ -151,12 +161,16 @@ def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, no
         raise Refusal(_("This broadcast is scheduled or sent already."))
     if seen is not None and seen != shown_of(broadcast):
         raise Refusal(_("Its words or its segment have been changed meanwhile. Look at it again; nothing was sent."))
-    letter = letter_for(broadcast, now)
+    texts = texts_of(broadcast)
+    if len(set(texts.values())) < len(texts):
+        raise Refusal(_("Its two letters say the same. Write a second one that differs, or have none."))
+    for arm in texts:
+        letter_for(broadcast, now, arm)
     broadcast.tree = _tree_of(broadcast)
     audience(broadcast, now)  # refuses what cannot be used any more
     if broadcast.stream_id is None:
         broadcast.stream_id = bulk.new_stream(f"broadcast-{broadcast.id}", broadcast.purpose).id
-    broadcast.letter_id, broadcast.send_at, broadcast.state = letter.id, max(send_at, now), BroadcastState.SCHEDULED
+    broadcast.send_at, broadcast.state = max(send_at, now), BroadcastState.SCHEDULED
     _note(broadcast, "broadcast_scheduled", by_user_id, now)
     wake("broadcasts")
 
@@ -214,6 +228,20 @@ def cancel(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     db.session.execute(sa.delete(BroadcastPage).where(BroadcastPage.broadcast_id == broadcast.id))
     bulk.cancel_pending(stream.id, CANCELLED_WHY, now)  # behind the pages: one that was just being put in has its mails there now
     _note(broadcast, "broadcast_cancelled", by_user_id, now)
+    wake("broadcasts")
+
+
+def judge(broadcast: Broadcast, better: Arm, by_user_id: int | None, now: datetime) -> None:
+    """Send the better of two letters to the rest; by itself when its day has come, or earlier by somebody's choice. Raises Refusal."""
+    _lock(broadcast)
+    if broadcast.state is not BroadcastState.TRYING:
+        raise Refusal(_("No letter of this broadcast is being tried out."))
+    settle(broadcast, better, now)
+    broadcast.state = BroadcastState.EXPANDING
+    if by_user_id is None:
+        events.record("broadcast_judged", f"broadcast:{broadcast.id}", now, by_user_id=None, better=better.value)
+    else:
+        events.record("broadcast_letter_chosen", f"broadcast:{broadcast.id}", now, by_user_id=by_user_id, better=better.value)
     wake("broadcasts")
 
 

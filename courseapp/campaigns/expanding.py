@@ -6,14 +6,17 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.campaigns.broadcasts import CANCELLED_WHY, audience, window_of
-from courseapp.campaigns.models import Broadcast, BroadcastPage, BroadcastState
+from courseapp.campaigns.experiments import experiment_of, letter_of, note_tried, pages_of
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Experiment
 from courseapp.contacts.models import Contact
 from courseapp.contacts.windows import next_in
 from courseapp.extensions import db, numbers_in
 from courseapp.mailing import bulk
 from courseapp.mailing.models import Message, Stream
+from courseapp.mailing.sums import HELD_OUT
 
 PAGE = 2_000
+READ_AT_ONCE = 10_000  # numbers of people
 GIVEN_BACK_WITHIN = timedelta(days=1)  # until when a worker gives back what it held of a cancelled one; a lease ends within minutes
 
 
@@ -32,22 +35,43 @@ def next_to_expand(now: datetime) -> Broadcast | None:
 
 
 def freeze(broadcast: Broadcast, now: datetime) -> None:
-    """Fix whom it is for, in one statement: their numbers, page by page."""
-    gathered = sa.func.array_agg if db.engine.dialect.name == "postgresql" else sa.func.json_group_array
-    ids = audience(broadcast, now).subquery()
-    numbered = sa.select(ids.c.id, ((sa.func.row_number().over(order_by=ids.c.id) - 1) // PAGE).label("number")).subquery()
-    pages = sa.select(sa.literal(broadcast.id), numbered.c.number, gathered(numbered.c.id), sa.func.count()).group_by(numbered.c.number)
-    db.session.execute(sa.insert(BroadcastPage).from_select(["broadcast_id", "number", "contact_ids", "people"], pages))
+    """Fix whom it is for: their numbers, page by page."""
+    if (experiment := experiment_of(broadcast)) is not None:
+        _freeze_arms(broadcast, experiment, now)
+    else:
+        _freeze_all(broadcast, now)
     count = sa.select(sa.func.coalesce(sa.func.sum(BroadcastPage.people), 0)).where(BroadcastPage.broadcast_id == broadcast.id)
     broadcast.candidates, broadcast.snapshot_at = int(db.session.scalars(count).one()), now
     broadcast.state = BroadcastState.EXPANDING
 
 
+def _freeze_all(broadcast: Broadcast, now: datetime) -> None:
+    """In one statement."""
+    gathered = sa.func.array_agg if db.engine.dialect.name == "postgresql" else sa.func.json_group_array
+    ids = audience(broadcast, now).subquery()
+    numbered = sa.select(ids.c.id, ((sa.func.row_number().over(order_by=ids.c.id) - 1) // PAGE).label("number")).subquery()
+    own = sa.literal(broadcast.id), sa.literal(Arm.FIRST, BroadcastPage.arm.type)
+    pages = sa.select(*own, numbered.c.number, gathered(numbered.c.id), sa.func.count()).group_by(numbered.c.number)
+    db.session.execute(sa.insert(BroadcastPage).from_select(["broadcast_id", "arm", "number", "contact_ids", "people"], pages))
+
+
+def _freeze_arms(broadcast: Broadcast, experiment: Experiment, now: datetime) -> None:
+    """By the arm of each, page by page: their hash is one that SQLite has not."""
+    ids = db.session.scalars(audience(broadcast, now).order_by(Contact.id).execution_options(yield_per=READ_AT_ONCE))
+    for number, (arm, page) in enumerate(pages_of(broadcast, experiment, ids, PAGE)):
+        row = {"broadcast_id": broadcast.id, "number": number, "arm": arm, "contact_ids": page, "people": len(page)}
+        db.session.execute(sa.insert(BroadcastPage).values(row))
+
+
 def next_pages(broadcast: Broadcast, limit: int) -> list[int]:
-    """The numbers of the next pages; where there is none left it is being sent from now on."""
-    query = sa.select(BroadcastPage.number).where(BroadcastPage.broadcast_id == broadcast.id)
-    numbers = list(db.session.scalars(query.order_by(BroadcastPage.number).limit(limit)))
-    if not numbers:
+    """The numbers of the next pages. Where there is none left it is being sent from now on, or tried out where there is a rest."""
+    experiment = experiment_of(broadcast)
+    waits = experiment is not None and experiment.better is None
+    query = sa.select(BroadcastPage.number).where(BroadcastPage.broadcast_id == broadcast.id).order_by(BroadcastPage.number)
+    numbers = list(db.session.scalars((query.where(BroadcastPage.arm != Arm.REST) if waits else query).limit(limit)))
+    if not numbers and waits and db.session.scalar(query.limit(1)) is not None:
+        broadcast.state = BroadcastState.TRYING
+    elif not numbers:
         # who was erased before their page came is in none of it, and stands in no sum
         broadcast.state, broadcast.candidates = BroadcastState.SENDING, sum(bulk.states_of_stream(broadcast.stream_id or 0).values())
     return numbers
@@ -57,7 +81,8 @@ def expand_page(broadcast: Broadcast, number: int, now: datetime) -> int:
     """Put a page into the outbox; how many mails, none where it is gone. A person's zone says when theirs is due."""
     page = sa.and_(BroadcastPage.broadcast_id == broadcast.id, BroadcastPage.number == number)
     # held, so that who cancels waits for its mails even where the broadcast is held no more: its connection may have been lost
-    if db.session.scalar(sa.select(BroadcastPage.number).where(page).with_for_update()) is None:
+    arm = db.session.scalar(sa.select(BroadcastPage.arm).where(page).with_for_update())
+    if arm is None:
         return 0
     ids = numbers_in(BroadcastPage.contact_ids, page)
     chosen = sa.select(Contact.id, Contact.zone).join(ids, ids.c.number == Contact.id).where(Contact.erased_at.is_(None)).subquery()
@@ -71,14 +96,18 @@ def expand_page(broadcast: Broadcast, number: int, now: datetime) -> int:
         due_at = sa.case(due, value=chosen.c.zone, else_=last) if len(due) > 1 else last
         people = sa.select(chosen.c.id.label("contact_id"), due_at.label("due_at"))
         stream = db.session.get_one(Stream, broadcast.stream_id)
-        assert broadcast.letter_id is not None
-        bulk.enqueue_many(stream, broadcast.letter_id, f"broadcast:{broadcast.id}:", people, sum(zones.values()), now, window)
+        key, count, why = f"broadcast:{broadcast.id}:", sum(zones.values()), HELD_OUT if arm is Arm.HELD else None
+        bulk.enqueue_many(stream, letter_of(broadcast, arm), key, people, count, now, window, skipped=why)
     db.session.execute(sa.delete(BroadcastPage).where(page))
     return sum(zones.values())
 
 
 def close_ended(now: datetime) -> None:
-    """Close those of which nothing is under way any more; cancel what workers gave back of cancelled ones."""
+    """Close those of which nothing is under way any more, and trials likewise; cancel what workers gave back of cancelled ones."""
+    is_trying = sa.and_(Broadcast.state == BroadcastState.TRYING, Stream.paused_at.is_(None))
+    trying = sa.select(Broadcast).join(Stream, Stream.id == Broadcast.stream_id).where(is_trying)
+    for broadcast in db.session.scalars(trying.with_for_update(skip_locked=True, of=Broadcast)):
+        note_tried(broadcast, now)
     query = sa.select(Broadcast).options(joinedload(Broadcast.stream)).where(Broadcast.state == BroadcastState.SENDING)
     for broadcast in db.session.scalars(query.with_for_update(skip_locked=True, of=Broadcast)):
         if not bulk.is_under_way(broadcast.stream_id or 0):

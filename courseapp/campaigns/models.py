@@ -1,4 +1,4 @@
-"""Sequences, versions, steps, runs; segments; broadcasts and who they are for."""
+"""Sequences, versions, steps, runs; segments; broadcasts, what they try out, and who they are for."""
 
 import enum
 from datetime import time
@@ -188,12 +188,15 @@ class BroadcastState(enum.StrEnum):
     """Where a broadcast stands; whether it is paused says its stream.
 
     DRAFT → SCHEDULED → EXPANDING → SENDING → FINISHED
-    SCHEDULED → DRAFT | CANCELLED, EXPANDING | SENDING → CANCELLED, FINISHED → SENDING where those who failed get another try
+    EXPANDING → TRYING → EXPANDING where two letters are tried out and the rest waits for the better one
+    SCHEDULED → DRAFT | CANCELLED, EXPANDING | TRYING | SENDING → CANCELLED
+    FINISHED → SENDING where those who failed get another try
     """
 
     DRAFT = "draft"
     SCHEDULED = "scheduled"
     EXPANDING = "expanding"  # who it is for is frozen, and their mails are being put into the outbox
+    TRYING = "trying"
     SENDING = "sending"
     FINISHED = "finished"
     CANCELLED = "cancelled"
@@ -210,8 +213,8 @@ class Broadcast(Model):
         sa.Index(
             "ix_broadcasts_open",
             "state",
-            postgresql_where=sa.text("state IN ('scheduled', 'expanding', 'sending')"),
-            sqlite_where=sa.text("state IN ('scheduled', 'expanding', 'sending')"),
+            postgresql_where=sa.text("state IN ('scheduled', 'expanding', 'trying', 'sending')"),
+            sqlite_where=sa.text("state IN ('scheduled', 'expanding', 'trying', 'sending')"),
         ),
     )
 
@@ -242,6 +245,46 @@ class Broadcast(Model):
     stream: Mapped[Stream | None] = relationship()
 
 
+class Arm(enum.StrEnum):
+    """Which part of those a broadcast is for somebody falls into, by lot; where nothing is tried out all are in FIRST."""
+
+    FIRST = "first"  # get the first letter
+    SECOND = "second"  # get the second
+    HELD = "held"  # get none, so that one sees what people do without
+    REST = "rest"  # get the better one, once it is known
+
+
+class Measure(enum.StrEnum):
+    """By what the better of two letters is told."""
+
+    DID = "did"  # how many did something in a course
+    FINISHED = "finished"  # how many finished one
+    CLICKS = "clicks"  # how often its links were followed; only where that is counted
+
+
+class Experiment(Model):
+    """What a broadcast tries out: two letters, a part of its people held out, or both. Of the second is empty what is as in the first.
+
+    `judge_at` is known when the trial's last mail has left, `better` once it was judged; the rest's letter is counted apart.
+    """
+
+    __tablename__ = "experiments"
+
+    broadcast_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
+    has_second: Mapped[bool]
+    subject: Mapped[str] = mapped_column(sa.String(200), default="")
+    preheader: Mapped[str] = mapped_column(sa.String(200), default="")
+    body: Mapped[str] = mapped_column(sa.Text, default="")
+    tried_percent: Mapped[int] = mapped_column(sa.SmallInteger)  # of those who are not held out; 100: half of them get either letter
+    held_percent: Mapped[int] = mapped_column(sa.SmallInteger)
+    measure: Mapped[Measure] = mapped_column(enum_of(Measure))
+    within_days: Mapped[int] = mapped_column(sa.SmallInteger)
+    letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
+    rest_letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
+    judge_at: Mapped[Moment | None]
+    better: Mapped[Arm | None] = mapped_column(enum_of(Arm))
+
+
 class BroadcastPage(Model):
     """Some of those a broadcast is for, frozen when it began; gone with the transaction that puts their mails into the outbox.
 
@@ -252,6 +295,7 @@ class BroadcastPage(Model):
 
     broadcast_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    arm: Mapped[Arm] = mapped_column(enum_of(Arm), default=Arm.FIRST)
     contact_ids: Mapped[list[int]] = mapped_column(Numbers)
     people: Mapped[int]
 

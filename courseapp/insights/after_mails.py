@@ -14,7 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.models import Broadcast, RunEnd, SequenceRun, SequenceVersion
+from courseapp.campaigns.experiments import experiment_of, letters_by_arm
+from courseapp.campaigns.models import Arm, Broadcast, Experiment, RunEnd, SequenceRun, SequenceVersion
 from courseapp.campaigns.sequence_lists import steps_of
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db, insert_into, snapshot
@@ -24,7 +25,7 @@ from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
 from courseapp.learning.models import Completion, Enrolment
 from courseapp.mailing.models import Message, State
-from courseapp.mailing.sums import Sums, as_kept, from_kept, of_steps, of_stream, sums_of, sums_of_steps
+from courseapp.mailing.sums import HELD_OUT, Sums, as_kept, from_kept, of_steps, of_stream, sums_of, sums_of_steps
 
 WITHIN = (1, 7, 30)  # days
 FOLLOWED = timedelta(days=40)  # after the last mail may have left: the longest of WITHIN, and some for a worker that stood still
@@ -32,6 +33,9 @@ COUNTED_LIVE = 100_000  # mails
 SUMMED_EVERY = timedelta(minutes=9)
 LIVELY = timedelta(days=2)  # after a broadcast has ended: so long much may come back
 HAVE_ARRIVED = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED)  # as far as we know
+IS_HELD = sa.and_(Message.state == State.SKIPPED, Message.reason == HELD_OUT)
+ARMS = tuple(Arm)
+"""Of a broadcast that tries something out, in the order of its steps; the first is where all are who are not told apart."""
 OPEN = "open"
 WAYS = (OPEN, *RunEnd)
 
@@ -46,9 +50,14 @@ class Mailed:
     version_id: int | None = None
 
 
-def mails_of_broadcast(stream_id: int) -> Mailed:
-    """The mails of a broadcast, which is one step."""
-    return Mailed(of_stream(stream_id), sa.literal_column("0", sa.Integer), 1)
+def mails_of_broadcast(broadcast: Broadcast) -> Mailed:
+    """The mails of a broadcast, which is one step; where something is tried out each arm is one (`ARMS`)."""
+    own = of_stream(broadcast.stream_id or 0)
+    if experiment_of(broadcast) is None:
+        return Mailed(own, sa.literal_column("0", sa.Integer), 1)
+    letters: dict[Any, Any] = {letter_id: sa.literal_column(str(ARMS.index(arm))) for arm, letter_id in letters_by_arm(broadcast).items()}
+    by_letter = sa.case(letters, value=Message.letter_id, else_=sa.literal_column("0"))
+    return Mailed(own, sa.case((IS_HELD, sa.literal_column(str(ARMS.index(Arm.HELD)))), else_=by_letter), len(ARMS))
 
 
 def mails_of_version(version_id: int) -> Mailed:
@@ -67,8 +76,12 @@ def letters_of(version_id: int) -> list[int]:
 def broadcasts_due(now: datetime) -> list[int]:
     """Broadcasts whose day has come and whose readers may yet do something in time; their ids."""
     is_followed = sa.or_(Broadcast.finished_at.is_(None), Broadcast.finished_at > now - FOLLOWED, MailFigures.looked_at.is_(None))
+    # on the day before a trial is judged it is not looked at: it is counted once a day at most, and to be counted at that very moment
+    soon = sa.and_(Experiment.better.is_(None), Experiment.judge_at > now, Experiment.judge_at < now + EVERY)
+    is_saved_for = sa.and_(MailFigures.looked_at.is_not(None), sa.func.coalesce(soon, sa.false()))
     query = sa.select(Broadcast.id).outerjoin(MailFigures, MailFigures.broadcast_id == Broadcast.id)
-    begun = query.where(Broadcast.snapshot_at.is_not(None), _is_due(now), is_followed)
+    query = query.outerjoin(Experiment, Experiment.broadcast_id == Broadcast.id)
+    begun = query.where(Broadcast.snapshot_at.is_not(None), _is_due(now), is_followed, sa.not_(is_saved_for))
     return list(db.session.scalars(begun.order_by(Broadcast.id)))
 
 
@@ -154,14 +167,15 @@ def _facts(mailed: Mailed) -> sa.Select[Any] | sa.CompoundSelect[Any]:
 def _acts(mailed: Mailed) -> sa.Subquery:
     """SQL: what the readers of the mails that arrived, as far as we know, did since theirs left."""
     no, yes = sa.literal_column("0", sa.Integer), sa.literal_column("1", sa.Integer)
+    left_at = sa.case((IS_HELD, Message.due_at), else_=Message.settled_at)  # of who is held out: when theirs would have left
 
     def done(moment: Any, is_goal: Any, *tables: tuple[Any, Any]) -> sa.Select[Any]:
-        left = (mailed.which, Message.state.in_(HAVE_ARRIVED), Message.settled_at.is_not(None))
-        columns = Message.contact_id, mailed.step.label("step"), Message.settled_at.label("left_at")
+        left = (mailed.which, Message.settled_at.is_not(None), sa.or_(Message.state.in_(HAVE_ARRIVED), IS_HELD))
+        columns = Message.contact_id, mailed.step.label("step"), left_at.label("left_at")
         query = sa.select(*columns, moment.label("moment"), is_goal.label("is_goal")).join(User, User.contact_id == Message.contact_id)
         for table, link in tables:
             query = query.join(table, link)
-        return query.where(*left, Course.sensitive_at.is_(None), moment >= Message.settled_at)
+        return query.where(*left, Course.sensitive_at.is_(None), moment >= left_at)
 
     takes = (Enrolment, Enrolment.user_id == User.id), (Course, Course.id == Enrolment.course_id)
     lesson = sa.and_(Lesson.id == Completion.lesson_id, Lesson.needs_check == Need.NONE)

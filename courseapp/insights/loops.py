@@ -4,9 +4,12 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from courseapp.campaigns.broadcasts import judge
+from courseapp.campaigns.experiments import experiment_of
 from courseapp.campaigns.models import Broadcast
+from courseapp.errors import Refusal
 from courseapp.extensions import db
-from courseapp.insights import after_mails
+from courseapp.insights import after_mails, arms
 from courseapp.insights import figures as courses
 from courseapp.mailing.sums import as_kept, of_stream, sums_of
 
@@ -38,7 +41,19 @@ def renew_mail_figures(clock: Callable[[], datetime], seconds: float = 20.0) -> 
         if time.monotonic() > ends:
             break
         count += _renew(subject, clock())
+    judge_trials(clock())
     return count
+
+
+def judge_trials(now: datetime) -> None:
+    """Have the rest get the better of two letters, where it is known now."""
+    for broadcast_id in arms.trials_due(now):
+        broadcast = db.session.get_one(Broadcast, broadcast_id)
+        try:
+            judge(broadcast, arms.better_letter(broadcast), None, now)
+            db.session.commit()
+        except Refusal:  # somebody has chosen or cancelled at this very moment
+            db.session.rollback()
 
 
 def _renew(subject: dict[str, int], now: datetime) -> bool:
@@ -46,6 +61,9 @@ def _renew(subject: dict[str, int], now: datetime) -> bool:
     counted_at, mailed = last.counted_at if last is not None else None, _mails_of(subject)
     db.session.commit()  # it is counted beside the session, which may take a while
     figures = after_mails.recount(mailed, counted_at)
+    if figures is not None and "broadcast_id" in subject:
+        broadcast = db.session.get_one(Broadcast, subject["broadcast_id"])
+        figures |= arms.reached_by_arm(broadcast) if experiment_of(broadcast) is not None else {}
     after_mails.keep(subject, figures, now)
     if "version_id" in subject and (sums := after_mails.large_sums_of(subject["version_id"])) is not None:
         after_mails.keep_sums(subject, sums, now)
@@ -56,4 +74,4 @@ def _renew(subject: dict[str, int], now: datetime) -> bool:
 def _mails_of(subject: dict[str, int]) -> after_mails.Mailed:
     if "version_id" in subject:
         return after_mails.mails_of_version(subject["version_id"])
-    return after_mails.mails_of_broadcast(db.session.get_one(Broadcast, subject["broadcast_id"]).stream_id or 0)
+    return after_mails.mails_of_broadcast(db.session.get_one(Broadcast, subject["broadcast_id"]))

@@ -25,7 +25,15 @@ def new_stream(key: str, purpose: Purpose, *, reaches_unconfirmed: bool = False)
 
 
 def enqueue_many(
-    stream: Stream, letter_id: int, prefix: str, people: sa.Select[Any], count: int, now: datetime, window: Window | None = None
+    stream: Stream,
+    letter_id: int,
+    prefix: str,
+    people: sa.Select[Any],
+    count: int,
+    now: datetime,
+    window: Window | None = None,
+    *,
+    skipped: str | None = None,
 ) -> None:
     """Put the same letter to many into the outbox, in the caller's transaction. Whoever it is there for already makes it fail:
     looking for each cost a seventh of it, and a page whose mails are in the outbox is gone with the same commit.
@@ -34,14 +42,15 @@ def enqueue_many(
         prefix: of the `dedupe_key`; a contact's number follows it.
         people: finds contacts and when the mail to each is due, `count` of them at most. On PostgreSQL they stay in the database.
         window: at which hours of their own day it may come, however late it leaves; None where at any.
+        skipped: why none of them leaves, where they are written down only to be counted.
     """
     common = {
         **as_columns(window),
+        **({"state": State.SKIPPED, "reason": skipped, "settled_at": now} if skipped else {"state": State.PENDING}),
         "stream_id": stream.id,
         "letter_id": letter_id,
         "fields": {},
         "priority": PRIORITY[stream.purpose],
-        "state": State.PENDING,
         "lease_epoch": 0,
         "attempts": 0,
         "created_at": now,
@@ -122,9 +131,10 @@ def retry_failed(stream_id: int, now: datetime) -> int:
     return count
 
 
-def is_under_way(stream_id: int) -> bool:
-    """Whether any mail of a stream is yet to leave, or leaving."""
-    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, UNDER_WAY))))
+def is_under_way(stream_id: int, before: datetime | None = None) -> bool:
+    """Whether any mail of a stream is yet to leave, or leaving; with `before`, whether any that is due by then."""
+    is_soon = sa.true() if before is None else Message.due_at <= before
+    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, UNDER_WAY, is_soon))))
 
 
 def states_of_stream(stream_id: int) -> dict[tuple[State, str | None], int]:

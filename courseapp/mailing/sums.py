@@ -23,6 +23,7 @@ IS_STEP = Message.dedupe_key.like("sequence:%")  # a mail of a sequence, and no 
 SEQUENCE_PAUSED = "its sequence is paused"  # reasons that campaigns give: mailing has no way to ask them for words
 SEQUENCE_ENDED = "its sequence was put away"
 CAME_BACK = "they came back"
+HELD_OUT = "held out"
 STATE_WORDS = {
     State.PENDING: _l("waiting"),
     State.LEASED: _l("waiting"),
@@ -57,6 +58,7 @@ REASON_WORDS = {
     SEQUENCE_PAUSED: _l("its sequence is paused"),
     SEQUENCE_ENDED: _l("its sequence was put away"),
     CAME_BACK: _l("they came back before"),
+    HELD_OUT: _l("held out by lot, to see what people do without it"),
 }
 OTHER_REASON = _l("for another reason")
 Hours = list[tuple[datetime, int]]

@@ -38,6 +38,8 @@ OF_MAIL = {
     "broadcast_given_back": _l("A broadcast could not begin and is a draft again"),
     "broadcast_paused": _l("Paused a broadcast"),
     "broadcast_resumed": _l("Let a broadcast go on"),
+    "broadcast_judged": _l("The better letter of a broadcast went to the rest: the %(better)s"),
+    "broadcast_letter_chosen": _l("Chose which letter of a broadcast the rest gets: the %(better)s"),
     "broadcast_cancelled": _l("Cancelled what had not left of a broadcast"),
     "broadcast_retried": _l("Had failed mails of a broadcast tried again"),
     "sequence_published": _l("Published version %(version)s of a sequence"),
@@ -113,12 +115,13 @@ MATTERS: dict[Matter, Mapping[str, LazyString]] = {
     Matter.SITE: OF_SITE,
 }
 ON_THE_SERVER = {"owner_link_made", "operator_made_link", "operator_exported", "operator_erased"}
-BY_ITSELF = {"stream_paused_itself", "broadcast_given_back"}
+BY_ITSELF = {"stream_paused_itself", "broadcast_given_back", "broadcast_judged"}
+LETTER_WORDS: dict[Any, LazyString] = {"first": _l("first"), "second": _l("second")}
 OF_A_ROLE = {"role_granted", "role_taken"}
 """Of these the account is named, for it is of staff; whom of the learners somebody looked up is not told here."""
 
 
-NAMES: dict[str, Mapping[Any, LazyString]] = {"role": ROLE_NAMES, "roles": ROLE_NAMES, "fields": FIELD_WORDS}
+NAMES: dict[str, Mapping[Any, LazyString]] = {"role": ROLE_NAMES, "roles": ROLE_NAMES, "fields": FIELD_WORDS, "better": LETTER_WORDS}
 """Facts that are told by a name: what each value is called."""
 UNSAID = {"logo_size"}  # it changes with the logo
 

@@ -171,8 +171,8 @@ def test_it_is_expanded_page_by_page_and_may_be_paused_and_killed_between_any_tw
     broadcast = begin(10)
     real = expanding.bulk.enqueue_many
 
-    def killed(*words: object) -> None:
-        real(*words)  # type: ignore[arg-type]  # handed on as they came
+    def killed(*words: object, **more: object) -> None:
+        real(*words, **more)  # type: ignore[arg-type]  # handed on as they came
         raise KeyboardInterrupt
 
     monkeypatch.setattr(expanding.bulk, "enqueue_many", killed)
@@ -203,8 +203,8 @@ def test_a_page_that_breaks_keeps_its_people_and_is_tried_again(begin, monkeypat
     broadcast = begin(6)
     real, broken = expanding.bulk.enqueue_many, [RuntimeError("the database is shut down")]
 
-    def once(*words: object) -> None:
-        real(*words)  # type: ignore[arg-type]  # handed on as they came
+    def once(*words: object, **more: object) -> None:
+        real(*words, **more)  # type: ignore[arg-type]  # handed on as they came
         if broken:
             raise broken.pop()
 

@@ -3,19 +3,21 @@
 from datetime import datetime, timedelta
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.models import Broadcast, BroadcastState, RunEnd, SequenceVersion
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Experiment, Measure, RunEnd, SequenceVersion
 from courseapp.campaigns.sequence_lists import steps_of
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db
 from courseapp.insights.loops import renew_mail_figures
 from courseapp.mailing.loops import renew_deliverability
 from courseapp.mailing.models import State
+from courseapp.mailing.sums import HELD_OUT
 from tests.factories import (
     make_broadcast,
     make_completion,
     make_contact,
     make_enrolment,
     make_event,
+    make_letter,
     make_message,
     make_run,
     make_sequence,
@@ -50,6 +52,41 @@ def make_results(course: Course, now: datetime, people: int = 120) -> tuple[Broa
     renew_mail_figures(lambda: now)
     renew_deliverability(now)
     return broadcast, version
+
+
+def make_draft_that_tries() -> Broadcast:
+    """A draft that is to try out two letters and to hold some people out."""
+    broadcast = make_broadcast(title="What comes next, said in two ways", subject="The next course is here")
+    tried = {"has_second": True, "subject": "What you could learn next", "tried_percent": 20, "measure": Measure.DID, "within_days": 7}
+    db.session.add(Experiment(broadcast_id=broadcast.id, held_percent=5, preheader="", body="", **tried))
+    db.session.commit()
+    return broadcast
+
+
+def make_trial(course: Course, now: datetime, people: int = 150, rest: int = 640) -> Broadcast:
+    """A broadcast of which two letters are being tried out, and some are held out; counted as the worker counts it."""
+    lesson, sent = db.session.query(Lesson).filter_by(course_id=course.id, needs_check=Need.NONE).first(), now - timedelta(days=5)
+    broadcast = make_broadcast(title="Two ways to say it", subject="The next course is here", is_sent=True)
+    second = make_letter(subject="What you could learn next")
+    tried = {"has_second": True, "subject": second.subject, "tried_percent": 20, "measure": Measure.DID, "within_days": 7}
+    db.session.add(
+        Experiment(broadcast_id=broadcast.id, held_percent=5, letter_id=second.id, judge_at=sent + timedelta(days=7, hours=3), **tried)
+    )
+    for number in range(people):
+        user = make_user(contact=make_contact(f"trial{number}@example.org"))
+        make_enrolment(user, course, started_at=sent - timedelta(days=9))
+        arm = (Arm.FIRST, Arm.SECOND, Arm.FIRST, Arm.SECOND, Arm.HELD)[number % 5]
+        mail = {"state": State.SKIPPED, "reason": HELD_OUT} if arm is Arm.HELD else {"state": State.ACCEPTED}
+        letter_id = second.id if arm is Arm.SECOND else broadcast.letter_id
+        message = make_message(user.contact, stream="marketing", due_at=sent, settled_at=sent + timedelta(hours=number % 3), **mail)
+        message.stream_id, message.letter_id = broadcast.stream_id or 0, letter_id
+        if number % 10 < {Arm.FIRST: 3, Arm.SECOND: 8, Arm.HELD: 5}[arm]:
+            make_completion(user, lesson, completed_at=sent + timedelta(days=1))
+    db.session.add(BroadcastPage(broadcast_id=broadcast.id, number=0, arm=Arm.REST, contact_ids=[], people=rest))
+    broadcast.candidates, broadcast.snapshot_at, broadcast.state = people + rest, sent, BroadcastState.TRYING
+    db.session.commit()
+    renew_mail_figures(lambda: now)
+    return broadcast
 
 
 def reader(broadcast: Broadcast, course: Course, number: int, sent: datetime) -> User:

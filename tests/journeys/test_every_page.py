@@ -67,7 +67,7 @@ from tests.factories import (
     make_suppression,
     make_user,
 )
-from tests.insights.scenes import make_results
+from tests.insights.scenes import make_draft_that_tries, make_results, make_trial
 from tests.learning.checking import TO
 
 if TYPE_CHECKING:  # importing Playwright takes 0.3 s, and most runs open no browser
@@ -427,8 +427,14 @@ def test_what_came_of_mails_and_who_did_what(page: "Page", enter: Callable[[User
     }
     db.session.commit()
     empty = faults_at(page, paths)
-    broadcast, version = make_results(db.session.query(Course).one(), clock.now(), people=60)
+    course = db.session.query(Course).one()
+    broadcast, version = make_results(course, clock.now(), people=60)
+    draft, trial = make_draft_that_tries(), make_trial(course, clock.now(), people=60)
     paths = {
+        f"/staff/mail/broadcasts/{draft.public_id}": "Try a second letter against this one",
+        f"/staff/mail/broadcasts/{draft.public_id}/look?letter=second": "What you could learn next",
+        f"/staff/mail/broadcasts/{trial.public_id}": "wait for the better letter",
+        f"/staff/mail/broadcasts/{trial.public_id}/results": "What was tried out",
         f"/staff/mail/broadcasts/{broadcast.public_id}/results?days=30": "Mails that left in each hour",
         f"/staff/mail/sequences/{version.sequence.public_id}/results": "Step by step",
         "/staff/mail/deliverability": "large.example",

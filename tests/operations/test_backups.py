@@ -22,12 +22,15 @@ from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, PreparedFile, Publication, Upload, UploadPart, UploadState
 from courseapp.campaigns.models import (
+    Arm,
     BroadcastPage,
     ContactExport,
     ContactImport,
+    Experiment,
     ExportState,
     ImportFinding,
     ImportState,
+    Measure,
     Segment,
 )
 from courseapp.catalog.models import Copy, CopyKind, Course
@@ -97,6 +100,8 @@ def fill() -> None:
     make_position(user, make_asset(course, bytes(range(256)) * 5000))
     broadcast = make_broadcast(is_sent=True)
     db.session.add(BroadcastPage(broadcast_id=broadcast.id, number=0, contact_ids=[user.contact.id], people=1))
+    tried = {"has_second": True, "tried_percent": 20, "held_percent": 5, "measure": Measure.DID, "within_days": 7, "better": Arm.SECOND}
+    db.session.add(Experiment(broadcast_id=broadcast.id, **tried))
     times = {"created_at": NOW, "expires_at": NOW}
     source = Source(course_id=course.id, word="leaflet", created_at=NOW)
     db.session.add(source)

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, SelectField, StringField, TextAreaField, TimeField
+from wtforms import BooleanField, HiddenField, SelectField, StringField, TextAreaField, TimeField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, Length, Optional, Regexp
+from wtforms.validators import DataRequired, Length, Optional, Regexp, ValidationError
 
 from courseapp.campaigns.broadcasts import Draft
-from courseapp.campaigns.models import Broadcast, Segment
+from courseapp.campaigns.experiments import HELD, TRIED, WITHIN, Design, Words, experiment_of
+from courseapp.campaigns.models import Broadcast, Measure, Segment
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import Window
 from courseapp.mailing.text import LONGEST
@@ -22,6 +23,13 @@ PURPOSES = {
     Purpose.MARKETING.value: _l("Marketing: to those who agreed to hear of further courses"),
     Purpose.COURSE.value: _l("Course mail: to those who asked for mails with their course; nothing may be offered in it"),
 }
+MEASURES = {
+    Measure.DID: _l("how many people did something in a course"),
+    Measure.FINISHED: _l("how many people finished a course"),
+}
+PERIODS = {1: _l("a day"), 7: _l("a week"), 30: _l("30 days")}
+SAME = _l("Say in at least one of these three what is other than in the first letter.")
+LINE = [Optional(), Length(max=LONGEST), ON_ONE_LINE]
 LONGEST_BODY = 50_000  # letters; Gmail cuts off what weighs twice as much
 
 
@@ -33,11 +41,25 @@ class BroadcastForm(FlaskForm):
     purpose = SelectField(_l("Purpose"), choices=[SelectChoice(key, words) for key, words in PURPOSES.items()])
     segment = SelectField(_l("For whom"), validate_choice=False)
     language = SelectField(_l("Language it is written in"))
-    subject = StringField(_l("Subject"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
-    preheader = StringField(_l("Preheader"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
+    subject = StringField(_l("Subject"), LINE, render_kw={"maxlength": str(LONGEST)})
+    preheader = StringField(_l("Preheader"), LINE, render_kw={"maxlength": str(LONGEST)})
     body = TextAreaField(_l("Letter"), [Length(max=LONGEST_BODY)], render_kw={"rows": "16"})
     window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
     window_end = TimeField(_l("Not after"), [DataRequired(NEEDS_TIME)])
+    has_second = BooleanField(_l("Try a second letter against this one"))
+    second_subject = StringField(_l("Its subject"), LINE, render_kw={"maxlength": str(LONGEST)})
+    second_preheader = StringField(_l("Its preheader"), LINE, render_kw={"maxlength": str(LONGEST)})
+    second_body = TextAreaField(_l("Its words"), [Length(max=LONGEST_BODY)], render_kw={"rows": "10"})
+    tried_percent = SelectField(_l("Tried out on"), coerce=int, default=20)
+    measure = SelectField(_l("The better letter is told by"), default=Measure.DID.value)
+    within_days = SelectField(_l("Within"), coerce=int, default=7)
+    held_percent = SelectField(_l("Hold out"), coerce=int, default=0)
+
+    def validate_has_second(self, field: BooleanField) -> None:
+        """A second letter must differ; the error stands where that is written."""
+        pairs = (self.second_subject, self.subject), (self.second_preheader, self.preheader), (self.second_body, self.body)
+        if field.data and all((second.data or "").strip() in {"", (first.data or "").strip()} for second, first in pairs):
+            raise ValidationError(SAME)
 
     def offer(self, segments: Iterable[Segment], languages: Mapping[str, str], *, may_be_course_mail: bool = True) -> None:
         """What there is to choose from."""
@@ -46,12 +68,23 @@ class BroadcastForm(FlaskForm):
         named = [(row.public_id, _("%(name)s (put away)", name=row.name) if row.archived_at else row.name) for row in segments]
         self.segment.choices = [SelectChoice("", _l("Everybody who agreed")), *(SelectChoice(key, words) for key, words in named)]
         self.language.choices = [SelectChoice(tag, words) for tag, words in languages.items()]
+        some = [SelectChoice(share, _("%(percent)s %% of the people, half of them each", percent=share)) for share in TRIED if share < 100]
+        self.tried_percent.choices = [*some, SelectChoice(100, _("everybody, half of them each; nobody waits"))]
+        self.measure.choices = [SelectChoice(measure.value, words) for measure, words in MEASURES.items()]
+        self.within_days.choices = [SelectChoice(days, PERIODS[days]) for days in WITHIN]
+        self.held_percent.choices = [SelectChoice(share, _("%(percent)s %%", percent=share) if share else _("nobody")) for share in HELD]
 
     def show(self, broadcast: Broadcast, segment_id: str) -> None:
         """Begin from what is there."""
         for name in ("title", "language", "subject", "preheader", "body", "window_start", "window_end"):
             getattr(self, name).data = getattr(broadcast, name)
         self.purpose.data, self.segment.data, self.version.data = broadcast.purpose.value, segment_id, str(broadcast.version)
+        if (experiment := experiment_of(broadcast)) is not None:
+            for name in ("has_second", "tried_percent", "within_days", "held_percent"):
+                getattr(self, name).data = getattr(experiment, name)
+            for name in ("subject", "preheader", "body"):
+                getattr(self, f"second_{name}").data = getattr(experiment, name)
+            self.measure.data = experiment.measure.value
 
     def draft(self, segment: Segment | None) -> Draft:
         """What was typed."""
@@ -66,4 +99,25 @@ class BroadcastForm(FlaskForm):
             preheader=(self.preheader.data or "").strip(),
             body=(self.body.data or "").replace("\r\n", "\n"),
             window=Window(self.window_start.data, self.window_end.data),
+            design=self.design(),
         )
+
+    def design(self) -> Design:
+        """What is to be tried out."""
+        second = Words(
+            (self.second_subject.data or "").strip(),
+            (self.second_preheader.data or "").strip(),
+            (self.second_body.data or "").replace("\r\n", "\n").strip(),
+        )
+        return Design(
+            second=second if self.has_second.data else None,
+            tried_percent=self.tried_percent.data,
+            held_percent=self.held_percent.data,
+            measure=Measure(self.measure.data),
+            within_days=self.within_days.data,
+        )
+
+    @property
+    def tries(self) -> bool:
+        """Whether the part about trying out is to stand open."""
+        return bool(self.has_second.data or self.held_percent.data)

@@ -1,7 +1,8 @@
 """Broadcasts, for marketers and owners: written, looked at, tried out, scheduled, watched, stopped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, time
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -15,8 +16,10 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns import broadcasts
 from courseapp.campaigns.broadcasting.forms import BroadcastForm
+from courseapp.campaigns.experiment_sentences import plan_of, rule_of, verdict_of
+from courseapp.campaigns.experiments import experiment_of
 from courseapp.campaigns.forms import TrialForm, version_in
-from courseapp.campaigns.models import Broadcast, BroadcastState, Segment
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
 from courseapp.campaigns.segment_values import known_courses, languages
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
@@ -28,6 +31,7 @@ from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by
 from courseapp.mailing.models import ON_THEIR_WAY, State
 from courseapp.mailing.sums import unsent_of
+from courseapp.mailing.text import Text
 from courseapp.moments import moment_of, words_of_moment
 from courseapp.site import present_site
 
@@ -40,10 +44,12 @@ STATE_WORDS = {
     BroadcastState.DRAFT: _l("draft"),
     BroadcastState.SCHEDULED: _l("scheduled"),
     BroadcastState.EXPANDING: _l("being sent"),
+    BroadcastState.TRYING: _l("being tried out"),
     BroadcastState.SENDING: _l("being sent"),
     BroadcastState.FINISHED: _l("sent"),
     BroadcastState.CANCELLED: _l("cancelled"),
 }
+LETTER_WORDS = {Arm.FIRST: _l("The first letter"), Arm.SECOND: _l("The second letter")}
 
 
 @pages.get("/staff/mail/broadcasts")
@@ -120,30 +126,42 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
     form.to.choices = staff_who_read_mail()
     now = clock.now()
     count, trouble = counted(found, now)
+    experiment, texts = experiment_of(found), broadcasts.texts_of(found)
+    arm = arm_asked(texts)
     return render_template(
         "campaigns/broadcast_look.html",
         broadcast=found,
-        seen=seen_as(found, request.args.get("reader", "")),
+        seen=seen_as(found, texts[arm], request.args.get("reader", ""), arm),
+        arm=arm,
+        letters=[(words, url_for("broadcasts.look", id=found.public_id, letter=each), each is arm) for each, words in LETTER_WORDS.items()],
+        has_second=len(texts) > 1,
+        plan=plan_of(experiment, count) if experiment is not None and count else [],
         form=form,
         shown=broadcasts.shown_of(found),
         count=count,
         trouble=trouble,
         hours=words_of_window(broadcasts.window_of(found)),
-        is_ready=all(problem.is_warning for problem in broadcasts.problems(found)),
+        is_ready=all(problem.is_warning for text in texts.values() for problem in broadcasts.problems_in(text)),
         zone=present_site().default_zone,
         today=now.astimezone(zone_of(present_site().default_zone)).date().isoformat(),
     )
 
 
-def seen_as(found: Broadcast, reader: str) -> Seen:
-    """What a reader would get."""
+def seen_as(found: Broadcast, text: Text, reader: str, arm: Arm) -> Seen:
+    """What a reader would get of one of its letters."""
+    letter = arm if arm is Arm.SECOND else None  # else not said in the address
     return seen_by(
-        broadcasts.text_of(found),
+        text,
         reader_named(reader),
-        broadcasts.problems(found),
-        lambda other: url_for("broadcasts.look", id=found.public_id, reader=other, _anchor="looks"),
-        lambda other, shown: url_for("broadcasts.letter_html", id=found.public_id, reader=other, look=shown),
+        broadcasts.problems_in(text),
+        lambda other: url_for("broadcasts.look", id=found.public_id, reader=other, letter=letter, _anchor="looks"),
+        lambda other, shown: url_for("broadcasts.letter_html", id=found.public_id, reader=other, look=shown, letter=letter),
     )
+
+
+def arm_asked(texts: Mapping[Arm, object]) -> Arm:
+    """Which of its letters an address asks for (`letter`): the first, unless there is a second and it is that."""
+    return Arm.SECOND if request.args.get("letter") == Arm.SECOND and Arm.SECOND in texts else Arm.FIRST
 
 
 @pages.get("/staff/mail/broadcasts/<id>/html")
@@ -153,16 +171,18 @@ def letter_html(id: str) -> Response:
     shown = request.args.get("look", Look.LIGHT.value)
     if shown not in list(Look):
         abort(404)
-    return in_frame(html_in(broadcasts.text_of(found), reader_named(request.args.get("reader", "")), Look(shown)))
+    texts = broadcasts.texts_of(found)
+    return in_frame(html_in(texts[arm_asked(texts)], reader_named(request.args.get("reader", "")), Look(shown)))
 
 
 @pages.post("/staff/mail/broadcasts/<id>/trial")
 @limiter.limit("60 per hour")
 def try_out(id: str) -> Response | tuple[str, int]:
-    """Send the letter to one person of staff (`to`)."""
+    """Send one of its letters to one person of staff (`to`)."""
     found, form = named(id), TrialForm()
+    arm = arm_asked(broadcasts.texts_of(found))
     try:
-        letter = broadcasts.letter_for(found, clock.now())
+        letter = broadcasts.letter_for(found, clock.now(), arm)
         address = send_trial(letter, form.to.data or "", current_user._get_current_object(), clock.now())
     except Refusal as refusal:
         db.session.rollback()
@@ -170,7 +190,7 @@ def try_out(id: str) -> Response | tuple[str, int]:
         return look_page(named(id), form), 422
     db.session.commit()
     flash(_("The letter is on its way to %(address)s.", address=address), "success")
-    return redirect(url_for("broadcasts.look", id=id), 303)
+    return redirect(url_for("broadcasts.look", id=id, letter=arm if arm is Arm.SECOND else None), 303)
 
 
 @pages.post("/staff/mail/broadcasts/<id>/send")
@@ -206,6 +226,8 @@ def act(id: str) -> Response:
         "resume": (broadcasts.resume, _("It goes on with those who have not got it.")),
         "take_back": (broadcasts.take_back, _("It is a draft again. Nothing was sent.")),
         "cancel": (broadcasts.cancel, _("It is cancelled. Nothing more of it leaves.")),
+        "take_first": (partial(choose, Arm.FIRST), _("The rest gets the first letter.")),
+        "take_second": (partial(choose, Arm.SECOND), _("The rest gets the second letter.")),
         "retry": (broadcasts.try_failed_again, _("Those that could not be delivered are tried again.")),
     }
     found, choice = named(id), request.form.get("choice", "")
@@ -224,6 +246,11 @@ def act(id: str) -> Response:
     return redirect(url_for("broadcasts.broadcast", id=id), 303)
 
 
+def choose(better: Arm, found: Broadcast, by_user_id: int, now: datetime) -> None:
+    """Send one of the two letters to the rest without waiting."""
+    broadcasts.judge(found, better, by_user_id, now)
+
+
 @pages.get("/staff/mail/broadcasts/<id>/cancel")
 def ask_to_cancel(id: str) -> Response | str:
     """What cancelling does, before it is done."""
@@ -237,6 +264,7 @@ def watching(found: Broadcast) -> str:
     """How one stands that is scheduled or sent."""
     account = broadcasts.account_of(found)
     count, trouble = counted(found, clock.now()) if found.state is BroadcastState.SCHEDULED else (0, "")
+    experiment = experiment_of(found)
     return render_template(
         "campaigns/broadcast.html",
         broadcast=found,
@@ -251,6 +279,11 @@ def watching(found: Broadcast) -> str:
         begins=words_of_moment(found.send_at, present_site().default_zone) if found.send_at is not None else "",
         count=count,
         trouble=trouble,
+        experiment=experiment,
+        plan=plan_of(experiment, count) if experiment is not None and count else [],
+        rule=rule_of(experiment) if experiment is not None and experiment.has_second else "",
+        verdict=verdict_of(found, experiment) if experiment is not None else "",
+        judged=words_of_moment(experiment.judge_at, present_site().default_zone) if experiment is not None and experiment.judge_at else "",
     )
 
 

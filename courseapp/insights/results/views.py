@@ -8,17 +8,21 @@ from typing import Any
 from flask import Blueprint, abort, render_template, request, url_for
 from flask_babel import format_date, format_time
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
-from courseapp.campaigns.models import Broadcast, BroadcastState, Sequence, SequenceVersion
+from courseapp.campaigns.experiment_sentences import ARM_WORDS, subjects_of, verdict_of
+from courseapp.campaigns.experiments import experiment_of
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
 from courseapp.campaigns.sequence_lists import steps_of, versions_of
 from courseapp.campaigns.sequence_sentences import ENDS
 from courseapp.contacts.windows import zone_of
-from courseapp.insights.after_mails import OPEN, WITHIN, kept, step_sums_told, sums_told
+from courseapp.insights.after_mails import ARMS, OPEN, WITHIN, kept, step_sums_told, sums_told
+from courseapp.insights.arms import arms_told, is_chance
 from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
 from courseapp.mailing.models import State
@@ -28,6 +32,7 @@ from courseapp.site import present_site
 pages = Blueprint("results", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
 USUAL = 7  # days
+UNMADE = {BroadcastState.CANCELLED: _l("were never prepared"), BroadcastState.TRYING: _l("wait for the better letter")}
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,23 @@ def _results_of(found: Broadcast) -> dict[str, Any]:
         "counted_at": figures.counted_at if figures is not None else None,
         "sending": sending(hours),
         "is_by_days": len(hours) > LONGEST_HOURS,
+        **_trial_of(found, figures, days),
+    }
+
+
+def _trial_of(found: Broadcast, figures: MailFigures | None, days: int) -> dict[str, Any]:
+    """What came of each letter that was tried out, and of those held out; nothing where nothing was tried."""
+    experiment = experiment_of(found)
+    if experiment is None:
+        return {}
+    subjects = subjects_of(found, experiment)
+    rows = {row.arm: row for row in arms_told(experiment, figures.figures if figures is not None else {}, days)}
+    is_trying = found.state is BroadcastState.TRYING
+    pairs = [(Arm.FIRST, Arm.SECOND, _("Between the two letters")), (Arm.FIRST, Arm.HELD, _("Between the first letter and none"))]
+    return {
+        "arms": [(ARM_WORDS[arm], subjects.get(arm, ""), row) for arm, row in rows.items()],
+        "verdict": _("Which letter is better is not judged yet.") if is_trying else verdict_of(found, experiment),
+        "differences": [(words, is_chance(rows[one], rows[other])) for one, other, words in pairs if one in rows and other in rows],
     }
 
 
@@ -151,12 +173,12 @@ def days_asked() -> int:
 def account(found: Broadcast, sums: Sums) -> list[tuple[str, int]]:
     """Everybody it is for, by where they stand: adds up to the candidates."""
     unsent = sums.made - sums.left - sums.under_way
-    unmade = _("were never prepared") if found.state is BroadcastState.CANCELLED else _("are still to be prepared")
+    unmade = UNMADE.get(found.state, _l("are still to be prepared"))
     parts = [
         (_("have left"), sums.left),
         (_("are on their way"), sums.under_way),
         (_("did not leave"), unsent),
-        (unmade, found.candidates - sums.made),
+        (str(unmade), found.candidates - sums.made),
     ]
     return [(words, count) for words, count in parts if count]
 
@@ -164,13 +186,15 @@ def account(found: Broadcast, sums: Sums) -> list[tuple[str, int]]:
 def stages(candidates: int, sums: Sums, figures: MailFigures | None, days: int) -> list[Stage]:
     """The way of a broadcast."""
     told = figures.figures if figures is not None else {}
+    steps = [step for step, arm in enumerate(ARMS) if arm is not Arm.HELD]  # who was held out has done nothing after a mail
+    did, finished = (sum(told.get(f"{step}:{what}:{days}", 0) for step in steps) for what in ("did", "goal"))
     return [
         Stage(_("It is for"), candidates),
         Stage(_("Put into the outbox"), sums.made, candidates),
         Stage(_("Have left"), sums.left, sums.made),
         Stage(_("Did not come back"), sums.left - sums.count(State.BOUNCED), sums.left),
-        Stage(_("Did something in a course"), told.get(f"0:did:{days}", 0), sums.left, is_about_people=True),
-        Stage(_("Finished a course"), told.get(f"0:goal:{days}", 0), sums.left, is_about_people=True),
+        Stage(_("Did something in a course"), did, sums.left, is_about_people=True),
+        Stage(_("Finished a course"), finished, sums.left, is_about_people=True),
     ]
 
 

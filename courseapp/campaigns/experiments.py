@@ -1,0 +1,149 @@
+"""What a broadcast tries out: two letters against each other, and a part of its people held out, who get none.
+
+Who is in which arm says a hash of the broadcast and the person: nobody chooses it, it is another in each broadcast, and it stays. What
+people did after each letter is counted in insights, which knows when it has counted; which letter is the better one is decided here.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from courseapp.campaigns.models import Arm, Broadcast, Experiment, Measure
+from courseapp.extensions import db
+from courseapp.mailing import bulk
+from courseapp.mailing.letters import publish_again
+from courseapp.mailing.text import Text
+
+BUCKETS = 10_000
+TRIED = (10, 20, 30, 50, 100)  # per cent of whom it is for
+HELD = (0, 5, 10, 20, 50)
+WITHIN = (1, 7, 30)  # days; what people do after a mail is counted within these
+SOON = timedelta(days=1)  # mails of a trial that leave within it are waited for; who may get no mail for a week holds nobody up
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a second letter says; empty is what is as in the first."""
+
+    subject: str
+    preheader: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Design:
+    """What somebody wants to have tried out."""
+
+    second: Words | None
+    tried_percent: int
+    held_percent: int
+    measure: Measure
+    within_days: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one letter: how many got it, as far as one can know, and what is counted for it."""
+
+    reached: int
+    count: int
+
+
+def experiment_of(broadcast: Broadcast) -> Experiment | None:
+    """What a broadcast tries out, if it does."""
+    return db.session.get(Experiment, broadcast.id)
+
+
+def put_design(broadcast: Broadcast, design: Design | None) -> None:
+    """Keep with a draft what it is to try out, or that it tries nothing. The caller holds the broadcast, which has its number."""
+    experiment = experiment_of(broadcast)
+    if design is None or (design.second is None and not design.held_percent):
+        if experiment is not None:
+            db.session.delete(experiment)
+        return
+    if experiment is None:
+        experiment = Experiment(broadcast_id=broadcast.id)
+        db.session.add(experiment)
+    second = design.second or Words("", "", "")
+    experiment.has_second = design.second is not None
+    experiment.subject, experiment.preheader, experiment.body = second.subject, second.preheader, second.body
+    experiment.tried_percent, experiment.held_percent = design.tried_percent if design.second else 100, design.held_percent
+    experiment.measure, experiment.within_days = design.measure, design.within_days
+
+
+def second_text(first: Text, experiment: Experiment) -> Text:
+    """What the second letter says; its references are the caller's to look up."""
+    words = {name: getattr(experiment, name) or getattr(first, name) for name in ("subject", "preheader", "body")}
+    return replace(first, targets=(), **words)
+
+
+def shares_of(experiment: Experiment) -> dict[Arm, int]:
+    """How many of 10,000 buckets each arm has; empty arms have none."""
+    held = experiment.held_percent * BUCKETS // 100
+    if not experiment.has_second:
+        return {Arm.HELD: held, Arm.FIRST: BUCKETS - held}
+    half = (BUCKETS - held) * experiment.tried_percent // 200
+    shares = {Arm.HELD: held, Arm.FIRST: half, Arm.SECOND: half, Arm.REST: BUCKETS - held - 2 * half}
+    return {arm: share for arm, share in shares.items() if share}
+
+
+def bucket_of(broadcast: Broadcast, contact_id: int) -> int:
+    """The bucket of somebody in a broadcast, of 0 to 9,999."""
+    digest = hashlib.blake2b(f"{broadcast.public_id}:{contact_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % BUCKETS
+
+
+def pages_of(broadcast: Broadcast, experiment: Experiment, ids: Iterable[int], size: int) -> Iterator[tuple[Arm, list[int]]]:
+    """People by their arms, in pages of `size` at most."""
+    row = [arm for arm, share in shares_of(experiment).items() for _bucket in range(share)]
+    pages: dict[Arm, array[int]] = {arm: array("q") for arm in Arm}
+    for contact_id in ids:
+        arm = row[bucket_of(broadcast, contact_id)]
+        pages[arm].append(contact_id)
+        if len(pages[arm]) == size:
+            yield arm, pages[arm].tolist()
+            pages[arm] = array("q")
+    yield from ((arm, page.tolist()) for arm, page in pages.items() if page)
+
+
+def letter_of(broadcast: Broadcast, arm: Arm) -> int:
+    """The letter that an arm gets; those who are held out are written down with the first."""
+    experiment = experiment_of(broadcast)
+    found = broadcast.letter_id
+    if experiment is not None and arm is Arm.SECOND:
+        found = experiment.letter_id
+    if experiment is not None and arm is Arm.REST:
+        found = experiment.rest_letter_id
+    assert found is not None
+    return found
+
+
+def letters_by_arm(broadcast: Broadcast) -> dict[Arm, int]:
+    """The letters of a broadcast by whom they are for, without those that nobody gets."""
+    experiment = experiment_of(broadcast)
+    found = {Arm.FIRST: broadcast.letter_id}
+    if experiment is not None:
+        found |= {Arm.SECOND: experiment.letter_id, Arm.REST: experiment.rest_letter_id}
+    return {arm: letter_id for arm, letter_id in found.items() if letter_id is not None}
+
+
+def note_tried(broadcast: Broadcast, now: datetime) -> None:
+    """Set the day of judgement, once the trial's mails have left; who must wait for theirs longer than a day is not waited for."""
+    experiment = experiment_of(broadcast)
+    if experiment is not None and experiment.judge_at is None and not bulk.is_under_way(broadcast.stream_id or 0, now + SOON):
+        experiment.judge_at = now + timedelta(days=experiment.within_days)
+
+
+def better_of(first: Outcome, second: Outcome) -> Arm:
+    """Whose share of those who got it is the larger; the first where they are alike."""
+    return Arm.SECOND if second.count * first.reached > first.count * second.reached else Arm.FIRST
+
+
+def settle(broadcast: Broadcast, better: Arm, now: datetime) -> None:
+    """Let the rest get the better letter, as a letter of its own."""
+    experiment = experiment_of(broadcast)
+    assert experiment is not None
+    letter_id = letter_of(broadcast, better)
+    experiment.better, experiment.rest_letter_id = better, publish_again(letter_id, now).id

@@ -1,0 +1,345 @@
+"""Two letters of a broadcast tried out, and people held out: by lot, each once, and the rest gets the better letter."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, time, timedelta
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+
+from courseapp.accounts.models import User
+from courseapp.campaigns import broadcasts, expanding, experiments, privacy
+from courseapp.campaigns import loops as broadcast_loops
+from courseapp.campaigns.experiments import BUCKETS, HELD, TRIED, Design, Outcome, Words, bucket_of, experiment_of, shares_of
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Experiment, Measure
+from courseapp.catalog.models import Course
+from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.windows import Window
+from courseapp.errors import Refusal
+from courseapp.extensions import db
+from courseapp.insights.loops import judge_trials, renew_mail_figures
+from courseapp.journal.models import Event
+from courseapp.mailing import loops
+from courseapp.mailing.models import Letter, Message, State
+from courseapp.mailing.sums import HELD_OUT
+from courseapp.operations.people import erase
+from tests.factories import NOW, lessons_of, make_completion, make_consent, make_contact, make_course, make_enrolment, make_user
+
+ALL_DAY = Window(time(0), time(0))
+PEOPLE = 200
+WEEK = timedelta(days=7)
+FIRST, SECOND, HELD_ARM, REST = Arm
+
+
+def design(**more: object) -> Design:
+    """Another subject for a fifth of the people, a tenth held out, told by what people did within a week."""
+    values = {
+        "second": Words("A second subject", "", ""),
+        "tried_percent": 20,
+        "held_percent": 10,
+        "measure": Measure.DID,
+        "within_days": 7,
+    }
+    return Design(**{**values, **more})  # type: ignore[arg-type]  # each test says what is other
+
+
+@pytest.fixture
+def course(app: Flask) -> Course:
+    """The course that everybody takes."""
+    return make_course()
+
+
+@pytest.fixture
+def marketer(app: Flask) -> User:
+    """Whoever presses the buttons."""
+    return make_user("marketer@example.org", roles=("marketer",))
+
+
+@pytest.fixture
+def begin(marketer: User, course: Course) -> Callable[..., Broadcast]:
+    """begin(design, people): a broadcast that tries something out, scheduled for now, for so many learners."""
+
+    def make(tried: Design | None = None, people: int = PEOPLE, **more: object) -> Broadcast:
+        for _number in range(people):
+            user = make_user(contact=make_contact())
+            make_consent(user.contact, Purpose.MARKETING)
+            make_enrolment(user, course, started_at=NOW - timedelta(days=30))
+        broadcast = broadcasts.new_broadcast(draft(design=tried or design(), **more), marketer.id, NOW)
+        broadcasts.schedule(broadcast, NOW, marketer.id, NOW)
+        db.session.commit()
+        return broadcast
+
+    return make
+
+
+def draft(**more: object) -> broadcasts.Draft:
+    """A broadcast's words."""
+    words = {"title": "News", "language": "en", "subject": "A first subject", "preheader": "Two courses", "body": "There are two."}
+    values = {"purpose": Purpose.MARKETING, "segment": None, "window": ALL_DAY, **words}
+    return broadcasts.Draft(**{**values, **more})  # type: ignore[arg-type]  # each test says what is other
+
+
+def tick(now: datetime = NOW) -> int:
+    """What the worker does for broadcasts."""
+    return broadcast_loops.work_broadcasts(lambda: now)
+
+
+def send(now: datetime = NOW) -> None:
+    """What the worker does for mail."""
+    loops.drain(lambda: now)
+    loops.close_door()
+
+
+def try_out(now: datetime = NOW) -> None:
+    """All that comes before the rest waits to be judged."""
+    tick(now)
+    send(now)
+    tick(now)
+
+
+def of_arm(broadcast: Broadcast, arm: Arm) -> list[Message]:
+    """The mails of an arm."""
+    found = experiment_of(broadcast)
+    assert found is not None
+    letter = {FIRST: broadcast.letter_id, HELD_ARM: broadcast.letter_id, SECOND: found.letter_id, REST: found.rest_letter_id}[arm]
+    rows = db.session.scalars(sa.select(Message).where(Message.letter_id == letter).order_by(Message.id))
+    return [row for row in rows if (row.reason == HELD_OUT) == (arm is HELD_ARM)]
+
+
+def do(course: Course, messages: list[Message], at: datetime) -> None:
+    """Have readers do a lesson."""
+    for message in messages:
+        user = db.session.scalars(sa.select(User).where(User.contact_id == message.contact_id)).one()
+        make_completion(user, lessons_of(course)[0], completed_at=at)
+    db.session.commit()
+
+
+def adds_up(broadcast: Broadcast) -> broadcasts.Account:
+    """The sums, which hold whenever one looks; and nobody has two mails."""
+    db.session.expire_all()
+    account = broadcasts.account_of(broadcast)
+    waiting = db.session.scalars(sa.select(BroadcastPage.people).where(BroadcastPage.broadcast_id == broadcast.id)).all()
+    assert account.waiting == sum(waiting)
+    assert account.candidates == account.waiting + sum(account.states.values())
+    readers = db.session.scalars(sa.select(Message.contact_id).where(Message.stream_id == broadcast.stream_id)).all()
+    assert len(readers) == len(set(readers))
+    return account
+
+
+@given(st.sampled_from(TRIED), st.sampled_from(HELD), st.booleans())
+def test_the_shares_of_the_arms_are_all_there_is(tried: int, held: int, has_second: bool) -> None:
+    shares = shares_of(Experiment(has_second=has_second, tried_percent=tried, held_percent=held))
+    assert sum(shares.values()) == BUCKETS
+    assert shares.get(HELD_ARM, 0) == BUCKETS * held // 100
+    assert shares.get(SECOND, shares[FIRST]) == shares[FIRST]
+    assert (REST in shares) == (has_second and tried < 100)
+
+
+def test_the_lot_is_fair_stays_and_is_another_in_each_broadcast() -> None:
+    one, other = Broadcast(public_id="one"), Broadcast(public_id="other")
+    tenths = Counter(bucket_of(one, number) // 1000 for number in range(20_000))
+    assert all(abs(count - 2000) < 180 for count in tenths.values())  # four standard deviations
+    both = sum(bucket_of(one, number) < 1000 and bucket_of(other, number) < 1000 for number in range(20_000))
+    assert abs(both - 200) < 60
+    assert bucket_of(one, 7) == bucket_of(Broadcast(public_id="one"), 7)
+
+
+def test_a_part_is_tried_out_a_part_gets_none_and_the_rest_waits(begin) -> None:
+    broadcast = begin()
+    try_out()
+    account = adds_up(broadcast)
+    assert broadcast.state is BroadcastState.TRYING
+    assert (account.candidates, account.left) == (PEOPLE, len(of_arm(broadcast, FIRST)) + len(of_arm(broadcast, SECOND)))
+    counts = {arm: len(of_arm(broadcast, arm)) for arm in (FIRST, SECOND, HELD_ARM)}
+    assert account.waiting == PEOPLE - sum(counts.values())
+    assert all(6 <= count <= 40 for count in counts.values())
+    assert {(row.state, row.reason) for row in of_arm(broadcast, HELD_ARM)} == {(State.SKIPPED, HELD_OUT)}
+    subjects = Counter(db.session.scalars(sa.select(Letter.subject).join(Message).where(Message.state == State.ACCEPTED)))
+    assert subjects == {"A first subject": counts[FIRST], "A second subject": counts[SECOND]}
+    assert experiment_of(broadcast).judge_at == NOW + WEEK
+
+
+@pytest.mark.parametrize(("doers", "better"), [({FIRST: 5, SECOND: 10}, SECOND), ({FIRST: 10, SECOND: 5}, FIRST), ({}, FIRST)])
+def test_the_rest_gets_the_letter_after_which_more_people_did_something(begin, course, doers, better) -> None:
+    broadcast = begin(design(held_percent=0, tried_percent=30))
+    try_out()
+    renew_mail_figures(lambda: NOW + timedelta(minutes=10))
+    for arm, count in doers.items():
+        do(course, of_arm(broadcast, arm)[:count], NOW + timedelta(days=2))
+    renew_mail_figures(lambda: NOW + WEEK - timedelta(minutes=1))
+    tick(NOW + WEEK - timedelta(minutes=1))
+    assert broadcast.state is BroadcastState.TRYING
+    renew_mail_figures(lambda: NOW + WEEK)
+    assert broadcast.state is BroadcastState.EXPANDING
+    try_out(NOW + WEEK)
+    account = adds_up(broadcast)
+    assert (broadcast.state, account.left, account.waiting) == (BroadcastState.FINISHED, PEOPLE, 0)
+    rest = of_arm(broadcast, REST)
+    assert len(rest) == PEOPLE - len(of_arm(broadcast, FIRST)) - len(of_arm(broadcast, SECOND))
+    assert rest[0].letter.subject == ("A second subject" if better is SECOND else "A first subject")
+    event = db.session.scalars(sa.select(Event).where(Event.type == "broadcast_judged")).one()
+    assert event.data == {"by_user_id": None, "better": better.value}
+
+
+def test_the_share_decides_and_not_the_number() -> None:
+    assert experiments.better_of(Outcome(100, 20), Outcome(50, 15)) is SECOND
+    assert experiments.better_of(Outcome(100, 20), Outcome(200, 30)) is FIRST
+    assert experiments.better_of(Outcome(0, 0), Outcome(0, 0)) is FIRST
+
+
+def test_what_is_done_after_the_time_does_not_count(begin, course) -> None:
+    broadcast = begin(design(held_percent=0, within_days=1))
+    try_out()
+    do(course, of_arm(broadcast, SECOND)[:10], NOW + timedelta(days=1, minutes=1))
+    renew_mail_figures(lambda: NOW + timedelta(days=2))
+    assert (broadcast.state, experiment_of(broadcast).better) == (BroadcastState.EXPANDING, FIRST)
+
+
+def test_before_it_is_judged_it_is_not_counted_so_that_it_is_counted_once_a_day_at_most(begin, course) -> None:
+    broadcast = begin()
+    looked = []
+    for place, hours in enumerate((0, 20, 25, 100, 150, 167, 168, 169, 193)):
+        now = NOW + timedelta(hours=hours)
+        if not hours:
+            try_out()
+        do(course, of_arm(broadcast, SECOND)[place : place + 1], now)
+        before = db.session.scalar(sa.text("SELECT looked_at FROM mail_figures"))
+        renew_mail_figures(lambda now=now: now)
+        if db.session.scalar(sa.text("SELECT looked_at FROM mail_figures")) != before:
+            looked.append(hours)
+    assert looked == [0, 25, 100, 168, 193]
+
+
+def test_a_mail_that_must_wait_for_a_week_holds_up_nobody_and_a_pause_does(begin, marketer) -> None:
+    broadcast = begin()
+    tick()
+    waits = of_arm(broadcast, FIRST)[0]
+    waits.due_at = NOW + WEEK  # enough marketing for this week
+    broadcasts.pause(broadcast, marketer.id, NOW)
+    db.session.commit()
+    send()
+    tick(NOW + timedelta(days=3))
+    assert experiment_of(broadcast).judge_at is None
+    broadcasts.resume(broadcast, marketer.id, NOW + timedelta(days=3))
+    waits.due_at = NOW + 2 * WEEK
+    db.session.commit()
+    tick(NOW + timedelta(days=3))
+    assert experiment_of(broadcast).judge_at is None  # the others are still to leave
+    try_out(NOW + timedelta(days=3))
+    assert experiment_of(broadcast).judge_at == NOW + timedelta(days=3) + WEEK
+
+
+def test_staff_may_choose_without_waiting_and_only_while_it_is_tried_out(begin, marketer) -> None:
+    broadcast = begin()
+    with pytest.raises(Refusal):
+        broadcasts.judge(broadcast, SECOND, marketer.id, NOW)
+    db.session.rollback()
+    try_out()
+    broadcasts.judge(broadcast, SECOND, marketer.id, NOW)
+    db.session.commit()
+    with pytest.raises(Refusal):
+        broadcasts.judge(broadcast, FIRST, marketer.id, NOW)
+    db.session.rollback()
+    try_out()
+    assert {row.letter.subject for row in of_arm(broadcast, REST)} == {"A second subject"}
+    assert adds_up(broadcast).waiting == 0
+    renew_mail_figures(lambda: NOW + WEEK)
+    judge_trials(NOW + WEEK)
+    assert experiment_of(broadcast).better is SECOND
+
+
+def test_cancelled_while_it_is_tried_out_the_rest_gets_nothing(begin, marketer) -> None:
+    broadcast = begin()
+    try_out()
+    left = adds_up(broadcast).left
+    broadcasts.cancel(broadcast, marketer.id, NOW)
+    db.session.commit()
+    renew_mail_figures(lambda: NOW + WEEK)
+    try_out(NOW + WEEK)
+    db.session.expire_all()
+    assert (broadcasts.account_of(broadcast).left, broadcast.state) == (left, BroadcastState.CANCELLED)
+
+
+def test_with_everybody_tried_out_or_with_one_letter_nobody_waits(begin) -> None:
+    halves = begin(design(tried_percent=100, held_percent=0))
+    try_out()
+    assert (adds_up(halves).left, halves.state) == (PEOPLE, BroadcastState.FINISHED)
+    assert len(of_arm(halves, FIRST)) + len(of_arm(halves, SECOND)) == PEOPLE
+    assert min(len(of_arm(halves, FIRST)), len(of_arm(halves, SECOND))) > PEOPLE // 3
+
+
+def test_people_may_be_held_out_of_one_letter(begin) -> None:
+    broadcast = begin(design(second=None, tried_percent=20, held_percent=20))
+    try_out()
+    account = adds_up(broadcast)
+    held = len(of_arm(broadcast, HELD_ARM))
+    assert (broadcast.state, account.left, account.states[State.SKIPPED, HELD_OUT]) == (BroadcastState.FINISHED, PEOPLE - held, held)
+    assert PEOPLE // 10 < held < PEOPLE // 3
+
+
+def test_killed_between_any_two_pages_each_is_in_one_arm_all_the_same(begin, monkeypatch) -> None:
+    monkeypatch.setattr(expanding, "PAGE", 7)
+    broadcast = begin()
+    real, count = expanding.bulk.enqueue_many, [0]
+
+    def sometimes_killed(*words: object, **more: object) -> None:
+        real(*words, **more)  # type: ignore[arg-type]  # handed on as they came
+        count[0] += 1
+        if count[0] % 3 == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(expanding.bulk, "enqueue_many", sometimes_killed)
+    for _try in range(60):
+        try:
+            tick()
+            break
+        except KeyboardInterrupt:
+            db.session.rollback()
+            adds_up(broadcast)
+    assert count[0] > 6
+    assert broadcast.state is BroadcastState.TRYING
+
+
+def test_who_is_erased_while_they_wait_gets_nothing_and_stands_in_no_sum(begin) -> None:
+    broadcast = begin()
+    try_out()
+    page = db.session.scalars(sa.select(BroadcastPage).where(BroadcastPage.arm == REST)).first()
+    assert page is not None
+    gone = db.session.get_one(Contact, page.contact_ids[0])
+    assert privacy.export_broadcasts(gone.id) == [{"subject": "A first subject", "at": NOW.isoformat()}]
+    erase(db.session.scalars(sa.select(User).where(User.contact_id == gone.id)).one(), gone, NOW)
+    db.session.commit()
+    broadcasts.judge(broadcast, FIRST, None, NOW)
+    db.session.commit()
+    try_out()
+    assert adds_up(broadcast).candidates == PEOPLE - 1
+
+
+def test_two_letters_that_say_the_same_are_refused_and_what_is_wrong_in_the_second_hinders_too(marketer) -> None:
+    for second, words in ((Words("A first subject", "", ""), "say the same"), (Words("", "", "{{ nonsense }}"), "nonsense")):
+        broadcast = broadcasts.new_broadcast(draft(design=design(second=second)), marketer.id, NOW)
+        with pytest.raises(Refusal, match=words):
+            broadcasts.schedule(broadcast, NOW, marketer.id, NOW)
+
+
+def test_a_draft_may_be_changed_to_try_out_nothing(marketer) -> None:
+    broadcast = broadcasts.new_broadcast(draft(design=design()), marketer.id, NOW)
+    assert experiment_of(broadcast) is not None
+    broadcasts.change_broadcast(broadcast, draft(design=design(second=None, held_percent=0)), 1, marketer.id, NOW)
+    assert experiment_of(broadcast) is None
+
+
+def test_what_those_did_who_were_held_out_is_counted_from_when_their_mail_would_have_left(begin, course) -> None:
+    broadcast = begin(design(held_percent=20, tried_percent=100), window=Window(time(11), time(13)))  # it is nine
+    tick()
+    send(NOW + timedelta(hours=3))
+    held = of_arm(broadcast, HELD_ARM)
+    do(course, held[:5], NOW + timedelta(hours=1))  # too early
+    do(course, held[5:10], NOW + timedelta(days=1))
+    renew_mail_figures(lambda: NOW + timedelta(days=2))
+    figures = db.session.scalar(sa.text("SELECT figures FROM mail_figures"))
+    assert f'"2:reached": {len(held)}' in str(figures).replace("'", '"')
+    assert '"2:did:7": 5,' in str(figures).replace("'", '"')
