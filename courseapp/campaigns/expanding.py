@@ -103,7 +103,7 @@ def expand_page(broadcast: Broadcast, number: int, now: datetime) -> int:
 
 
 def close_ended(now: datetime) -> None:
-    """Close those of which nothing is under way any more, and trials likewise; cancel what workers gave back of cancelled ones."""
+    """Close those of which nothing is under way any more, and trials likewise."""
     is_trying = sa.and_(Broadcast.state == BroadcastState.TRYING, Stream.paused_at.is_(None))
     trying = sa.select(Broadcast).join(Stream, Stream.id == Broadcast.stream_id).where(is_trying)
     for broadcast in db.session.scalars(trying.with_for_update(skip_locked=True, of=Broadcast)):
@@ -112,10 +112,16 @@ def close_ended(now: datetime) -> None:
     for broadcast in db.session.scalars(query.with_for_update(skip_locked=True, of=Broadcast)):
         if not bulk.is_under_way(broadcast.stream_id or 0):
             broadcast.state, broadcast.finished_at = BroadcastState.FINISHED, now
+
+
+def cancel_more(now: datetime) -> int:
+    """Cancel the next mails of those that were cancelled, and what workers gave back of them; how many that were."""
+    count = 0
     is_fresh = sa.and_(Broadcast.state == BroadcastState.CANCELLED, Broadcast.finished_at > now - GIVEN_BACK_WITHIN)
     for broadcast in db.session.scalars(sa.select(Broadcast).options(joinedload(Broadcast.stream)).where(is_fresh)):
         stream = broadcast.stream
         if stream is not None and stream.paused_why == CANCELLED_WHY:
-            bulk.cancel_pending(stream.id, CANCELLED_WHY, now)
+            count += bulk.cancel_pending(stream.id, CANCELLED_WHY, now)
             if not bulk.is_under_way(stream.id):
                 stream.paused_at = stream.paused_why = None  # there is nothing left in it
+    return count

@@ -82,6 +82,9 @@ def work_broadcasts(clock: Callable[[], datetime], seconds: float = 20.0) -> int
     db.session.rollback()
     expanding.close_ended(clock())
     db.session.commit()
+    while expanding.cancel_more(clock()) and time.monotonic() < ends:
+        db.session.commit()
+    db.session.commit()
     return count
 
 

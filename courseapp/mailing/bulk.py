@@ -15,6 +15,9 @@ from courseapp.extensions import db, insert_into, wake
 from courseapp.mailing.models import UNDER_WAY, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY
 
+SLICE = 10_000
+"""How many mails are changed at once, where there may be a million of them."""
+
 
 def new_stream(key: str, purpose: Purpose, *, reaches_unconfirmed: bool = False) -> Stream:
     """A stream of its own, for mail that is to be paused and counted as one."""
@@ -117,9 +120,17 @@ def _insert_found(found: sa.FromClause, count: int, prefix: str, common: dict[st
 
 
 def cancel_pending(stream_id: int, reason: str, now: datetime) -> int:
-    """Cancel what of a stream has not begun to leave; how many. What a worker holds is given back to be cancelled next time."""
-    own = sa.and_(Message.stream_id == stream_id, Message.state == State.PENDING)
-    return _settle(own, {"state": State.CANCELLED, "reason": reason, "settled_at": now})
+    """Cancel a slice of what of a stream has not begun to leave; how many. What a worker holds is given back to be cancelled next time."""
+    own = (Message.stream_id == stream_id, Message.state == State.PENDING, UNDER_WAY)
+    return change_slice(own, {"state": State.CANCELLED, "reason": reason, "settled_at": now}, SLICE)
+
+
+def change_slice(which: Sequence[sa.ColumnElement[bool]], changes: dict[str, object], most: int) -> int:
+    """Change so many mails at most, for who waits for it must not wait long; how many. What somebody else holds is passed over."""
+    chosen = sa.select(Message.id).where(*which).order_by(Message.due_at).limit(most).with_for_update(skip_locked=True).cte("chosen")
+    statement = sa.update(Message).where(Message.id == chosen.c.id).values(**changes).returning(Message.id)
+    # counted by what comes back: of a statement that begins with WITH Python's sqlite3 gives no number
+    return len(db.session.execute(statement.execution_options(synchronize_session=False)).all())
 
 
 def retry_failed(stream_id: int, now: datetime) -> int:

@@ -84,7 +84,8 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
         if lot.claimed:
             sums += _send_batch(lot.claimed, lot.found, clock, ends)
         elif lot.wait is None:
-            break
+            if service_only or not _let_go_more(clock()):
+                break
         else:
             stopping.wait(min(lot.wait, left, LOOK_UP))
     if outage is not None and sums["accepted"] and not is_resting():
@@ -133,6 +134,13 @@ def _send_batch(claimed: outbox.Claimed, found: Found, clock: Callable[[], datet
     if held_back:
         _hold_or_let_go(held_back, clock())
     return sums
+
+
+def _let_go_more(now: datetime) -> int:
+    """Make due the next of what was put off while its stream was paused, and commit; how many mails."""
+    count = pausing.let_go(now)
+    db.session.commit()
+    return count
 
 
 def _hold_or_let_go(held_back: Sequence[int], now: datetime) -> None:

@@ -92,6 +92,7 @@ class Stream(Model):
     paused_at: Mapped[Moment | None]
     paused_why: Mapped[str | None] = mapped_column(sa.String(200))
     watched_from: Mapped[Moment | None]  # what went wrong before it was last resumed does not count against it again
+    letting_go_at: Mapped[Moment | None]  # since when what was put off in it is being made due, slice by slice; None once all is
 
 
 class Bucket(Model):

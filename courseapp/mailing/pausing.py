@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from courseapp.extensions import db
 from courseapp.journal import events
+from courseapp.mailing.bulk import SLICE, change_slice
 from courseapp.mailing.hours import OUTSIDE
 from courseapp.mailing.models import LEAVING, UNDER_WAY, Message, State, Stream
 from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED
@@ -15,7 +16,6 @@ from courseapp.mailing.streams import STANDARD, make_stream
 
 DROPPED = "dropped when the stream was resumed"
 LOOK_AGAIN = timedelta(days=1)  # resuming brings back what was put off; this is for nothing to wait for ever
-SLICE = 10_000
 
 
 def pause_everything(why: str, now: datetime) -> None:
@@ -83,19 +83,33 @@ def drop_waiting(streams: Sequence[Stream], now: datetime) -> int:
 def resume(streams: Sequence[Stream], now: datetime, by: int | None = None, dropped: int = 0) -> None:
     """Let these streams run; what waits in them is due now, and what went wrong before counts no more. The caller commits.
 
+    Of very much only a slice is made due at once, for somebody waits for the page; workers go on with it (`let_go`).
+
     Args:
         by: which user does it; None by the command line.
         dropped: how many mails were dropped before, for whoever reads later what was done.
     """
     for stream in streams:
-        stream.paused_at, stream.paused_why, stream.watched_from = None, None, now
+        stream.paused_at, stream.paused_why, stream.watched_from, stream.letting_go_at = None, None, now, now
         events.record("stream_resumed", f"stream:{stream.key}", now, by=by, dropped=dropped)
-    db.session.execute(
-        sa.update(Message)
-        .where(_waits_in(streams, now), Message.due_at > now, Message.reason == PAUSED)
-        .values(due_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    db.session.flush()
+    for stream in streams:
+        _let_go_slice(stream, now)
+
+
+def let_go(now: datetime) -> int:
+    """Make a slice due of what was put off of each stream that runs again; how many mails. Streams another worker is at are passed over."""
+    query = sa.select(Stream).where(Stream.letting_go_at.is_not(None), Stream.paused_at.is_(None)).order_by(Stream.id)
+    streams = db.session.scalars(query.with_for_update(skip_locked=True).execution_options(populate_existing=True)).all()
+    return sum(_let_go_slice(stream, now) for stream in streams)
+
+
+def _let_go_slice(stream: Stream, now: datetime) -> int:
+    own = (Message.stream_id == stream.id, Message.state == State.PENDING, UNDER_WAY)
+    count = change_slice((*own, Message.reason == PAUSED, Message.due_at > now), {"due_at": now}, SLICE)
+    if count < SLICE:
+        stream.letting_go_at = None
+    return count
 
 
 def hold_or_let_go(message_ids: Sequence[int], now: datetime) -> None:
@@ -119,11 +133,8 @@ def hold_or_let_go(message_ids: Sequence[int], now: datetime) -> None:
 
 def _put_off_slice(stream_id: int, now: datetime) -> None:
     """What another worker holds is passed over, and put off by that one."""
-    due = sa.select(Message.id).where(Message.stream_id == stream_id, Message.state == State.PENDING, UNDER_WAY, Message.due_at <= now)
-    chosen = due.order_by(Message.due_at).limit(SLICE).with_for_update(skip_locked=True).cte("chosen")
-    changes = {"due_at": now + LOOK_AGAIN, "reason": PAUSED}
-    statement = sa.update(Message).where(Message.id == chosen.c.id).values(changes)
-    db.session.execute(statement.execution_options(synchronize_session=False))
+    due = (Message.stream_id == stream_id, Message.state == State.PENDING, UNDER_WAY, Message.due_at <= now)
+    change_slice(due, {"due_at": now + LOOK_AGAIN, "reason": PAUSED}, SLICE)
 
 
 def _waits_in(streams: Sequence[Stream], now: datetime) -> sa.ColumnElement[bool]:

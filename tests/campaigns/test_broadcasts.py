@@ -276,6 +276,19 @@ def test_cancelling_keeps_back_all_that_has_not_left_also_what_a_worker_holds(be
         broadcasts.resume(broadcast, marketer.id, later)
 
 
+def test_a_large_one_is_cancelled_in_slices_and_nothing_of_it_leaves_meanwhile(begin, marketer, monkeypatch) -> None:
+    monkeypatch.setattr(expanding.bulk, "SLICE", 3)
+    broadcast = begin(10)
+    tick()
+    broadcasts.cancel(broadcast, marketer.id, NOW)
+    db.session.commit()
+    assert adds_up(broadcast).count(State.CANCELLED) == 3
+    send()
+    tick()
+    account = adds_up(broadcast)
+    assert (account.count(State.CANCELLED), account.left, broadcast.stream.paused_at) == (10, 0, None)
+
+
 def test_what_failed_is_tried_again_and_what_left_is_not(begin, marketer) -> None:
     broadcast = begin(3)
     tick()

@@ -161,6 +161,40 @@ def test_a_large_paused_stream_is_put_off_in_slices(app: Flask, monkeypatch: pyt
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(is_put_off)) == 16
 
 
+def test_a_large_stream_is_let_go_in_slices_that_workers_go_on_with(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pausing, "SLICE", 5)
+    mails = [make_course_mail() for _number in range(16)]
+    pausing.pause_everything("Restored.", NOW)
+    db.session.commit()
+    loops.drain(lambda: NOW)
+    stream = stream_of("course")
+    pausing.resume([stream], NOW)
+    db.session.commit()
+    assert sum(mail.due_at <= NOW for mail in mails) == 5
+    assert loops.drain(lambda: NOW)["accepted"] == 16
+    assert stream.letting_go_at is None
+    assert not db.session.scalar(sa.select(Stream.id).where(Stream.letting_go_at.is_not(None), Stream.key == "course"))
+
+
+def test_paused_again_while_it_is_let_go_the_rest_stays(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pausing, "SLICE", 5)
+    for _number in range(16):
+        make_course_mail()
+    staff, stream = make_user().id, stream_of("course")
+    for moment in (NOW, NOW + timedelta(hours=1)):
+        pausing.pause(stream, staff, "for a while", moment)
+        db.session.commit()
+        assert loops.drain(lambda moment=moment: moment)["accepted"] == 0
+        pausing.resume([stream], moment)
+    pausing.pause(stream, staff, "for a while", NOW + timedelta(hours=1))
+    db.session.commit()
+    assert pausing.let_go(NOW + timedelta(hours=2)) == 0
+    assert loops.drain(lambda: NOW + timedelta(hours=2))["accepted"] == 0
+    pausing.resume([stream], NOW + timedelta(hours=3))
+    db.session.commit()
+    assert loops.drain(lambda: NOW + timedelta(hours=3))["accepted"] == 16
+
+
 def test_what_is_left_of_a_stream_is_found_by_an_index_among_all_that_has_left(app: Flask) -> None:
     first = make_message(make_contact(), stream="marketing", state=State.ACCEPTED, settled_at=NOW)
     facts = {column.name: getattr(first, column.name) for column in Message.__table__.columns if column.name != "id"}
@@ -193,6 +227,9 @@ def test_pausing_and_resuming_among_workers_loses_nothing(app: Flask, monkeypatc
             db.session.commit()
             pausing.hold_or_let_go(lot.paused, NOW)
             db.session.commit()
+            if not lot.claimed:
+                pausing.let_go(NOW)
+                db.session.commit()
             for message_id, epoch in lot.claimed:
                 if not outbox.begin_submitting(message_id, epoch, NOW):
                     db.session.commit()
