@@ -39,11 +39,14 @@ FROM_ENVIRONMENT = frozenset(
 OURS = frozenset(
     {
         *("public_name", "minimum_age", "default_language", "marketing_per_week", "privacy", "terms", "imprint"),
-        *("accent_light", "accent_dark", "logo", "logo_size"),
+        *("accent_light", "accent_dark", "logo", "logo_size", "counts_clicks"),
     }
 )
 """What stands in the database alone."""
 FIELDS = FROM_ENVIRONMENT | OURS
+SWITCHES = frozenset({"counts_clicks"})
+"""Of these, what is on or off: `ON`, or nothing."""
+ON = "on"
 MARKETING_PER_WEEK = 2
 
 
@@ -81,6 +84,7 @@ class Site:
     default_language: str
     minimum_age: int | None
     marketing_per_week: int
+    counts_clicks: bool
     legal: Mapping[str, str]
     accent_light: str | None
     accent_dark: str | None
@@ -141,6 +145,7 @@ def site_of(settings: Settings, set_here: Mapping[str, str]) -> Site:
         default_language=language if language in settings.language_list else settings.language_list[0],
         minimum_age=int(value("minimum_age")) if value("minimum_age") else None,
         marketing_per_week=int(value("marketing_per_week") or MARKETING_PER_WEEK),
+        counts_clicks=value("counts_clicks") == ON,
         legal={page: value(page) for page in ("privacy", "terms", "imprint") if value(page)},
         accent_light=value("accent_light") or None,
         accent_dark=value("accent_dark") or None,

@@ -8,17 +8,22 @@
 
 The HTML has classes, which the frame (`letter.html`) styles; boxes are tables, for Outlook knows neither padding nor borders
 of anything else. What a reference such as `lesson:…` leads to was settled when the letter was published.
+
+Where clicks are counted (`clicks.py`) links to pages of ours say in a fragment which link of which letter they are; in the HTML alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from itertools import count, takewhile
+from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.container import container_plugin
 
+from courseapp.mailing.fields import OPEN
 from courseapp.mailing.text import Target
 
 BOXES = ("note", "offer")
@@ -36,10 +41,48 @@ class Bodies:
     text: str
 
 
-def bodies_of(marked: str, targets: Mapping[str, Target], site: str) -> Bodies:
-    """Both bodies of a marked text; `site` is what paths stand behind, such as `https://learn.example`."""
+def bodies_of(marked: str, targets: Mapping[str, Target], site: str, letter: str = "") -> Bodies:
+    """Both bodies of a marked text; `site` is what paths stand behind, such as `https://learn.example`.
+
+    Args:
+        letter: the id in addresses of the letter whose links are to say where they stand; empty where clicks are not counted.
+    """
     tokens = pointed(reader().parse(marked), targets, site)
-    return Bodies(_html_of(tokens, targets, site), _text_of(tokens, targets, site))
+    text = _text_of(tokens, targets, site)
+    for number, link, _words in counted_links(tokens, site) if letter else ():
+        link.attrSet("href", f"{link.attrGet('href')}#from={letter}.{number}")
+    return Bodies(_html_of(tokens, targets), text)
+
+
+def counted_links(tokens: Sequence[Token], site: str) -> Iterator[tuple[int, Token, str]]:
+    """The links whose clicks can be counted: the number of each, the link, its words. The tokens' references lead to addresses.
+
+    Numbered are all links of a letter, from 1: so a number stays a link's own should the site move, or another rule say which count.
+    """
+    numbers = count(1)
+    for token in tokens:
+        children = token.children or []
+        for place, child in enumerate(children):
+            number = next(numbers) if child.type == "link_open" else 0
+            if number and can_be_counted(str(child.attrGet("href")), site):
+                inside = takewhile(lambda other: other.type != "link_close", children[place + 1 :])
+                words = (" " if other.type in {"softbreak", "hardbreak"} else other.content for other in inside)
+                yield number, child, "".join(words)
+
+
+def can_be_counted(address: str, site: str) -> bool:
+    """Whether a link leads to a page of ours, where a script can say that it was followed (a file runs none).
+
+    One made of a merge field is each reader's own and may hold a token, and one with a fragment has a place of its own to lead to.
+    """
+    if OPEN in address or "#" in address:
+        return False
+    try:
+        parts, own = urlsplit(address), urlsplit(site)
+    except ValueError:
+        return False
+    is_ours = (parts.scheme, parts.netloc.lower()) == (own.scheme, own.netloc.lower())
+    return is_ours and "." not in parts.path.rpartition("/")[2]
 
 
 @cache
@@ -93,7 +136,7 @@ def pointed(tokens: list[Token], targets: Mapping[str, Target], site: str) -> li
     return tokens
 
 
-def _html_of(tokens: Sequence[Token], targets: Mapping[str, Target], site: str) -> str:
+def _html_of(tokens: Sequence[Token], targets: Mapping[str, Target]) -> str:
     shown: list[Token] = []
     skips = 0
     for index, token in enumerate(tokens):
@@ -102,7 +145,7 @@ def _html_of(tokens: Sequence[Token], targets: Mapping[str, Target], site: str) 
             continue
         inline = tokens[index + 1] if token.type == "paragraph_open" and not token.hidden else None
         if inline is not None and card_of(inline) in targets:
-            shown.append(_html(_card(targets[card_of(inline)], site)))
+            shown.append(_html(_card(targets[card_of(inline)], lone_link(inline))))
             skips = 2
         elif inline is not None and lone_link(inline) is not None:
             shown += [_html(_box("button-gap", "button-cell", whole=False)), inline, _html(END)]
@@ -130,10 +173,11 @@ def _box(gap: str, cell: str, whole: bool = True) -> str:
     return f'<table {TABLE} width="100%"><tr><td class="{gap}"><table {TABLE}{width}><tr><td class="{cell}">'
 
 
-def _card(target: Target, site: str) -> str:
+def _card(target: Target, link: Token | None) -> str:
     words = f'<p class="card-words">{escape(target.words)}</p>' if target.words else ""
-    link = f'<p class="card-title"><a href="{escape(site + target.path)}">{escape(target.title)}</a></p>'
-    return _box("gap", "box-cell card-cell") + link + words + END
+    address = str(link.attrGet("href")) if link is not None else ""
+    title = f'<p class="card-title"><a href="{escape(address)}">{escape(target.title)}</a></p>'
+    return _box("gap", "box-cell card-cell") + title + words + END
 
 
 def _html(content: str) -> Token:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 from flask import current_app
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # what reads letters is large, and a web process reads none u
     from courseapp.mailing.problems import Problem
 
 LETTERS_KEPT = 200
-_text_of = sa.select(Letter.language, Letter.subject, Letter.preheader, Letter.body, Letter.purpose, Letter.targets)
+_facts_of = sa.select(*(Letter.public_id, Letter.language, Letter.subject, Letter.preheader, Letter.body, Letter.purpose, Letter.targets))
 
 
 class Unfit(ValueError):
@@ -25,6 +25,13 @@ class Unfit(ValueError):
     def __init__(self, problems: "list[Problem]") -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+class _Kept(NamedTuple):
+    """A letter as it is kept in memory."""
+
+    public_id: str
+    text: Text
 
 
 def publish_letter(text: Text, now: datetime) -> Letter:
@@ -59,12 +66,22 @@ def publish_again(letter_id: int, now: datetime) -> Letter:
 
 def kept_letter(letter_id: int) -> Text:
     """What a letter says, read once in each process: a letter never changes."""
-    memory: dict[int, Text] = current_app.extensions.setdefault("letters", {})
+    return _kept(letter_id).text
+
+
+def public_id_of(letter_id: int) -> str:
+    """A letter's id in addresses, read together with what it says."""
+    return _kept(letter_id).public_id
+
+
+def _kept(letter_id: int) -> _Kept:
+    memory: dict[int, _Kept] = current_app.extensions.setdefault("letters", {})
     if letter_id not in memory:
         if len(memory) >= LETTERS_KEPT:
             memory.clear()
-        row = db.session.execute(_text_of.where(Letter.id == letter_id)).one()
-        memory[letter_id] = Text(**{**row._mapping, "targets": _kept(row.targets)})
+        facts = dict(db.session.execute(_facts_of.where(Letter.id == letter_id)).one()._mapping)
+        public_id, targets = facts.pop("public_id"), _targets(facts.pop("targets"))
+        memory[letter_id] = _Kept(public_id, Text(**facts, targets=targets))
     return memory[letter_id]
 
 
@@ -87,5 +104,5 @@ def letters_published(before_id: int | None, limit: int) -> Sequence[Letter]:
     return db.session.scalars(query if before_id is None else query.where(Letter.id < before_id)).all()
 
 
-def _kept(targets: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, Target], ...]:
-    return tuple((reference, Target(**facts)) for reference, facts in sorted(targets.items()))
+def _targets(kept: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, Target], ...]:
+    return tuple((reference, Target(**facts)) for reference, facts in sorted(kept.items()))

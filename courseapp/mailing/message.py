@@ -1,7 +1,8 @@
 """From a row of the outbox to the bytes that leave.
 
 A text's skeleton (Markdown rendered, CSS inlined, split at its merge fields) is built once per text, language and
-purpose; a message only fills it in. Building each with `EmailMessage` costs twenty times what sending does.
+purpose, and per letter where clicks are counted; a message only fills it in. Building each with `EmailMessage` costs
+twenty times what sending does.
 """
 
 import binascii
@@ -21,8 +22,9 @@ from markupsafe import Markup
 
 from courseapp.contacts.models import Purpose
 from courseapp.mailing.blocks import bodies_of
+from courseapp.mailing.clicks import are_counted
 from courseapp.mailing.fields import ALLOWED, MARK, OPEN, TRIAL, Field, mark
-from courseapp.mailing.letters import kept_letter
+from courseapp.mailing.letters import kept_letter, public_id_of
 from courseapp.mailing.links import mail_token, url_with_token
 from courseapp.mailing.outbox import Sendable
 from courseapp.mailing.returning import MARK_NAME, return_mark, return_path, stop_link
@@ -73,7 +75,7 @@ def outgoing(found: Sendable, now: datetime) -> Outgoing:
         "preferences_url": url_with_token("mailing.preferences", token),
         **{name.removeprefix("secret_"): str(value) for name, value in found.fields.items()},
     }
-    skeleton = _skeleton(present_site().version, text, because)
+    skeleton = _skeleton(present_site().version, text, because, _counted_letter(found, text.purpose))
     content = _assemble(found, text.purpose, skeleton, values, now)
     return Outgoing(found.public_id, return_path(found.public_id), found.address, content)
 
@@ -89,9 +91,16 @@ def text_of(found: Sendable) -> tuple[Text, str]:
     return _template(found.template, found.language, found.purpose)
 
 
+def _counted_letter(found: Sendable, purpose: Purpose) -> str:
+    """The id in addresses of a letter whose clicks are counted; empty for any other mail, and for staff who try one out."""
+    if found.letter_id is None or TRIAL in found.fields or not are_counted(purpose):
+        return ""
+    return public_id_of(found.letter_id)
+
+
 def built(text: Text, values: Mapping[str, str], because: str = "") -> Built:
     """A text as somebody would get it, filled in with `values`: for previews and scales; mails go by `outgoing`."""
-    skeleton = _skeleton(present_site().version, text, because)
+    skeleton = _skeleton(present_site().version, text, because, "")
     return Built(_fill(skeleton.subject, values), _shown(skeleton.text, values), _shown(skeleton.html, values, quote=True))
 
 
@@ -122,9 +131,9 @@ def merge_field(name: str, default: str = "") -> Markup:
 
 
 @lru_cache(maxsize=256)
-def _skeleton(_site: str, text: Text, because: str) -> Skeleton:
+def _skeleton(_site: str, text: Text, because: str, letter: str) -> Skeleton:
     fields: list[Field] = []
-    bodies = bodies_of(mark(text.body, fields), dict(text.targets), current_app.config["PUBLIC_URL"])
+    bodies = bodies_of(mark(text.body, fields), dict(text.targets), current_app.config["PUBLIC_URL"], letter)
     facts = {
         "preheader": mark(text.preheader, fields),
         "subject": mark(text.subject, fields),

@@ -1,7 +1,7 @@
 """Streams, letters, and the outbox."""
 
 import enum
-from datetime import time
+from datetime import date, time
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -134,6 +134,20 @@ class Letter(Model):
     body: Mapped[str] = mapped_column(sa.Text)
     targets: Mapped[Json]
     created_at: Mapped[Moment]
+
+
+class LinkClicks(Model):
+    """How often the pages of this site were reached by a link of a letter on a day (UTC): a number, with nobody behind it.
+
+    `link` is its number among all links of the letter, from 1, in the order of the text (`blocks.py`).
+    """
+
+    __tablename__ = "link_clicks"
+
+    letter_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("letters.id", ondelete="CASCADE"), primary_key=True)
+    link: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    count: Mapped[int]
 
 
 class Message(Model):

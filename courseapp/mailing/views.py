@@ -1,4 +1,4 @@
-"""Stopping mail, choosing mail, what providers tell of mail, and the outbox page of the embedded mode."""
+"""Stopping mail, choosing mail, clicks, what providers tell of mail, and the outbox page of the embedded mode."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import holds_consent, set_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import csrf, db, limiter
+from courseapp.mailing import clicks
 from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
 from courseapp.mailing.links import MailToken, contact_of_token
 from courseapp.mailing.looks import in_frame
@@ -25,6 +26,7 @@ from courseapp.mailing.preview import preview_of
 from courseapp.mailing.resting import go_on
 from courseapp.mailing.selftest import is_self_test
 from courseapp.mailing.standing import recent_messages
+from courseapp.site import present_site
 
 pages = Blueprint("mailing", __name__)
 BLUEPRINTS = (pages,)
@@ -135,6 +137,27 @@ def change_preferences(contact: Contact, form: PreferencesForm, now: datetime) -
     for purpose, wish in wanted.items():
         set_consent(contact, purpose, wish, now, "preferences", network_of(request.remote_addr))
     return "stopped" if stops else "saved"
+
+
+# Clicks
+
+
+@pages.post("/clicks")
+# A page that is kept for all who read it has no token to give. Nothing of anybody's is changed, one is added to a number, and whoever
+# forges that could as well follow the link. From pages of other sites it is refused like every other form.
+@csrf.exempt  # type: ignore[untyped-decorator]  # as above
+@limiter.limit("120 per hour")
+def count_click() -> Response:
+    """Count that a link of a mail was followed, where that is counted; the answer does not say. Who it was is not asked or noted."""
+    is_counting = present_site().counts_clicks and not asks_not_to_be_followed()
+    if is_counting and clicks.count_click(request.form.get("letter", ""), request.form.get("link", ""), clock.now()):
+        db.session.commit()
+    return Response(status=204)
+
+
+def asks_not_to_be_followed() -> bool:
+    """Whether the browser says so (Global Privacy Control; Do Not Track). Our script then sends nothing; others might."""
+    return "1" in {request.headers.get("Sec-GPC"), request.headers.get("DNT")}
 
 
 # What providers tell of mail

@@ -103,13 +103,14 @@ class PeopleForm(FlaskForm):
 
 
 class MailForm(FlaskForm):
-    """How much marketing one person gets."""
+    """How much marketing one person gets, and whether it is counted how often links are followed."""
 
     marketing_per_week = StringField(
         FIELD_WORDS["marketing_per_week"],
         [Optional(), Regexp(r"([1-9]|1[0-9]|20)\Z", message=_l("Please type a number from 1 to 20."))],
         render_kw={"inputmode": "numeric", "maxlength": "2"},
     )
+    counts_clicks = BooleanField(FIELD_WORDS["counts_clicks"])
 
 
 class ColourForm(FlaskForm):

@@ -27,6 +27,7 @@ FIELD_WORDS: dict[str, LazyString] = {
     "default_zone": _l("Time zone"),
     "default_language": _l("Language"),
     "marketing_per_week": _l("Marketing mails to one person within seven days, at most"),
+    "counts_clicks": _l("Count clicks on links in mails"),
     "accent_light": _l("Accent on light pages"),
     "accent_dark": _l("Accent on dark pages"),
     "logo": _l("Logo"),

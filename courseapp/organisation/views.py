@@ -21,7 +21,7 @@ from courseapp.journal import events
 from courseapp.organisation import forms, invitations, legal, logo, owner_link, staff
 from courseapp.organisation.contrast import style_sheet
 from courseapp.organisation.history import CHANGED, FIELD_WORDS, SUBJECT, recent_changes
-from courseapp.site import Outdated, change_site, digest_of, forget_site, present_site
+from courseapp.site import ON, SWITCHES, Outdated, change_site, digest_of, forget_site, present_site
 from courseapp.web import kept_page, page_language
 
 log = structlog.get_logger()
@@ -181,15 +181,23 @@ def change_settings(section: str) -> Response | str:
 
 
 def plain(typed: object) -> str:
-    """What was typed, with the line ends we keep."""
-    return str(typed or "").replace("\r\n", "\n").strip()
+    """What was typed, with the line ends we keep; of a box, whether it is ticked."""
+    return ON if typed is True else str(typed or "").replace("\r\n", "\n").strip()
+
+
+def said_of(name: str, value: str) -> str:
+    """A setting's value as it stands beside what somebody typed; an empty text is told as such by the page."""
+    if name not in SWITCHES:
+        return value
+    return str(_("ticked") if value == ON else _("not ticked"))
 
 
 def standing_beside(values: dict[str, str], labels: dict[str, str]) -> list[tuple[str, str]]:
     """What stands now where somebody typed something else: label and value, read afresh. Where nothing does, it is said."""
     db.session.rollback()
     forget_site()
-    found = [(labels[name], present_site().fields[name]) for name, typed in values.items() if present_site().fields[name] != typed]
+    fields = present_site().fields
+    found = [(labels[name], said_of(name, fields[name])) for name, typed in values.items() if fields[name] != typed]
     if not found:
         flash(_("Nothing was different."))
     return found

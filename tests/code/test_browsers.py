@@ -49,7 +49,7 @@ INSTEAD = {
     ("courseapp.css", 'content: "/" /'): "the same sign stands before, and may be read aloud",
     ("courseapp.css", "anywhere"): "words too long are broken by the page's overflow-wrap: break-word",
     ("editor.css", "anywhere"): "as in courseapp.css",
-    ("courseapp.js", "keepalive"): "Firefox sends all the same while the page stays; a lost note of opening is no matter",
+    ("courseapp.js", "keepalive"): "Firefox sends all the same while the page stays; a lost note of opening or of a click is no matter",
     ("courseapp.js", ".showModal"): "asked for before; the link leads to the page that asks the same",
     ("editor.js", "keepalive"): "Firefox may not send what was typed last; it waits on the device, and is taken up on return",
     ("editor.js", ".submitter"): "the button that was pressed last is remembered",

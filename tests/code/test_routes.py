@@ -16,6 +16,7 @@ TOKENLESS = {
     "mailing.stop": "RFC 8058: the mail program posts it, without a cookie or a token",
     "mailing.take_ses": "Amazon posts it; its signature is looked at instead",
     "signup.ask": "other sites have the form; it does nothing in anybody's name but ask an address by mail",
+    "mailing.count_click": "pages that are kept for all have no token; it adds one to a number, which following the link would too",
     "mailing.take_postmark": "Postmark posts it, with a password that only it and we know",
     "mailing.take_mailgun": "Mailgun posts it; its signature is looked at instead",
 }

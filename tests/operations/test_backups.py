@@ -42,7 +42,7 @@ from courseapp.insights.models import CourseFigures, MailFigures
 from courseapp.journal.models import Event, Receipt
 from courseapp.learning.models import Arrival, Source
 from courseapp.mailing import loops
-from courseapp.mailing.models import Breaker, Bucket, DomainFigures, Message, Return, ReturnKind, ReturnSource, State, Stream
+from courseapp.mailing.models import Breaker, Bucket, DomainFigures, LinkClicks, Message, Return, ReturnKind, ReturnSource, State, Stream
 from courseapp.mailing.streams import STANDARD, make_stream
 from courseapp.operations import backups, erasures, table_rows
 from courseapp.operations.archive import BadBackup
@@ -137,6 +137,7 @@ def fill() -> None:
             CourseFigures(course_id=course.id, figures={"enrolled": 5}, counted_at=NOW),
             MailFigures(broadcast_id=broadcast.id, figures={"0:did:7": 5}, counted_at=NOW, looked_at=NOW, sums={}),
             DomainFigures(days=7, figures={"rows": []}, counted_at=NOW),
+            LinkClicks(letter_id=broadcast.letter_id, link=1, day=NOW.date(), count=5),
             Arrival(source_id=source.id, day=NOW.date(), count=5),
             Publication(course_id=course.id, at=NOW, by_user_id=user.id, planned_at=NOW),
         ]

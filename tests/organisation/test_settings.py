@@ -3,6 +3,7 @@
 import email
 import io
 import quopri
+import re
 import struct
 import zlib
 from email.header import decode_header, make_header
@@ -191,6 +192,30 @@ def test_nobody_undoes_what_they_have_not_seen(client: Client, owner: User) -> N
     again = {**sections_of(other)["help"], "help-crisis_words": "Call 116 123."}
     assert other.post(target, data=again).status_code == 303
     assert stored() == {"emergency_words": "Germany: call 112.", "crisis_words": "Call 116 123."}
+
+
+def test_counting_clicks_is_off_until_it_is_ticked_and_off_again_when_it_is_not(client: Client, owner: User) -> None:
+    assert present_site().counts_clicks is False
+    page = save(client, "mail", counts_clicks="y")
+    assert present_site().counts_clicks is True
+    assert stored() == {"counts_clicks": "on"}
+    assert "Count clicks on links in mails" in page.partition("Last changes")[2]
+    assert re.search(r'<input(?=[^>]* checked)[^>]* name="mail-counts_clicks"', page)
+    save(client, "mail", marketing_per_week="3")  # the form as it is, with its tick
+    assert stored() == {"counts_clicks": "on", "marketing_per_week": "3"}
+    unticked = {name: value for name, value in sections_of(client)["mail"].items() if name != "mail-counts_clicks"}
+    client.post(client.path("organisation.change_settings", section="mail"), data=unticked)
+    assert stored() == {"marketing_per_week": "3"}
+    assert present_site().counts_clicks is False
+
+
+def test_a_box_that_somebody_else_ticked_meanwhile_is_told_in_words(client: Client, owner: User) -> None:
+    seen = sections_of(client)["mail"]
+    save(client, "mail", counts_clicks="y")
+    page = client.post(client.path("organisation.change_settings", section="mail"), data={**seen, "mail-marketing_per_week": "5"}).text
+    told = page.partition("this stands there now:")[2].partition("</dl>")[0]
+    assert [words.strip() for words in re.findall(r'call-lines">([^<]*)<', told)] == ["(empty)", "ticked"]
+    assert stored() == {"counts_clicks": "on"}
 
 
 def test_two_who_wrote_the_same_are_not_in_each_others_way(client: Client, owner: User) -> None:

@@ -21,6 +21,17 @@ function noteOpening() {
   }
 }
 
+/** A link in a mail ends with `#from=letter.number`, the same for every reader: that it was followed is told once, without a cookie, and the mark
+    goes out of the address, so that whoever reloads, goes back or passes the address on is not counted. Who asks not to be followed is not. */
+function countClick() {
+  if (!location.hash.startsWith("#from=")) return;
+  const mark = /^#from=([0-9a-z]{16})\.([0-9]{1,4})$/.exec(location.hash);
+  history.replaceState(history.state, "", location.pathname + location.search);
+  if (!mark || navigator.globalPrivacyControl || navigator.doNotTrack === "1") return;
+  const body = new URLSearchParams({ letter: mark[1], link: mark[2] });
+  fetch("/clicks", { method: "POST", body, credentials: "omit", keepalive: true }).catch(() => {});
+}
+
 /** Arrow keys turn the pages of a lesson, unless something else is using them. */
 function turnPages(event) {
   if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -96,6 +107,8 @@ function follow(part) {
   }, 1500);
 }
 
+countClick();
+addEventListener("hashchange", countClick); // where the page of the link was open already
 noteOpening();
 document.addEventListener("keydown", turnPages);
 document.addEventListener("keydown", closeOnEscape);
