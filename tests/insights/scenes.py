@@ -8,9 +8,11 @@ from courseapp.campaigns.sequence_lists import steps_of
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db
 from courseapp.insights.loops import renew_mail_figures
+from courseapp.mailing.clicks import links_of
 from courseapp.mailing.loops import renew_deliverability
-from courseapp.mailing.models import State
+from courseapp.mailing.models import Letter, LinkClicks, State
 from courseapp.mailing.sums import HELD_OUT
+from courseapp.site import change_site, forget_site
 from tests.factories import (
     make_broadcast,
     make_completion,
@@ -26,6 +28,12 @@ from tests.factories import (
 
 STATES = [*[State.DELIVERED] * 9, *[State.ACCEPTED] * 28, State.BOUNCED, State.SKIPPED, State.FAILED]
 REASONS = {State.BOUNCED: "bounced 5.1.1", State.SKIPPED: "unsubscribed", State.FAILED: "550 5.7.1 we do not take that"}
+BODY = """Hello.
+
+<lesson:introduction/one>
+
+There is more: [read what comes next](course:introduction), or [ask us](page:ask). [Somewhere else](https://elsewhere.example/)
+"""
 ENDS = (None, None, RunEnd.FINISHED, RunEnd.GOAL, RunEnd.FINISHED, RunEnd.UNSUBSCRIBED)
 
 
@@ -48,7 +56,12 @@ def make_results(course: Course, now: datetime, people: int = 120) -> tuple[Broa
     broadcast.candidates, broadcast.snapshot_at = people, sent
     broadcast.state, broadcast.finished_at = BroadcastState.FINISHED, sent + timedelta(hours=9)
     make_event("broadcast_scheduled", f"broadcast:{broadcast.id}", data={"by_user_id": None})
+    assert broadcast.letter_id is not None
+    for letter in (db.session.get_one(Letter, broadcast.letter_id), steps_of(version.id)[0].letter):
+        follow_links(letter, course, lessons[0], sent)
+    change_site({"counts_clicks": "on"}, now)
     db.session.commit()
+    forget_site()
     renew_mail_figures(lambda: now)
     renew_deliverability(now)
     return broadcast, version
@@ -112,3 +125,25 @@ def in_sequence(version: SequenceVersion, course: Course, user: User, number: in
         at = sent + timedelta(days=step.delay_days)
         key = f"sequence:{run.id}:{step.position}"
         make_message(user.contact, letter=step.letter, state=State.ACCEPTED, dedupe_key=key, settled_at=at)
+
+
+def follow_links(letter: Letter, course: Course, lesson: Lesson, sent: datetime) -> None:
+    """Links in a letter, followed the more often the earlier they stand, and less with each day; the last so seldom that it is not told."""
+    letter.body = BODY
+    letter.targets = {
+        "lesson:introduction/one": {"title": lesson.title, "words": lesson.shows, "path": f"/lessons/{lesson.public_id}"},
+        "course:introduction": {"title": course.title, "words": "", "path": "/courses/introduction"},
+        "page:ask": {"title": "Ask us", "words": "", "path": "/ask"},
+    }
+    db.session.flush()
+    for link in links_of(letter.id)[:2]:
+        for days in range(11):
+            db.session.add(
+                LinkClicks(
+                    letter_id=letter.id,
+                    link=link.number,
+                    day=(sent + timedelta(days=days)).date(),
+                    count=1 + 48 // (link.number + days) ** 2,
+                )
+            )
+    db.session.add(LinkClicks(letter_id=letter.id, link=3, day=sent.date(), count=4))

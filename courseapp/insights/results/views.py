@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 
+from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
@@ -23,6 +24,7 @@ from courseapp.campaigns.sequence_sentences import ENDS
 from courseapp.contacts.windows import zone_of
 from courseapp.insights.after_mails import ARMS, OPEN, WITHIN, kept, step_sums_told, sums_told
 from courseapp.insights.arms import arms_told, is_chance
+from courseapp.insights.clicks import LinkFigures, days_of, is_anything_told, link_figures
 from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
 from courseapp.mailing.models import State
@@ -91,7 +93,11 @@ def _results_of(found: Broadcast) -> dict[str, Any]:
     days, figures = days_asked(), kept(broadcast_id=found.id)
     sums, summed_at = sums_told(found, figures)
     hours = local(sums.hours)
+    links = links_told({found.letter_id: sums.left} if found.letter_id is not None else {})
+    now = clock.now()
     return {
+        "links": links,
+        "clicks": days_of((row for _step, row in links or []), (found.snapshot_at or now).date(), now.date()),
         "sums": sums,
         "summed_at": summed_at,
         "account": account(found, sums),
@@ -152,6 +158,7 @@ def _results_of_version(found: Sequence, version: SequenceVersion, versions: Row
         return url_for("results.sequence", id=found.public_id, **{"version": version.number, "days": days, **asked})
 
     return {
+        "links": links_told({row.letter_id: sums[place].left for place, row in enumerate(rows)}),
         "version": version,
         "versions": [(row.number, address(version=row.number)) for row in versions],
         "steps": steps,
@@ -162,6 +169,18 @@ def _results_of_version(found: Sequence, version: SequenceVersion, versions: Row
         "counted_at": figures.counted_at if figures is not None else None,
         "summed_at": summed_at,
     }
+
+
+def links_told(mailed: dict[int, int]) -> list[tuple[int, LinkFigures]] | None:
+    """The links of letters, each with the place of its letter from 1; None where clicks are not counted, and none are told of earlier.
+
+    Args:
+        mailed: how many mails of each letter have left, by its id, in order.
+    """
+    found = link_figures(mailed, clock.now().date())
+    if not present_site().counts_clicks and not is_anything_told(found):
+        return None
+    return [(place, row) for place, rows in enumerate(found.values(), 1) for row in rows]
 
 
 def days_asked() -> int:
