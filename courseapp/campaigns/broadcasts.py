@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
-from courseapp.campaigns.experiments import Design, experiment_of, put_design, second_text, settle
+from courseapp.campaigns.experiments import Design, experiment_of, is_judged_by_clicks, put_design, second_text, settle
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Segment
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.saved_segments import stamp_of
@@ -26,6 +26,7 @@ from courseapp.mailing.fields import ADDRESSES
 from courseapp.mailing.letters import kept_letter, publish_letter
 from courseapp.mailing.models import HAVE_LEFT, Letter, State
 from courseapp.mailing.text import Text
+from courseapp.site import present_site
 
 if TYPE_CHECKING:  # what reads letters is large, and a web process reads none until somebody looks at one
     from courseapp.mailing.problems import Problem
@@ -164,6 +165,8 @@ def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, no
     texts = texts_of(broadcast)
     if len(set(texts.values())) < len(texts):
         raise Refusal(_("Its two letters say the same. Write a second one that differs, or have none."))
+    if is_judged_by_clicks(broadcast) and not present_site().counts_clicks:
+        raise Refusal(_("Its better letter is to be told by clicks, which are not counted any more. Choose another measure."))
     for arm in texts:
         letter_for(broadcast, now, arm)
     broadcast.tree = _tree_of(broadcast)

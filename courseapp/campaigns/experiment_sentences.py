@@ -10,6 +10,7 @@ from courseapp.campaigns.models import Arm, Broadcast, Experiment, Measure
 MEASURES = {
     Measure.DID: _l("more people did something in a course"),
     Measure.FINISHED: _l("more people finished a course"),
+    Measure.CLICKS: _l("more links were followed"),
 }
 ARM_WORDS = {
     Arm.FIRST: _l("The first letter"),

@@ -56,6 +56,12 @@ def experiment_of(broadcast: Broadcast) -> Experiment | None:
     return db.session.get(Experiment, broadcast.id)
 
 
+def is_judged_by_clicks(broadcast: Broadcast) -> bool:
+    """Whether which of its letters is better is to be told by clicks."""
+    experiment = experiment_of(broadcast)
+    return experiment is not None and experiment.has_second and experiment.measure is Measure.CLICKS
+
+
 def put_design(broadcast: Broadcast, design: Design | None) -> None:
     """Keep with a draft what it is to try out, or that it tries nothing. The caller holds the broadcast, which has its number."""
     experiment = experiment_of(broadcast)

@@ -14,6 +14,7 @@ from courseapp.campaigns.experiments import Outcome, better_of, experiment_of, l
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Measure
 from courseapp.extensions import db
 from courseapp.insights.after_mails import ARMS, HAVE_ARRIVED, kept, mails_of_broadcast
+from courseapp.insights.clicks import link_figures
 from courseapp.insights.models import MailFigures
 from courseapp.mailing.models import Message, State
 
@@ -74,15 +75,16 @@ def trials_due(now: datetime) -> list[int]:
     return list(db.session.scalars(query.where(is_due).order_by(Broadcast.id)))
 
 
-def better_letter(broadcast: Broadcast) -> Arm:
+def better_letter(broadcast: Broadcast, now: datetime) -> Arm:
     """Which letter did better, by the measure that was chosen; the first where nothing can be told."""
-    experiment, last = experiment_of(broadcast), kept(broadcast_id=broadcast.id)
+    experiment, last, reached = experiment_of(broadcast), kept(broadcast_id=broadcast.id), reached_by_arm(broadcast)
     assert experiment is not None
-    figures = (last.figures if last is not None else {}) | reached_by_arm(broadcast)
-    outcomes = [Outcome(figures[f"{ARMS.index(arm)}:reached"], _count(experiment, arm, figures)) for arm in (Arm.FIRST, Arm.SECOND)]
-    return better_of(*outcomes) if letters_by_arm(broadcast).get(Arm.SECOND) else Arm.FIRST
-
-
-def _count(experiment: Experiment, arm: Arm, figures: dict[str, int]) -> int:
-    what = "goal" if experiment.measure is Measure.FINISHED else "did"
-    return figures.get(f"{ARMS.index(arm)}:{what}:{experiment.within_days}", 0)
+    letters, figures = letters_by_arm(broadcast), last.figures if last is not None else {}
+    people = {arm: reached[f"{ARMS.index(arm)}:reached"] for arm in (Arm.FIRST, Arm.SECOND)}
+    if experiment.measure is Measure.CLICKS:
+        links = link_figures({letters[arm]: count for arm, count in people.items()}, now.date())
+        counts = {arm: sum(row.total for row in links[letters[arm]]) for arm in people}
+    else:
+        what = "goal" if experiment.measure is Measure.FINISHED else "did"
+        counts = {arm: figures.get(f"{ARMS.index(arm)}:{what}:{experiment.within_days}", 0) for arm in people}
+    return better_of(*(Outcome(people[arm], counts[arm]) for arm in people))

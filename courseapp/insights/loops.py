@@ -50,7 +50,7 @@ def judge_trials(now: datetime) -> None:
     for broadcast_id in arms.trials_due(now):
         broadcast = db.session.get_one(Broadcast, broadcast_id)
         try:
-            judge(broadcast, arms.better_letter(broadcast), None, now)
+            judge(broadcast, arms.better_letter(broadcast, now), None, now)
             db.session.commit()
         except Refusal:  # somebody has chosen or cancelled at this very moment
             db.session.rollback()

@@ -92,9 +92,3 @@ def clicks_by_day(letter_ids: Collection[int], before: date) -> dict[tuple[int, 
     for letter_id, link, day, count in db.session.execute(query.where(LinkClicks.letter_id.in_(letter_ids), LinkClicks.day < before)):
         found[letter_id, link][day] = count
     return found
-
-
-def clicks_of(letter_id: int, until: date | None) -> int:
-    """How many clicks on links of a letter were counted, up to the end of a day (UTC); None for all so far. Exact: not for pages."""
-    query = sa.select(sa.func.sum(LinkClicks.count)).where(LinkClicks.letter_id == letter_id)
-    return int(db.session.scalar(query if until is None else query.where(LinkClicks.day <= until)) or 0)

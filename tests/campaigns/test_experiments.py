@@ -23,9 +23,11 @@ from courseapp.extensions import db
 from courseapp.insights.loops import judge_trials, renew_mail_figures
 from courseapp.journal.models import Event
 from courseapp.mailing import loops
+from courseapp.mailing.clicks import count_click
 from courseapp.mailing.models import Letter, Message, State
 from courseapp.mailing.sums import HELD_OUT
 from courseapp.operations.people import erase
+from courseapp.site import change_site, forget_site
 from tests.factories import NOW, lessons_of, make_completion, make_consent, make_contact, make_course, make_enrolment, make_user
 
 ALL_DAY = Window(time(0), time(0))
@@ -343,3 +345,25 @@ def test_what_those_did_who_were_held_out_is_counted_from_when_their_mail_would_
     figures = db.session.scalar(sa.text("SELECT figures FROM mail_figures"))
     assert f'"2:reached": {len(held)}' in str(figures).replace("'", '"')
     assert '"2:did:7": 5,' in str(figures).replace("'", '"')
+
+
+def test_where_clicks_are_counted_they_may_tell_the_better_letter(begin, course, marketer) -> None:
+    by_clicks = design(measure=Measure.CLICKS, held_percent=0, tried_percent=50)
+    body = "[Go on](page:ask)"
+    change_site({"counts_clicks": "on"}, NOW)
+    db.session.commit()
+    forget_site()
+    broadcast = begin(by_clicks, body=body)
+    try_out()
+    letter = db.session.get_one(Letter, experiment_of(broadcast).letter_id)
+    do(course, of_arm(broadcast, FIRST)[:20], NOW + timedelta(days=1))  # which is not asked here
+    for _number in range(5):
+        assert count_click(letter.public_id, "1", NOW + timedelta(days=1))
+    db.session.commit()
+    renew_mail_figures(lambda: NOW + WEEK)
+    assert (broadcast.state, experiment_of(broadcast).better) == (BroadcastState.EXPANDING, SECOND)
+    change_site({"counts_clicks": ""}, NOW)
+    db.session.commit()
+    forget_site()
+    with pytest.raises(Refusal, match="not counted any more"):
+        begin(by_clicks, people=0, body=body)

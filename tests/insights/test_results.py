@@ -311,8 +311,9 @@ def test_only_marketers_and_owners_open_it(client: Client, roles: list[str], sta
 def test_the_page_asks_little_and_changes_nothing(client: Client, course: Course) -> None:
     broadcast, _people = make_sent(6, course)
     page_of(client, broadcast)
+    public_id = broadcast.public_id
     with statements() as sent:
-        client.visit("results.broadcast", id=broadcast.public_id)
+        client.visit("results.broadcast", id=public_id)
     assert len(sent) <= 6, sent
     assert all(statement.startswith("SELECT") for statement in sent)
 

@@ -15,6 +15,7 @@ from courseapp.campaigns.models import Broadcast, Measure, Segment
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import Window
 from courseapp.mailing.text import LONGEST
+from courseapp.site import present_site
 
 ON_ONE_LINE = Regexp(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", message=_l("Please leave out line breaks and control characters."))
 NEEDS_TITLE = _l("Please give it a name.")
@@ -26,6 +27,7 @@ PURPOSES = {
 MEASURES = {
     Measure.DID: _l("how many people did something in a course"),
     Measure.FINISHED: _l("how many people finished a course"),
+    Measure.CLICKS: _l("how often its links were followed"),
 }
 PERIODS = {1: _l("a day"), 7: _l("a week"), 30: _l("30 days")}
 SAME = _l("Say in at least one of these three what is other than in the first letter.")
@@ -70,7 +72,8 @@ class BroadcastForm(FlaskForm):
         self.language.choices = [SelectChoice(tag, words) for tag, words in languages.items()]
         some = [SelectChoice(share, _("%(percent)s %% of the people, half of them each", percent=share)) for share in TRIED if share < 100]
         self.tried_percent.choices = [*some, SelectChoice(100, _("everybody, half of them each; nobody waits"))]
-        self.measure.choices = [SelectChoice(measure.value, words) for measure, words in MEASURES.items()]
+        measures = [measure for measure in MEASURES if measure is not Measure.CLICKS or present_site().counts_clicks]
+        self.measure.choices = [SelectChoice(measure.value, MEASURES[measure]) for measure in measures]
         self.within_days.choices = [SelectChoice(days, PERIODS[days]) for days in WITHIN]
         self.held_percent.choices = [SelectChoice(share, _("%(percent)s %%", percent=share) if share else _("nobody")) for share in HELD]
 

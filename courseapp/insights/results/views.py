@@ -9,6 +9,7 @@ from flask import Blueprint, abort, render_template, request, url_for
 from flask_babel import format_date, format_time
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
 from flask_login import current_user
 
 from courseapp import clock
@@ -16,8 +17,8 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
 from courseapp.campaigns.experiment_sentences import ARM_WORDS, subjects_of, verdict_of
-from courseapp.campaigns.experiments import experiment_of
-from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Sequence, SequenceVersion
+from courseapp.campaigns.experiments import experiment_of, letters_by_arm
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
 from courseapp.campaigns.sequence_lists import steps_of, versions_of
 from courseapp.campaigns.sequence_sentences import ENDS
@@ -93,8 +94,8 @@ def _results_of(found: Broadcast) -> dict[str, Any]:
     days, figures = days_asked(), kept(broadcast_id=found.id)
     sums, summed_at = sums_told(found, figures)
     hours = local(sums.hours)
-    links = links_told({found.letter_id: sums.left} if found.letter_id is not None else {})
-    now = clock.now()
+    experiment, now = experiment_of(found), clock.now()
+    links = links_of_letters(found, experiment, sums, figures)
     return {
         "links": links,
         "clicks": days_of((row for _step, row in links or []), (found.snapshot_at or now).date(), now.date()),
@@ -108,15 +109,12 @@ def _results_of(found: Broadcast) -> dict[str, Any]:
         "counted_at": figures.counted_at if figures is not None else None,
         "sending": sending(hours),
         "is_by_days": len(hours) > LONGEST_HOURS,
-        **_trial_of(found, figures, days),
+        **(_trial_of(found, experiment, figures, days) if experiment is not None else {}),
     }
 
 
-def _trial_of(found: Broadcast, figures: MailFigures | None, days: int) -> dict[str, Any]:
-    """What came of each letter that was tried out, and of those held out; nothing where nothing was tried."""
-    experiment = experiment_of(found)
-    if experiment is None:
-        return {}
+def _trial_of(found: Broadcast, experiment: Experiment, figures: MailFigures | None, days: int) -> dict[str, Any]:
+    """What came of each letter that was tried out, and of those held out."""
     subjects = subjects_of(found, experiment)
     rows = {row.arm: row for row in arms_told(experiment, figures.figures if figures is not None else {}, days)}
     is_trying = found.state is BroadcastState.TRYING
@@ -181,6 +179,19 @@ def links_told(mailed: dict[int, int]) -> list[tuple[int, LinkFigures]] | None:
     if not present_site().counts_clicks and not is_anything_told(found):
         return None
     return [(place, row) for place, rows in enumerate(found.values(), 1) for row in rows]
+
+
+def links_of_letters(
+    found: Broadcast, experiment: Experiment | None, sums: Sums, figures: MailFigures | None
+) -> list[tuple[LazyString | str, LinkFigures]] | None:
+    """The links of a broadcast, each with whose letter it stands in; with nothing where all have the same."""
+    if experiment is None:
+        links = links_told({found.letter_id: sums.left} if found.letter_id is not None else {})
+        return None if links is None else [("", row) for _place, row in links]
+    letters, told = letters_by_arm(found), figures.figures if figures is not None else {}
+    links = links_told({letter_id: told.get(f"{ARMS.index(arm)}:reached", 0) for arm, letter_id in letters.items()})
+    names = [ARM_WORDS[arm] for arm in letters]
+    return None if links is None else [(names[place - 1], row) for place, row in links]
 
 
 def days_asked() -> int:
