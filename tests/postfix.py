@@ -155,7 +155,10 @@ class Postfix:
 
     def start(self) -> None:
         """Start it, or start it again."""
-        checked = subprocess.run(["/usr/sbin/postfix", "-c", self.folder, "check"], capture_output=True, text=True, check=False)
+        check = ["/usr/sbin/postfix", "-c", self.folder, "check"]
+        checked = subprocess.run(check, capture_output=True, text=True, check=False)
+        if checked.returncode:  # it could not write down what it found half-written where it was ended, and has put that away
+            checked = subprocess.run(check, capture_output=True, text=True, check=False)
         if checked.returncode:
             raise UnavailableError(f"postfix check: {(checked.stderr or self.log()).strip()[-500:]}")
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAIL_CONFIG": str(self.folder)}

@@ -19,8 +19,11 @@ READERS = 2_000
 GONE = 9  # of them, whom the relay does not know; of ten the stream would pause itself
 STOPS = 2
 SENDERS = 2
+AT_ONCE = 20  # mails that Postfix hands on at the same time (default_destination_concurrency_limit)
 LOGIN = "courseapp:a%20word%20with%20%40%20and%20%3A@"
 ID = re.compile(rb"^Message-ID: *(<[^>]+>)", re.MULTILINE | re.IGNORECASE)
+NOTED = re.compile(r"postfix/(?:cleanup\[\d+\]: (\w+): message-id=(<[^>]+>)|qmgr\[\d+\]: (\w+): from=)")
+"""Where Postfix's log names a mail that comes in, and where it has taken one on (and again after each start)."""
 
 
 class SmtpSink:
@@ -82,7 +85,7 @@ def real_relay(ground: Ground, dice: random.Random) -> Sums:
             sums.detail["postfix_says"] = postfix.log()[-1500:]
         for worker in workers:
             end(worker)
-        _judge(ground, sums, books, sink)
+        _judge(ground, sums, books, sink, _taken_on(postfix.log()))
         sums.detail |= {"postfix_stopped_after": stopped_after, "seconds_through_postfix": round(took, 1)}
         sums.expect(f"sasl_username={LOGIN.partition(':')[0]}" in postfix.log(), "nobody logged in")
         sums.expect("TLS connection established" in postfix.log(), "no line was encrypted")
@@ -96,13 +99,30 @@ def _left(ground: Ground) -> int:
     return ground.states("relay").get("accepted", 0)
 
 
-def _judge(ground: Ground, sums: Sums, books: Books, sink: SmtpSink) -> None:
-    """Joined with the files by Message-ID."""
+def _taken_on(log: str) -> Counter[str]:
+    """How often Postfix has taken each mail from us, by its Message-ID."""
+    coming, taken = dict[str, str](), Counter[str]()
+    for queue_id, message_id, active in NOTED.findall(log):
+        if queue_id:
+            coming[queue_id] = message_id
+        elif active in coming:  # the first time since it came in
+            taken[coming.pop(active)] += 1
+    return taken
+
+
+def _judge(ground: Ground, sums: Sums, books: Books, sink: SmtpSink, taken_on: Counter[str]) -> None:
+    """Joined with the files, and with what Postfix has taken, by Message-ID.
+
+    A Postfix that is ended hands on once more what it was handing on (it has no answer from the sink); that mail left us once.
+    """
     rows = dict(ground.rows("relay", "SELECT message_id, state FROM messages WHERE stream_id = (SELECT stream_id FROM broadcasts)"))
     taken, states = sink.taken(), Counter(rows.values())
     lost = [key for key, state in rows.items() if state in OPEN or (state == "accepted" and key not in taken)]
     sums.lost, sums.uncertain = len(lost), states["uncertain"]
-    sums.duplicated = sum(number - 1 for number in taken.values())
+    sums.duplicated = sum(number - 1 for number in taken_on.values())
+    again = {key: number - 1 for key, number in taken.items() if number > 1}
+    sums.expect(taken_on.keys() >= taken.keys(), "Postfix handed on what its log does not know")
+    sums.expect(sum(again.values()) <= STOPS * AT_ONCE, f"{sum(again.values())} handed on twice by Postfix, at {STOPS} stops")
     sums.expect(not lost, f"lost: {Counter(rows[key] for key in lost)}")
     sums.expect(not sums.duplicated, f"{sums.duplicated} sent twice")
     sums.expect(sums.uncertain <= STOPS * SENDERS, f"{sums.uncertain} in doubt after {STOPS} stops with {SENDERS} workers")
@@ -113,7 +133,7 @@ def _judge(ground: Ground, sums: Sums, books: Books, sink: SmtpSink) -> None:
     sums.expect(states.keys() <= {"accepted", "bounced", "uncertain"}, f"the outbox says {states}")
     state, candidates, mails = books.look()
     sums.expect((state, candidates, mails) == ("finished", READERS, READERS), f"{state}, {candidates} candidates, {mails} mails")
-    sums.detail |= {"candidates": candidates, "states": dict(states), "arrived": taken.total()}
+    sums.detail |= {"candidates": candidates, "states": dict(states), "arrived": taken.total(), "again_by_postfix": sum(again.values())}
 
 
 def _speed(ground: Ground, environment: dict[str, str], sink: SmtpSink) -> int:

@@ -1,6 +1,6 @@
 """Broadcasts: one mail to many. A draft is edited; scheduling publishes its letter and fixes whom it is for; then `expanding.py` works."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
-from courseapp.campaigns.experiments import Design, experiment_of, is_judged_by_clicks, put_design, second_text, settle
+from courseapp.campaigns.experiments import Design, Outcome, better_of, experiment_of, is_judged_by_clicks, put_design, second_text, settle
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Segment
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.saved_segments import stamp_of
@@ -140,6 +140,14 @@ def problems_in(text: Text) -> "list[Problem]":
     return problems_of_letter(text, FILLED)
 
 
+def letter_to_try(broadcast: Broadcast, arm: Arm, now: datetime) -> Letter:
+    """One of a draft's letters, to be tried out on staff. Raises Refusal in words; what is being sent keeps its letters."""
+    _lock(broadcast)
+    if broadcast.state is not BroadcastState.DRAFT:
+        raise Refusal(_("This broadcast is scheduled or sent already."))
+    return letter_for(broadcast, now, arm)
+
+
 def letter_for(broadcast: Broadcast, now: datetime, arm: Arm = Arm.FIRST) -> Letter:
     """One of its letters as it is now, published where it was not yet. Raises Refusal in words."""
     text, holder = texts_of(broadcast)[arm], broadcast if arm is Arm.FIRST else experiment_of(broadcast)
@@ -234,28 +242,39 @@ def cancel(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     wake("broadcasts")
 
 
-def judge(broadcast: Broadcast, better: Arm, by_user_id: int | None, now: datetime) -> None:
-    """Send the better of two letters to the rest; by itself when its day has come, or earlier by somebody's choice. Raises Refusal."""
+def judge(broadcast: Broadcast, outcomes: Mapping[Arm, Outcome], now: datetime) -> None:
+    """Send the better of two letters to the rest, told by what came of both. Raises Refusal where somebody was first."""
+    _choose(broadcast, better_of(outcomes[Arm.FIRST], outcomes[Arm.SECOND]), outcomes, "broadcast_judged", None, now)
+
+
+def choose_letter(broadcast: Broadcast, better: Arm, by_user_id: int, now: datetime) -> None:
+    """Send one of two letters to the rest by somebody's choice. Raises Refusal."""
+    _choose(broadcast, better, {}, "broadcast_letter_chosen", by_user_id, now)
+
+
+def _choose(broadcast: Broadcast, better: Arm, by: Mapping[Arm, Outcome], what: str, by_user_id: int | None, now: datetime) -> None:
     _lock(broadcast)
     if broadcast.state is not BroadcastState.TRYING:
         raise Refusal(_("No letter of this broadcast is being tried out."))
-    settle(broadcast, better, now)
+    settle(broadcast, better, by, now)
     broadcast.state = BroadcastState.EXPANDING
-    if by_user_id is None:
-        events.record("broadcast_judged", f"broadcast:{broadcast.id}", now, by_user_id=None, better=better.value)
-    else:
-        events.record("broadcast_letter_chosen", f"broadcast:{broadcast.id}", now, by_user_id=by_user_id, better=better.value)
+    events.record(what, f"broadcast:{broadcast.id}", now, by_user_id=by_user_id, better=better.value)
     wake("broadcasts")
 
 
 def try_failed_again(broadcast: Broadcast, by_user_id: int, now: datetime) -> int:
     """Let those mails leave that could not; how many."""
     _lock(broadcast)
-    if broadcast.state not in {BroadcastState.SENDING, BroadcastState.FINISHED} or broadcast.stream_id is None:
+    sent = {BroadcastState.TRYING, BroadcastState.SENDING, BroadcastState.FINISHED}
+    if broadcast.state not in sent or broadcast.stream_id is None:
         raise Refusal(_("Only what was sent can be tried again."))
     count = bulk.retry_failed(broadcast.stream_id, now)
     if count:
-        broadcast.state, broadcast.finished_at = BroadcastState.SENDING, None
+        experiment = experiment_of(broadcast)
+        if broadcast.state is not BroadcastState.TRYING:
+            broadcast.state, broadcast.finished_at = BroadcastState.SENDING, None
+        elif experiment is not None:
+            experiment.judge_at = None  # their readers are to have the whole time too
         _note(broadcast, "broadcast_retried", by_user_id, now)
     return count
 

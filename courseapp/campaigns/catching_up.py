@@ -4,20 +4,29 @@ There it waits with everything else until somebody says whether the old installa
 timetable, it would come into the outbox after that was said, and be sent a second time.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
+import sqlalchemy as sa
+
 from courseapp.campaigns import advancing, noticing, runs
-from courseapp.campaigns.models import SequenceRun
+from courseapp.campaigns.broadcasts import give_back
+from courseapp.campaigns.expanding import expand_page, freeze, next_pages
+from courseapp.campaigns.experiments import experiment_of
+from courseapp.campaigns.models import Broadcast, BroadcastState, SequenceRun
 from courseapp.contacts.resting import is_resting
+from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal.events import unread
+from courseapp.mailing import bulk
+from courseapp.mailing.outbox import OVERDUE
 
 AT_ONCE = 500
 
 
 def catch_up(now: datetime) -> int:
-    """Follow all news, notice what is to be noticed, and enqueue every step whose day has come, in the caller's transaction; how many
-    runs had one."""
+    """Follow all news, notice what is to be noticed, enqueue every step whose day has come and every broadcast that has begun, in the
+    caller's transaction; for how many people."""
     while batch := unread("campaigns", AT_ONCE):
         for receipt, event in batch:
             runs.follow(event, now)
@@ -34,6 +43,30 @@ def catch_up(now: datetime) -> int:
             else:
                 advancing.advance(run, now)  # moved to another version before the step's day: it is put off to that day
         db.session.flush()
+    return count + sum(_expand(broadcast, now) for broadcast in _begun(now))
+
+
+def _begun(now: datetime) -> Sequence[Broadcast]:
+    """Broadcasts whose people may have their mail, or the rest of it, from the old installation."""
+    is_due = sa.and_(Broadcast.state == BroadcastState.SCHEDULED, Broadcast.send_at <= now)
+    has_begun = Broadcast.state.in_((BroadcastState.EXPANDING, BroadcastState.TRYING))
+    return db.session.scalars(sa.select(Broadcast).where(sa.or_(is_due, has_begun)).order_by(Broadcast.id)).all()
+
+
+def _expand(broadcast: Broadcast, now: datetime) -> int:
+    """Put what there is of it into the outbox; how many mails. Who waits for the better of two letters waits for somebody to choose it."""
+    if (experiment := experiment_of(broadcast)) is not None and experiment.better is None:
+        experiment.is_by_hand = True
+    if broadcast.state is BroadcastState.SCHEDULED:
+        try:
+            freeze(broadcast, now)
+        except Refusal as refusal:
+            give_back(broadcast, refusal.words, now)
+    count = 0
+    while broadcast.state is BroadcastState.EXPANDING:
+        db.session.flush()
+        count += sum(expand_page(broadcast, number, now) for number in next_pages(broadcast, AT_ONCE))
+    bulk.note_reason(broadcast.stream_id or 0, OVERDUE, now)
     return count
 
 

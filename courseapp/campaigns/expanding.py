@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.campaigns.broadcasts import CANCELLED_WHY, audience, window_of
-from courseapp.campaigns.experiments import experiment_of, letter_of, note_tried, pages_of
+from courseapp.campaigns.experiments import experiment_of, letter_of, note_tried, pages_of, trials_leaving
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Experiment
 from courseapp.contacts.models import Contact
 from courseapp.contacts.windows import next_in
@@ -61,6 +61,10 @@ def _freeze_arms(broadcast: Broadcast, experiment: Experiment, now: datetime) ->
     for number, (arm, page) in enumerate(pages_of(broadcast, experiment, ids, PAGE)):
         row = {"broadcast_id": broadcast.id, "number": number, "arm": arm, "contact_ids": page, "people": len(page)}
         db.session.execute(sa.insert(BroadcastPage).values(row))
+    own = BroadcastPage.broadcast_id == broadcast.id
+    arms = set(db.session.scalars(sa.select(BroadcastPage.arm).where(own).distinct()))
+    if experiment.has_second and not {Arm.FIRST, Arm.SECOND} <= arms:  # so few that one letter has nobody: there is nothing to try
+        db.session.execute(sa.update(BroadcastPage).where(own, BroadcastPage.arm != Arm.HELD).values(arm=Arm.FIRST))
 
 
 def next_pages(broadcast: Broadcast, limit: int) -> list[int]:
@@ -104,10 +108,8 @@ def expand_page(broadcast: Broadcast, number: int, now: datetime) -> int:
 
 def close_ended(now: datetime) -> None:
     """Close those of which nothing is under way any more, and trials likewise."""
-    is_trying = sa.and_(Broadcast.state == BroadcastState.TRYING, Stream.paused_at.is_(None))
-    trying = sa.select(Broadcast).join(Stream, Stream.id == Broadcast.stream_id).where(is_trying)
-    for broadcast in db.session.scalars(trying.with_for_update(skip_locked=True, of=Broadcast)):
-        note_tried(broadcast, now)
+    for broadcast, experiment in db.session.execute(trials_leaving().with_for_update(skip_locked=True, of=Broadcast)):
+        note_tried(broadcast, experiment, now)
     query = sa.select(Broadcast).options(joinedload(Broadcast.stream)).where(Broadcast.state == BroadcastState.SENDING)
     for broadcast in db.session.scalars(query.with_for_update(skip_locked=True, of=Broadcast)):
         if not bulk.is_under_way(broadcast.stream_id or 0):

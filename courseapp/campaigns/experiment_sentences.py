@@ -5,13 +5,14 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from courseapp.campaigns.experiments import BUCKETS, shares_of
-from courseapp.campaigns.models import Arm, Broadcast, Experiment, Measure
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Measure
 
 MEASURES = {
     Measure.DID: _l("more people did something in a course"),
     Measure.FINISHED: _l("more people finished a course"),
     Measure.CLICKS: _l("more links were followed"),
 }
+FEW = 100  # people for a letter
 ARM_WORDS = {
     Arm.FIRST: _l("The first letter"),
     Arm.SECOND: _l("The second letter"),
@@ -31,7 +32,10 @@ def plan_of(experiment: Experiment, count: int) -> list[str]:
         each = format_decimal(people[Arm.FIRST])
         said.append(_("About %(each)s people get the first letter and as many the second, drawn by lot.", each=each))
     if Arm.REST in people:
-        said.append(_("About %(count)s people wait.", count=format_decimal(people[Arm.REST])) + " " + rule_of(experiment))
+        waiting = _("About %(count)s people wait; also of them it is fixed now who they are.", count=format_decimal(people[Arm.REST]))
+        said.append(f"{waiting} {rule_of(experiment)}")
+    if Arm.SECOND in people and people[Arm.FIRST] < FEW:
+        said.append(_("With so few for each letter, nearly any difference between them may be chance."))
     return said
 
 
@@ -53,10 +57,30 @@ def subjects_of(broadcast: Broadcast, experiment: Experiment) -> dict[Arm, str]:
 
 
 def verdict_of(broadcast: Broadcast, experiment: Experiment) -> str:
-    """Which letter the rest got; empty while that is not known."""
+    """Which letter the rest gets, and by what that was judged; or that it was not, or that there was nobody to wait for it."""
+    if broadcast.state is BroadcastState.TRYING:
+        return str(_("Which letter is better is not judged yet."))
     if experiment.better is None:
-        return ""
+        has_ended = broadcast.state in {BroadcastState.SENDING, BroadcastState.FINISHED}
+        nobody_waits = has_ended and experiment.has_second and experiment.tried_percent < 100
+        return str(_("They were too few for anybody to wait, so nothing was judged.")) if nobody_waits else ""
     subject = subjects_of(broadcast, experiment)[experiment.better]
     if experiment.better is Arm.SECOND:
-        return str(_("The second letter, “%(subject)s”, went to the rest.", subject=subject))
-    return str(_("The first letter, “%(subject)s”, went to the rest.", subject=subject))
+        chosen = _("For the rest the second letter was chosen, “%(subject)s”.", subject=subject)
+    else:
+        chosen = _("For the rest the first letter was chosen, “%(subject)s”.", subject=subject)
+    return f"{chosen} {_judged_by(experiment)}".strip()
+
+
+def _judged_by(experiment: Experiment) -> str:
+    """The numbers that a verdict rests on; empty where somebody chose."""
+    if not experiment.counts:
+        return ""
+    said = []
+    for arm, words in ((Arm.FIRST, _("after the first")), (Arm.SECOND, _("after the second"))):
+        people, count = experiment.counts[arm.value]
+        facts = {"count": format_decimal(count) if count else _("fewer than five"), "people": format_decimal(people), "words": words}
+        is_clicks = experiment.measure is Measure.CLICKS
+        about_clicks = _("%(count)s clicks %(words)s, for %(people)s people", **facts)
+        said.append(about_clicks if is_clicks else _("%(count)s of %(people)s people %(words)s", **facts))
+    return str(_("Judged by: %(first)s; %(second)s.", first=said[0], second=said[1]))

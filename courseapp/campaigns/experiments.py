@@ -6,21 +6,25 @@ people did after each letter is counted in insights, which knows when it has cou
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from courseapp.campaigns.models import Arm, Broadcast, Experiment, Measure
+import sqlalchemy as sa
+
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Measure
 from courseapp.extensions import db
 from courseapp.mailing import bulk
+from courseapp.mailing.capping import CAPPED, ON_ITS_WAY
 from courseapp.mailing.letters import publish_again
+from courseapp.mailing.models import Stream
 from courseapp.mailing.text import Text
 
 BUCKETS = 10_000
 TRIED = (10, 20, 30, 50, 100)  # per cent of whom it is for
 HELD = (0, 5, 10, 20, 50)
 WITHIN = (1, 7, 30)  # days; what people do after a mail is counted within these
-SOON = timedelta(days=1)  # mails of a trial that leave within it are waited for; who may get no mail for a week holds nobody up
+CAPS = (CAPPED, ON_ITS_WAY)
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,9 @@ class Design:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one letter: how many got it, as far as one can know, and what is counted for it."""
+    """What came of one letter: for how many people it was, and what is counted for it."""
 
-    reached: int
+    people: int
     count: int
 
 
@@ -135,21 +139,38 @@ def letters_by_arm(broadcast: Broadcast) -> dict[Arm, int]:
     return {arm: letter_id for arm, letter_id in found.items() if letter_id is not None}
 
 
-def note_tried(broadcast: Broadcast, now: datetime) -> None:
-    """Set the day of judgement, once the trial's mails have left; who must wait for theirs longer than a day is not waited for."""
-    experiment = experiment_of(broadcast)
-    if experiment is not None and experiment.judge_at is None and not bulk.is_under_way(broadcast.stream_id or 0, now + SOON):
+def trials_leaving() -> sa.Select[Broadcast, Experiment]:
+    """Broadcasts whose trial has no day of judgement yet, with what they try; paused ones wait."""
+    query = sa.select(Broadcast, Experiment).join(Experiment, Experiment.broadcast_id == Broadcast.id)
+    query = query.join(Stream, Stream.id == Broadcast.stream_id).where(Stream.paused_at.is_(None))
+    is_out = Broadcast.state.in_((BroadcastState.TRYING, BroadcastState.SENDING))
+    return query.where(is_out, Experiment.judge_at.is_(None), Experiment.is_by_hand.is_(False))
+
+
+def note_tried(broadcast: Broadcast, experiment: Experiment, now: datetime) -> None:
+    """Set the day of judgement, once the trial's mails have left, some of each letter at least.
+
+    Who gets theirs later for the sake of the weekly cap is not waited for: that may take weeks.
+    """
+    stream_id, letters = broadcast.stream_id or 0, letters_by_arm(broadcast)
+    if not bulk.is_under_way(stream_id, but_for=CAPS) and all(bulk.has_left(stream_id, letter_id) for letter_id in letters.values()):
         experiment.judge_at = now + timedelta(days=experiment.within_days)
 
 
+def tried_at(experiment: Experiment) -> datetime | None:
+    """When the trial's last mail had left."""
+    return experiment.judge_at - timedelta(days=experiment.within_days) if experiment.judge_at is not None else None
+
+
 def better_of(first: Outcome, second: Outcome) -> Arm:
-    """Whose share of those who got it is the larger; the first where they are alike."""
-    return Arm.SECOND if second.count * first.reached > first.count * second.reached else Arm.FIRST
+    """Whose share of their people is the larger; the first where they are alike."""
+    return Arm.SECOND if second.count * first.people > first.count * second.people else Arm.FIRST
 
 
-def settle(broadcast: Broadcast, better: Arm, now: datetime) -> None:
-    """Let the rest get the better letter, as a letter of its own."""
+def settle(broadcast: Broadcast, better: Arm, outcomes: Mapping[Arm, Outcome], now: datetime) -> None:
+    """Let the rest get the better letter, as a letter of its own; and keep what it was judged by."""
     experiment = experiment_of(broadcast)
     assert experiment is not None
     letter_id = letter_of(broadcast, better)
-    experiment.better, experiment.rest_letter_id = better, publish_again(letter_id, now).id
+    experiment.better, experiment.judged_at, experiment.rest_letter_id = better, now, publish_again(letter_id, now).id
+    experiment.counts = {arm.value: [outcome.people, outcome.count] for arm, outcome in outcomes.items()}

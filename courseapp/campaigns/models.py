@@ -202,6 +202,9 @@ class BroadcastState(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
+ARE_OPEN = "state IN ('scheduled', 'expanding', 'trying', 'sending')"
+
+
 class Broadcast(Model):
     """One mail to many. Its stream is its own, so that it can be paused as one; what becomes of its mails is counted there.
 
@@ -209,14 +212,7 @@ class Broadcast(Model):
     """
 
     __tablename__ = "broadcasts"
-    __table_args__ = (
-        sa.Index(
-            "ix_broadcasts_open",
-            "state",
-            postgresql_where=sa.text("state IN ('scheduled', 'expanding', 'trying', 'sending')"),
-            sqlite_where=sa.text("state IN ('scheduled', 'expanding', 'trying', 'sending')"),
-        ),
-    )
+    __table_args__ = (sa.Index("ix_broadcasts_open", "state", postgresql_where=sa.text(ARE_OPEN), sqlite_where=sa.text(ARE_OPEN)),)
 
     id: Mapped[PrimaryKey]
     public_id: Mapped[PublicId]
@@ -248,24 +244,24 @@ class Broadcast(Model):
 class Arm(enum.StrEnum):
     """Which part of those a broadcast is for somebody falls into, by lot; where nothing is tried out all are in FIRST."""
 
-    FIRST = "first"  # get the first letter
-    SECOND = "second"  # get the second
+    FIRST = "first"
+    SECOND = "second"
     HELD = "held"  # get none, so that one sees what people do without
     REST = "rest"  # get the better one, once it is known
 
 
 class Measure(enum.StrEnum):
-    """By what the better of two letters is told."""
+    """By what the better of two letters is told: people who did something in a course, who finished one, or clicks where they count."""
 
-    DID = "did"  # how many did something in a course
-    FINISHED = "finished"  # how many finished one
-    CLICKS = "clicks"  # how often its links were followed; only where that is counted
+    DID = "did"
+    FINISHED = "finished"
+    CLICKS = "clicks"
 
 
 class Experiment(Model):
     """What a broadcast tries out: two letters, a part of its people held out, or both. Of the second is empty what is as in the first.
 
-    `judge_at` is known when the trial's last mail has left, `better` once it was judged; the rest's letter is counted apart.
+    `judge_at` is known when the trial's last mail has left. The rest's letter is one of its own, to be counted apart.
     """
 
     __tablename__ = "experiments"
@@ -282,7 +278,10 @@ class Experiment(Model):
     letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
     rest_letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
     judge_at: Mapped[Moment | None]
+    is_by_hand: Mapped[bool] = mapped_column(default=False)  # came from a backup: the old installation may have sent the rest
+    judged_at: Mapped[Moment | None]
     better: Mapped[Arm | None] = mapped_column(enum_of(Arm))
+    counts: Mapped[Json]  # by arm: how many people, how many of whom, or clicks; empty where somebody chose
 
 
 class BroadcastPage(Model):

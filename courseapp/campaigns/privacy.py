@@ -16,7 +16,7 @@ from courseapp.campaigns.models import (
 )
 from courseapp.catalog.models import Course
 from courseapp.extensions import db, holds_number
-from courseapp.mailing.models import Message
+from courseapp.mailing.models import Letter, Message
 
 
 def export(contact_id: int) -> list[dict[str, Any]]:
@@ -44,9 +44,10 @@ def export(contact_id: int) -> list[dict[str, Any]]:
 def export_broadcasts(contact_id: int) -> list[dict[str, Any]]:
     """The broadcasts that were for a contact, oldest first; what became of each stands among the mails."""
     waiting = sa.select(BroadcastPage.broadcast_id).where(holds_number(BroadcastPage.contact_ids, contact_id))
-    has_mail = sa.exists().where(Message.stream_id == Broadcast.stream_id, Message.contact_id == contact_id)
-    query = sa.select(Broadcast.subject, Broadcast.snapshot_at).where(sa.or_(has_mail, Broadcast.id.in_(waiting)))
-    rows = db.session.execute(query.order_by(Broadcast.id))
+    mails = sa.and_(Message.stream_id == Broadcast.stream_id, Message.contact_id == contact_id)
+    subject = sa.func.coalesce(Letter.subject, Broadcast.subject)  # of two letters that are tried out, theirs
+    query = sa.select(subject, Broadcast.snapshot_at).outerjoin(Message, mails).outerjoin(Letter, Letter.id == Message.letter_id)
+    rows = db.session.execute(query.where(sa.or_(Message.id.is_not(None), Broadcast.id.in_(waiting))).order_by(Broadcast.id))
     return [{"subject": subject, "at": at.isoformat() if at else None} for subject, at in rows]
 
 

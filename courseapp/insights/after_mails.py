@@ -7,14 +7,14 @@ reached the goal where they finished a course. Courses marked as sensitive stand
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.experiments import experiment_of, letters_by_arm
+from courseapp.campaigns.experiments import WITHIN, experiment_of, letters_by_arm, tried_at
 from courseapp.campaigns.models import Arm, Broadcast, Experiment, RunEnd, SequenceRun, SequenceVersion
 from courseapp.campaigns.sequence_lists import steps_of
 from courseapp.catalog.models import Course, Lesson, Need
@@ -27,37 +27,46 @@ from courseapp.learning.models import Completion, Enrolment
 from courseapp.mailing.models import Message, State
 from courseapp.mailing.sums import HELD_OUT, Sums, as_kept, from_kept, of_steps, of_stream, sums_of, sums_of_steps
 
-WITHIN = (1, 7, 30)  # days
 FOLLOWED = timedelta(days=40)  # after the last mail may have left: the longest of WITHIN, and some for a worker that stood still
 COUNTED_LIVE = 100_000  # mails
 SUMMED_EVERY = timedelta(minutes=9)
 LIVELY = timedelta(days=2)  # after a broadcast has ended: so long much may come back
 HAVE_ARRIVED = (State.ACCEPTED, State.DELIVERED, State.COMPLAINED)  # as far as we know
-IS_HELD = sa.and_(Message.state == State.SKIPPED, Message.reason == HELD_OUT)
+HAS_ARRIVED = sa.and_(Message.state.in_(HAVE_ARRIVED), Message.settled_at.is_not(None))
 ARMS = tuple(Arm)
-"""Of a broadcast that tries something out, in the order of its steps; the first is where all are who are not told apart."""
+"""Of a broadcast that tries something out, in the order of its steps."""
 OPEN = "open"
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # who only summed mails up has looked at nobody
 WAYS = (OPEN, *RunEnd)
 
 
 @dataclass(frozen=True)
 class Mailed:
-    """Mails whose readers are followed: which, and which step of how many each is of."""
+    """Mails whose readers are followed: which, and which step of how many each is of.
+
+    Arms of a broadcast are `compared`: whoever the lot put into one counts in it, whatever became of their mail, else those who get no
+    mail would be other people than those who do. Whose mail did not arrive is followed from when the last of the trial had left, `since`.
+    """
 
     which: sa.ColumnElement[bool]
     step: sa.ColumnElement[int]
     steps: int
     version_id: int | None = None
+    compared: bool = False
+    since: datetime | None = None
 
 
 def mails_of_broadcast(broadcast: Broadcast) -> Mailed:
     """The mails of a broadcast, which is one step; where something is tried out each arm is one (`ARMS`)."""
-    own = of_stream(broadcast.stream_id or 0)
-    if experiment_of(broadcast) is None:
+    own, experiment = of_stream(broadcast.stream_id or 0), experiment_of(broadcast)
+    if experiment is None:
         return Mailed(own, sa.literal_column("0", sa.Integer), 1)
-    letters: dict[Any, Any] = {letter_id: sa.literal_column(str(ARMS.index(arm))) for arm, letter_id in letters_by_arm(broadcast).items()}
-    by_letter = sa.case(letters, value=Message.letter_id, else_=sa.literal_column("0"))
-    return Mailed(own, sa.case((IS_HELD, sa.literal_column(str(ARMS.index(Arm.HELD)))), else_=by_letter), len(ARMS))
+    places: dict[Any, Any] = {letter_id: sa.literal_column(str(ARMS.index(arm))) for arm, letter_id in letters_by_arm(broadcast).items()}
+    step = sa.case(
+        (sa.and_(Message.state == State.SKIPPED, Message.reason == HELD_OUT), sa.literal_column(str(ARMS.index(Arm.HELD)))),
+        else_=sa.case(places, value=Message.letter_id, else_=sa.literal_column(str(len(ARMS)))),  # a letter of no arm
+    )
+    return Mailed(own, step, len(ARMS), compared=True, since=tried_at(experiment))
 
 
 def mails_of_version(version_id: int) -> Mailed:
@@ -165,23 +174,29 @@ def _facts(mailed: Mailed) -> sa.Select[Any] | sa.CompoundSelect[Any]:
 
 
 def _acts(mailed: Mailed) -> sa.Subquery:
-    """SQL: what the readers of the mails that arrived, as far as we know, did since theirs left."""
+    """SQL: what the readers of the mails that arrived, as far as we know, did since theirs left; of arms, what everybody in them did."""
     no, yes = sa.literal_column("0", sa.Integer), sa.literal_column("1", sa.Integer)
-    left_at = sa.case((IS_HELD, Message.due_at), else_=Message.settled_at)  # of who is held out: when theirs would have left
+    left_at = _followed_from(mailed)
 
     def done(moment: Any, is_goal: Any, *tables: tuple[Any, Any]) -> sa.Select[Any]:
-        left = (mailed.which, Message.settled_at.is_not(None), sa.or_(Message.state.in_(HAVE_ARRIVED), IS_HELD))
         columns = Message.contact_id, mailed.step.label("step"), left_at.label("left_at")
         query = sa.select(*columns, moment.label("moment"), is_goal.label("is_goal")).join(User, User.contact_id == Message.contact_id)
         for table, link in tables:
             query = query.join(table, link)
-        return query.where(*left, Course.sensitive_at.is_(None), moment >= left_at)
+        return query.where(mailed.which, left_at.is_not(None), Course.sensitive_at.is_(None), moment >= left_at)
 
     takes = (Enrolment, Enrolment.user_id == User.id), (Course, Course.id == Enrolment.course_id)
     lesson = sa.and_(Lesson.id == Completion.lesson_id, Lesson.needs_check == Need.NONE)
     lessons = (Completion, Completion.user_id == User.id), (Lesson, lesson), (Course, Course.id == Lesson.course_id)
     acts = done(Completion.completed_at, no, *lessons), done(Enrolment.started_at, no, *takes), done(Enrolment.finished_at, yes, *takes)
     return sa.union_all(*acts).subquery("acts")
+
+
+def _followed_from(mailed: Mailed) -> sa.ColumnElement[Any]:
+    """SQL: from when on what somebody does is counted; NULL where it is not."""
+    since = sa.literal(mailed.since, Message.settled_at.type) if mailed.since is not None else sa.null()
+    others = [(mailed.step < ARMS.index(Arm.REST), since)] if mailed.compared else []
+    return sa.case((HAS_ARRIVED, Message.settled_at), *others, else_=sa.null())
 
 
 def _have_moved(mailed: Mailed, since: datetime, seen: sa.Connection) -> bool:
@@ -204,7 +219,7 @@ def keep(subject: dict[str, int], figures: dict[str, int] | None, now: datetime)
 def keep_sums(subject: dict[str, int], sums: dict[str, Any], now: datetime) -> None:
     """Keep sums of mails that no page may count."""
     values = {"sums": sums, "summed_at": now}
-    _write(subject, values, {"figures": {}, "looked_at": now, **values})
+    _write(subject, values, {"figures": {}, "looked_at": NEVER, **values})
 
 
 def _write(subject: dict[str, int], news: dict[str, Any], first: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ def renew_figures(now: Callable[[], datetime]) -> int:
 def renew_mail_figures(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
     """Look at every broadcast and version of a sequence that is due, a commit each, until the time is over; of how many there was news."""
     ends, count, now = time.monotonic() + seconds, 0, clock()
+    judge_trials(now)
     for broadcast_id, stream_id in after_mails.sums_due(now):
         after_mails.keep_sums({"broadcast_id": broadcast_id}, as_kept(sums_of(of_stream(stream_id))), clock())
         db.session.commit()
@@ -41,7 +42,7 @@ def renew_mail_figures(clock: Callable[[], datetime], seconds: float = 20.0) -> 
         if time.monotonic() > ends:
             break
         count += _renew(subject, clock())
-    judge_trials(clock())
+        judge_trials(clock())
     return count
 
 
@@ -50,7 +51,7 @@ def judge_trials(now: datetime) -> None:
     for broadcast_id in arms.trials_due(now):
         broadcast = db.session.get_one(Broadcast, broadcast_id)
         try:
-            judge(broadcast, arms.better_letter(broadcast, now), None, now)
+            judge(broadcast, arms.outcomes_of(broadcast, now), now)
             db.session.commit()
         except Refusal:  # somebody has chosen or cancelled at this very moment
             db.session.rollback()
@@ -63,7 +64,7 @@ def _renew(subject: dict[str, int], now: datetime) -> bool:
     figures = after_mails.recount(mailed, counted_at)
     if figures is not None and "broadcast_id" in subject:
         broadcast = db.session.get_one(Broadcast, subject["broadcast_id"])
-        figures |= arms.reached_by_arm(broadcast) if experiment_of(broadcast) is not None else {}
+        figures |= arms.people_by_arm(broadcast) if experiment_of(broadcast) is not None else {}
     after_mails.keep(subject, figures, now)
     if "version_id" in subject and (sums := after_mails.large_sums_of(subject["version_id"])) is not None:
         after_mails.keep_sums(subject, sums, now)

@@ -1,7 +1,7 @@
 """Mail to many: rows of the outbox by the thousand, in few statements; and what is done with all mail of one stream at once."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from courseapp.columns import random_public_id, random_public_ids
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import Window, as_columns
 from courseapp.extensions import db, insert_into, wake
-from courseapp.mailing.models import UNDER_WAY, Message, State, Stream
+from courseapp.mailing.models import HAVE_LEFT, UNDER_WAY, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY
 
 SLICE = 10_000
@@ -125,6 +125,12 @@ def cancel_pending(stream_id: int, reason: str, now: datetime) -> int:
     return change_slice(own, {"state": State.CANCELLED, "reason": reason, "settled_at": now}, SLICE)
 
 
+def note_reason(stream_id: int, reason: str, made_at: datetime) -> None:
+    """Say of what waits of a stream and was made at this moment why it waits."""
+    own = sa.and_(Message.stream_id == stream_id, Message.state == State.PENDING, Message.created_at == made_at)
+    _settle(own, {"reason": reason})
+
+
 def change_slice(which: Sequence[sa.ColumnElement[bool]], changes: dict[str, object], most: int) -> int:
     """Change so many mails at most, for who waits for it must not wait long; how many. What somebody else holds is passed over."""
     chosen = sa.select(Message.id).where(*which).order_by(Message.due_at).limit(most).with_for_update(skip_locked=True).cte("chosen")
@@ -142,10 +148,16 @@ def retry_failed(stream_id: int, now: datetime) -> int:
     return count
 
 
-def is_under_way(stream_id: int, before: datetime | None = None) -> bool:
-    """Whether any mail of a stream is yet to leave, or leaving; with `before`, whether any that is due by then."""
-    is_soon = sa.true() if before is None else Message.due_at <= before
-    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, UNDER_WAY, is_soon))))
+def is_under_way(stream_id: int, but_for: Collection[str] = ()) -> bool:
+    """Whether any mail of a stream is yet to leave, or leaving, but for those that wait for one of some reasons."""
+    counts = sa.or_(Message.reason.is_(None), Message.reason.not_in(but_for)) if but_for else sa.true()
+    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, UNDER_WAY, counts))))
+
+
+def has_left(stream_id: int, letter_id: int) -> bool:
+    """Whether any mail of a stream with this letter has left."""
+    own = (Message.stream_id == stream_id, Message.letter_id == letter_id, Message.state.in_(HAVE_LEFT))
+    return bool(db.session.scalar(sa.select(sa.exists().where(*own))))
 
 
 def states_of_stream(stream_id: int) -> dict[tuple[State, str | None], int]:

@@ -11,7 +11,9 @@ OPEN = "state IN ('scheduled', 'expanding', {}'sending')"
 ARMS = ("first", "second", "held", "rest")
 MEASURES = ("did", "finished", "clicks")
 
-broadcasts = sa.table("broadcasts", sa.column("state"))
+broadcasts = sa.table("broadcasts", *(sa.column(name) for name in ("id", "state", "send_at", "stream_id", "letter_id")))
+experiments = sa.table("experiments", sa.column("broadcast_id"), sa.column("rest_letter_id"))
+streams = sa.table("streams", sa.column("id"), sa.column("paused_at"), sa.column("paused_why"))
 pages = sa.table("broadcast_pages", sa.column("arm"))
 
 
@@ -51,7 +53,10 @@ def upgrade() -> None:
         sa.Column("letter_id", BIG, nullable=True),
         sa.Column("rest_letter_id", BIG, nullable=True),
         sa.Column("judge_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("is_by_hand", sa.Boolean(), nullable=False),
+        sa.Column("judged_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("better", _words("arm", ARMS), nullable=True),
+        sa.Column("counts", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["broadcast_id"], ["broadcasts.id"], name=op.f("fk_experiments_broadcast_id_broadcasts"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["letter_id"], ["letters.id"], name=op.f("fk_experiments_letter_id_letters")),
         sa.ForeignKeyConstraint(["rest_letter_id"], ["letters.id"], name=op.f("fk_experiments_rest_letter_id_letters")),
@@ -63,8 +68,18 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     here = op.get_bind()
-    # who was to get none gets none; the rest, which waited for the better letter, gets the first
+    # What has not begun is a draft again, for it would go to everybody. Who was to get none gets none. The rest gets the better letter
+    # where it is known; else it waits, paused, until somebody lets it have the first.
+    tried = sa.select(experiments.c.broadcast_id)
+    not_begun = sa.and_(broadcasts.c.state == "scheduled", broadcasts.c.id.in_(tried))
+    here.execute(sa.update(broadcasts).where(not_begun).values(state="draft", send_at=None))
     here.execute(sa.delete(pages).where(pages.c.arm == "held"))
+    better = sa.select(experiments.c.rest_letter_id).where(experiments.c.broadcast_id == broadcasts.c.id).scalar_subquery()
+    known = sa.select(experiments.c.broadcast_id).where(experiments.c.rest_letter_id.is_not(None))
+    here.execute(sa.update(broadcasts).where(broadcasts.c.id.in_(known)).values(letter_id=better))
+    waits = sa.select(broadcasts.c.stream_id).where(broadcasts.c.state == "trying")
+    paused = sa.update(streams).where(streams.c.id.in_(waits), streams.c.paused_at.is_(None))
+    here.execute(paused.values(paused_at=sa.func.current_timestamp(), paused_why="Its letters were being tried out."))
     here.execute(sa.update(broadcasts).where(broadcasts.c.state == "trying").values(state="expanding"))
     op.drop_index("ix_experiments_rest_letter_id", table_name="experiments")
     op.drop_index("ix_experiments_letter_id", table_name="experiments")

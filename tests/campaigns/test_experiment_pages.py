@@ -35,13 +35,14 @@ def test_from_two_letters_to_the_better_one(client: Client) -> None:
     assert (experiment.subject, experiment.tried_percent, experiment.held_percent) == ("Said otherwise", 50, 20)
     assert (experiment.measure, experiment.within_days) == (Measure.DID, 1)
     page = client.visit("broadcasts.broadcast", id=made.public_id).text
-    assert "<details" in page
+    assert 'name="second_subject"' in page
     assert "Said otherwise" in page
     look = client.visit("broadcasts.look", id=made.public_id).text
     assert "About 12 people, drawn by lot, get none" in look
     assert "About 24 people get the first letter and as many the second" not in look  # it is 12 each: half of the 48
     assert "About 12 people get the first letter and as many the second" in look
-    assert "About 24 people wait. A day after the trial’s last mail has left" in look
+    assert "About 24 people wait; also of them it is fixed now who they are. A day after the trial’s last mail has left" in look
+    assert "With so few for each letter" in look
     assert "Said otherwise" not in look
     second = client.visit("broadcasts.look", id=made.public_id, letter="second").text
     assert "Said otherwise" in second
@@ -57,13 +58,17 @@ def test_from_two_letters_to_the_better_one(client: Client) -> None:
     assert the_only().state is BroadcastState.TRYING
     assert "wait for the better letter" in page
     assert "it is judged on" in page
-    assert client.submit("broadcasts.broadcast", {"choice": "take_second"}, to="broadcasts.act", id=made.public_id).status_code == 303
+    answer = client.submit("broadcasts.broadcast", {"choice": "take_second"}, to="broadcasts.act", id=made.public_id)
+    sure = client.get(answer.location).text
+    assert "people now?" in sure
+    assert "Said otherwise" in sure
+    client.submit(answer.location, {"choice": "take_second"}, to=client.path("broadcasts.act", id=made.public_id))
     work()
     page = client.visit("broadcasts.broadcast", id=made.public_id).text
-    assert "The second letter, “Said otherwise”, went to the rest." in page
+    assert "For the rest the second letter was chosen, “Said otherwise”." in page
     assert "held out by lot" in page
     assert the_only().state is BroadcastState.FINISHED
-    assert "Chose which letter of a broadcast the rest gets: the second" in {entry.what for entry in acts()}
+    assert "Chose the second letter of a broadcast for the rest" in {entry.what for entry in acts()}
 
 
 def acts() -> list:
@@ -104,11 +109,12 @@ def test_what_came_of_a_trial_is_told_arm_by_arm(client: Client) -> None:
         "Which letter is better is not judged yet.",
     ):
         assert words in page
-    assert "Between the two letters: what differs is more than chance would make of it." in page
+    assert "Between the two letters, in how many did something in a course: what differs is more than chance would make of it." in page
     renew_mail_figures(lambda: NOW + timedelta(days=3))
     assert experiment_of(the_only()).better is Arm.SECOND
     page = client.visit("results.broadcast", id=broadcast.public_id).text
-    assert "The second letter, “What you could learn next”, went to the rest." in page
+    assert "For the rest the second letter was chosen, “What you could learn next”." in page
+    assert "Judged by: " in page
 
 
 def test_while_nothing_was_counted_there_is_nothing_to_tell_of_the_arms(client: Client) -> None:
@@ -116,3 +122,38 @@ def test_while_nothing_was_counted_there_is_nothing_to_tell_of_the_arms(client: 
     broadcast = make_trial(make_course(), NOW, people=5)
     page = client.visit("results.broadcast", id=broadcast.public_id).text
     assert "There was nothing to tell so far: fewer than five people have done something" in page
+
+
+def test_a_second_letter_that_is_written_and_not_ticked_is_not_thrown_away(client: Client) -> None:
+    enter(client)
+    answer = client.submit("broadcasts.begin", {**TRIES, "has_second": None})
+    assert answer.status_code == 422
+    assert "You have written a second letter. Tick this to have it tried out, or empty its fields." in answer.text
+    assert '<details class="disclosure disclosure-alone" open' in answer.text
+    assert 'value="Said otherwise"' in answer.text
+
+
+def test_what_no_database_takes_is_refused_in_words(client: Client) -> None:
+    enter(client)
+    for name in ("body", "second_body"):
+        answer = client.submit("broadcasts.begin", {**TRIES, name: "a\0b"})
+        assert answer.status_code == 422
+        assert "Please leave out control characters." in answer.text
+
+
+def test_a_paused_trial_is_called_paused_and_offers_no_letter_to_send(client: Client) -> None:
+    enter(client)
+    broadcast = make_trial(make_course(), NOW)
+    broadcast.stream.paused_at = NOW
+    db.session.commit()
+    page = client.visit("broadcasts.broadcast", id=broadcast.public_id).text
+    assert "Send the first to" not in page
+    assert ">paused<" in client.visit("broadcasts.listed").text
+
+
+def test_a_trial_from_a_backup_says_that_it_waits_for_somebody(client: Client) -> None:
+    enter(client)
+    broadcast = make_trial(make_course(), NOW)
+    experiment_of(broadcast).is_by_hand = True
+    db.session.commit()
+    assert "This broadcast came back from a backup." in client.visit("broadcasts.broadcast", id=broadcast.public_id).text

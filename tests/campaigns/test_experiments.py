@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
+from itertools import count as count_from
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from courseapp.accounts.models import User
 from courseapp.campaigns import broadcasts, expanding, experiments, privacy
 from courseapp.campaigns import loops as broadcast_loops
+from courseapp.campaigns.catching_up import catch_up
+from courseapp.campaigns.experiment_sentences import verdict_of
 from courseapp.campaigns.experiments import BUCKETS, HELD, TRIED, Design, Outcome, Words, bucket_of, experiment_of, shares_of
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Experiment, Measure
 from courseapp.catalog.models import Course
@@ -20,9 +23,13 @@ from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.windows import Window
 from courseapp.errors import Refusal
 from courseapp.extensions import db
+from courseapp.insights import after_mails
+from courseapp.insights.after_mails import kept
+from courseapp.insights.arms import arms_told, is_chance
 from courseapp.insights.loops import judge_trials, renew_mail_figures
 from courseapp.journal.models import Event
-from courseapp.mailing import loops
+from courseapp.mailing import loops, pausing
+from courseapp.mailing.capping import CAPPED
 from courseapp.mailing.clicks import count_click
 from courseapp.mailing.models import Letter, Message, State
 from courseapp.mailing.sums import HELD_OUT
@@ -64,13 +71,16 @@ def marketer(app: Flask) -> User:
 def begin(marketer: User, course: Course) -> Callable[..., Broadcast]:
     """begin(design, people): a broadcast that tries something out, scheduled for now, for so many learners."""
 
-    def make(tried: Design | None = None, people: int = PEOPLE, **more: object) -> Broadcast:
+    numbers = count_from(1)
+
+    def make(tried: Design | None = None, people: int = PEOPLE, zone: str = "UTC", at: datetime = NOW, **more: object) -> Broadcast:
         for _number in range(people):
-            user = make_user(contact=make_contact())
+            user = make_user(contact=make_contact(zone=zone))
             make_consent(user.contact, Purpose.MARKETING)
             make_enrolment(user, course, started_at=NOW - timedelta(days=30))
         broadcast = broadcasts.new_broadcast(draft(design=tried or design(), **more), marketer.id, NOW)
-        broadcasts.schedule(broadcast, NOW, marketer.id, NOW)
+        broadcast.public_id = f"{next(numbers):016}"  # so the lot falls the same way each time
+        broadcasts.schedule(broadcast, at, marketer.id, at)
         db.session.commit()
         return broadcast
 
@@ -164,7 +174,7 @@ def test_a_part_is_tried_out_a_part_gets_none_and_the_rest_waits(begin) -> None:
     assert experiment_of(broadcast).judge_at == NOW + WEEK
 
 
-@pytest.mark.parametrize(("doers", "better"), [({FIRST: 5, SECOND: 10}, SECOND), ({FIRST: 10, SECOND: 5}, FIRST), ({}, FIRST)])
+@pytest.mark.parametrize(("doers", "better"), [({FIRST: 5, SECOND: 15}, SECOND), ({FIRST: 15, SECOND: 5}, FIRST), ({}, FIRST)])
 def test_the_rest_gets_the_letter_after_which_more_people_did_something(begin, course, doers, better) -> None:
     broadcast = begin(design(held_percent=0, tried_percent=30))
     try_out()
@@ -215,18 +225,17 @@ def test_before_it_is_judged_it_is_not_counted_so_that_it_is_counted_once_a_day_
     assert looked == [0, 25, 100, 168, 193]
 
 
-def test_a_mail_that_must_wait_for_a_week_holds_up_nobody_and_a_pause_does(begin, marketer) -> None:
+def test_who_has_enough_marketing_for_this_week_holds_up_nobody_and_a_pause_does(begin, marketer) -> None:
     broadcast = begin()
     tick()
     waits = of_arm(broadcast, FIRST)[0]
-    waits.due_at = NOW + WEEK  # enough marketing for this week
+    waits.due_at, waits.reason = NOW + WEEK, CAPPED
     broadcasts.pause(broadcast, marketer.id, NOW)
     db.session.commit()
     send()
     tick(NOW + timedelta(days=3))
     assert experiment_of(broadcast).judge_at is None
     broadcasts.resume(broadcast, marketer.id, NOW + timedelta(days=3))
-    waits.due_at = NOW + 2 * WEEK
     db.session.commit()
     tick(NOW + timedelta(days=3))
     assert experiment_of(broadcast).judge_at is None  # the others are still to leave
@@ -234,16 +243,98 @@ def test_a_mail_that_must_wait_for_a_week_holds_up_nobody_and_a_pause_does(begin
     assert experiment_of(broadcast).judge_at == NOW + timedelta(days=3) + WEEK
 
 
+def test_while_no_mail_of_a_letter_has_left_nothing_is_judged_and_what_failed_may_be_tried_again(begin, marketer) -> None:
+    broadcast = begin()
+    tick()
+    seconds = of_arm(broadcast, SECOND)
+    for message in seconds:
+        message.state, message.reason, message.settled_at = State.FAILED, "550 5.7.1 not today", NOW
+    db.session.commit()
+    send()
+    tick()
+    assert (broadcast.state, experiment_of(broadcast).judge_at) == (BroadcastState.TRYING, None)
+    assert broadcasts.try_failed_again(broadcast, marketer.id, NOW) == len(seconds)
+    db.session.commit()
+    try_out(NOW + timedelta(days=1))
+    assert experiment_of(broadcast).judge_at == NOW + timedelta(days=1) + WEEK
+    assert adds_up(broadcast).left == len(seconds) + len(of_arm(broadcast, FIRST))
+
+
+def test_a_mail_that_is_due_after_the_clocks_were_changed_is_waited_for(begin) -> None:
+    db.session.commit()
+    begun = datetime(2026, 10, 24, 7, 6, tzinfo=UTC)
+    broadcast = begin(window=Window(time(9), time(9, 5)), zone="Europe/Berlin", at=begun)
+    tick(begun)
+    send(begun)
+    tick(begun)
+    assert experiment_of(broadcast).judge_at is None
+
+
+def test_so_few_people_that_a_letter_has_nobody_are_not_made_to_wait(begin) -> None:
+    broadcast = begin(design(tried_percent=10, held_percent=0), people=2)
+    try_out()
+    assert (adds_up(broadcast).left, broadcast.state) == (2, BroadcastState.FINISHED)
+    assert verdict_of(broadcast, experiment_of(broadcast)) == "They were too few for anybody to wait, so nothing was judged."
+
+
+def test_a_letter_cannot_be_tried_out_on_staff_while_it_is_sent(begin) -> None:
+    broadcast = begin()
+    try_out()
+    letters = broadcast.letter_id, experiment_of(broadcast).letter_id
+    with pytest.raises(Refusal):
+        broadcasts.letter_to_try(broadcast, SECOND, NOW)
+    assert (broadcast.letter_id, experiment_of(broadcast).letter_id) == letters
+
+
+def test_what_came_back_from_a_backup_is_not_judged_by_itself_and_can_be_dropped(begin, course) -> None:
+    tried, plain = begin(), begin(design(second=None, held_percent=0))
+    try_out()
+    later = NOW + timedelta(days=10)
+    pausing.pause_everything("restored", later)
+    assert catch_up(later) == 0
+    db.session.commit()
+    renew_mail_figures(lambda: later)
+    tick(later)
+    streams = pausing.paused_streams()
+    pausing.drop_waiting(streams, later)
+    pausing.resume(streams, later)
+    db.session.commit()
+    for _day in range(2):
+        renew_mail_figures(lambda: later + WEEK)
+        try_out(later)
+    assert (tried.state, plain.state) == (BroadcastState.TRYING, BroadcastState.FINISHED)
+    assert not of_arm(tried, REST)
+
+
+def test_what_had_begun_before_a_restore_waits_in_the_outbox_for_somebodys_word(begin, monkeypatch) -> None:
+    monkeypatch.setattr(expanding, "PAGE", 50)
+    begun, due = begin(design(second=None, held_percent=0)), begin(design(second=None, held_percent=0), people=0)
+    expanding.freeze(begun, NOW)
+    expanding.expand_page(begun, 0, NOW)
+    db.session.commit()
+    later = NOW + timedelta(days=1)
+    pausing.pause_everything("restored", later)
+    assert catch_up(later) == PEOPLE - 50 + PEOPLE
+    db.session.commit()
+    streams = pausing.paused_streams()
+    assert pausing.waiting_in(streams, later) == 2 * PEOPLE
+    pausing.drop_waiting(streams, later)
+    pausing.resume(streams, later)
+    db.session.commit()
+    try_out(later)
+    assert (adds_up(begun).left, adds_up(due).left) == (0, 0)
+
+
 def test_staff_may_choose_without_waiting_and_only_while_it_is_tried_out(begin, marketer) -> None:
     broadcast = begin()
     with pytest.raises(Refusal):
-        broadcasts.judge(broadcast, SECOND, marketer.id, NOW)
+        broadcasts.choose_letter(broadcast, SECOND, marketer.id, NOW)
     db.session.rollback()
     try_out()
-    broadcasts.judge(broadcast, SECOND, marketer.id, NOW)
+    broadcasts.choose_letter(broadcast, SECOND, marketer.id, NOW)
     db.session.commit()
     with pytest.raises(Refusal):
-        broadcasts.judge(broadcast, FIRST, marketer.id, NOW)
+        broadcasts.choose_letter(broadcast, FIRST, marketer.id, NOW)
     db.session.rollback()
     try_out()
     assert {row.letter.subject for row in of_arm(broadcast, REST)} == {"A second subject"}
@@ -285,12 +376,12 @@ def test_people_may_be_held_out_of_one_letter(begin) -> None:
 def test_killed_between_any_two_pages_each_is_in_one_arm_all_the_same(begin, monkeypatch) -> None:
     monkeypatch.setattr(expanding, "PAGE", 7)
     broadcast = begin()
-    real, count = expanding.bulk.enqueue_many, [0]
+    real, done = expanding.bulk.enqueue_many, [0]
 
     def sometimes_killed(*words: object, **more: object) -> None:
         real(*words, **more)  # type: ignore[arg-type]  # handed on as they came
-        count[0] += 1
-        if count[0] % 3 == 0:
+        done[0] += 1
+        if done[0] % 3 == 0:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(expanding.bulk, "enqueue_many", sometimes_killed)
@@ -301,7 +392,7 @@ def test_killed_between_any_two_pages_each_is_in_one_arm_all_the_same(begin, mon
         except KeyboardInterrupt:
             db.session.rollback()
             adds_up(broadcast)
-    assert count[0] > 6
+    assert done[0] > 6
     assert broadcast.state is BroadcastState.TRYING
 
 
@@ -314,7 +405,7 @@ def test_who_is_erased_while_they_wait_gets_nothing_and_stands_in_no_sum(begin) 
     assert privacy.export_broadcasts(gone.id) == [{"subject": "A first subject", "at": NOW.isoformat()}]
     erase(db.session.scalars(sa.select(User).where(User.contact_id == gone.id)).one(), gone, NOW)
     db.session.commit()
-    broadcasts.judge(broadcast, FIRST, None, NOW)
+    broadcasts.judge(broadcast, {FIRST: Outcome(0, 0), SECOND: Outcome(0, 0)}, NOW)
     db.session.commit()
     try_out()
     assert adds_up(broadcast).candidates == PEOPLE - 1
@@ -334,17 +425,63 @@ def test_a_draft_may_be_changed_to_try_out_nothing(marketer) -> None:
     assert experiment_of(broadcast) is None
 
 
-def test_what_those_did_who_were_held_out_is_counted_from_when_their_mail_would_have_left(begin, course) -> None:
+def test_held_out_and_mailed_are_counted_alike_whatever_became_of_the_mail_and_through_a_pause(begin, course, marketer) -> None:
+    broadcast = begin(design(held_percent=20, tried_percent=100))
+    tick()
+    broadcasts.pause(broadcast, marketer.id, NOW)
+    db.session.commit()
+    resting = [message for arm in (FIRST, SECOND) for message in of_arm(broadcast, arm)][::2]
+    for message in resting:
+        message.state, message.reason, message.settled_at = State.SKIPPED, "resting", NOW
+    later = NOW + timedelta(days=8)
+    broadcasts.resume(broadcast, marketer.id, later)
+    db.session.commit()
+    try_out(later)
+    arms = {arm: of_arm(broadcast, arm) for arm in (FIRST, SECOND, HELD_ARM)}
+    do(course, [message for messages in arms.values() for message in messages], later + timedelta(days=1))
+    renew_mail_figures(lambda: later + timedelta(days=2))
+    told = arms_told(kept(broadcast_id=broadcast.id).figures, 7)
+    for arm, messages in arms.items():
+        assert told[arm].people == len(messages)
+        assert len(messages) - 5 < told[arm].did <= len(messages)
+
+
+def test_who_was_held_out_is_followed_from_the_day_the_trial_has_left(begin, course) -> None:
     broadcast = begin(design(held_percent=20, tried_percent=100), window=Window(time(11), time(13)))  # it is nine
     tick()
     send(NOW + timedelta(hours=3))
+    tick(NOW + timedelta(hours=3))
     held = of_arm(broadcast, HELD_ARM)
     do(course, held[:5], NOW + timedelta(hours=1))  # too early
     do(course, held[5:10], NOW + timedelta(days=1))
     renew_mail_figures(lambda: NOW + timedelta(days=2))
-    figures = db.session.scalar(sa.text("SELECT figures FROM mail_figures"))
-    assert f'"2:reached": {len(held)}' in str(figures).replace("'", '"')
-    assert '"2:did:7": 5,' in str(figures).replace("'", '"')
+    told = arms_told(kept(broadcast_id=broadcast.id).figures, 7)[HELD_ARM]
+    assert (told.people, told.did) == (len(held), 5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_told_apart"),
+    [
+        ((49, 0), (45, 5), False),
+        ((500, 50), (500, 60), False),
+        ((500, 50), (500, 80), True),
+        ((60, 30), (60, 45), True),
+        ((0, 0), (9, 9), False),
+    ],
+)
+def test_more_than_chance_is_said_only_where_it_holds_for_all_that_fives_may_leave_out(one, other, is_told_apart) -> None:
+    assert is_chance(Outcome(*one), Outcome(*other)) is not is_told_apart
+    assert is_chance(Outcome(*other), Outcome(*one)) is not is_told_apart
+
+
+def test_a_large_broadcast_is_not_judged_before_its_readers_were_counted(begin, course, monkeypatch) -> None:
+    monkeypatch.setattr(after_mails, "COUNTED_LIVE", 10)
+    broadcast = begin(design(held_percent=0))
+    try_out()
+    do(course, of_arm(broadcast, SECOND)[:15], NOW + timedelta(days=1))
+    renew_mail_figures(lambda: NOW + WEEK + timedelta(minutes=1))
+    assert experiment_of(broadcast).better is SECOND
+    assert experiment_of(broadcast).counts["second"][1] >= 10
 
 
 def test_where_clicks_are_counted_they_may_tell_the_better_letter(begin, course, marketer) -> None:

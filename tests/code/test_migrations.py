@@ -191,3 +191,50 @@ def test_planted_migrations_are_judged_rightly(tmp_path, files, head, words):
     for name, (number, before) in files.items():
         (tmp_path / "versions" / name).write_text(STEP.format(number=number, before=before))
     expect(misnumbered(tmp_path), words)
+
+
+def test_a_trial_that_is_under_way_goes_down_without_mailing_whoever_waits(make_app, database):
+    app, day = make_app(database_url=database.empty_beside()), "2026-01-01"
+
+    def put(table: str, **values: object) -> None:
+        names = ", ".join(values)
+        db.session.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in values)})"), values)
+
+    with app.app_context():
+        flask_migrate.upgrade(revision="0024")
+        ids = "'[1]'" if db.engine.dialect.name == "sqlite" else "ARRAY[1]"
+        for n in range(1, 6):
+            words = {"language": "en", "subject": "s", "preheader": "", "body": "", "purpose": "marketing"}
+            put("letters", id=n, public_id=f"l{n}", targets="{}", created_at=day, **words)
+        for n, state, better, rest in ((1, "scheduled", None, None), (2, "trying", None, None), (3, "expanding", "second", 5)):
+            put("streams", id=n, key=f"b{n}", purpose="marketing", reaches_unconfirmed=False)
+            words = {"title": "t", "purpose": "marketing", "tree": "{}", "language": "en", "subject": "", "preheader": "", "body": ""}
+            times = {"window_start": "09:00", "window_end": "11:00", "created_at": day, "changed_at": day, "send_at": day}
+            put(
+                "broadcasts",
+                id=n,
+                public_id=f"b{n}",
+                state=state,
+                version=1,
+                stream_id=n,
+                letter_id=n,
+                candidates=3,
+                **words,
+                **times,
+            )
+            tried = {"has_second": True, "subject": "", "preheader": "", "body": "", "tried_percent": 20, "held_percent": 5, "counts": "{}"}
+            more = {"measure": "did", "within_days": 7, "is_by_hand": False, "better": better, "rest_letter_id": rest}
+            put("experiments", broadcast_id=n, **tried, **more)
+            for number, arm in enumerate(("held", "rest")):
+                page = "INSERT INTO broadcast_pages (broadcast_id, number, arm, contact_ids, people) VALUES "
+                db.session.execute(sa.text(f"{page} ({n}, {number}, '{arm}', {ids}, 1)"))
+        db.session.commit()
+        flask_migrate.downgrade(revision="0023")
+        found = db.session.execute(
+            sa.text("SELECT b.state, b.letter_id, s.paused_at IS NULL FROM broadcasts b JOIN streams s ON s.id = b.id")
+        )
+        rows = sorted(tuple(row) for row in found)
+        assert rows == [("draft", 1, True), ("expanding", 2, False), ("expanding", 5, True)]
+        assert list(db.session.scalars(sa.text("SELECT number FROM broadcast_pages ORDER BY broadcast_id"))) == [1, 1, 1]
+        db.session.commit()
+        db.engine.dispose()

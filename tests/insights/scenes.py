@@ -93,7 +93,7 @@ def make_trial(course: Course, now: datetime, people: int = 150, rest: int = 640
         letter_id = second.id if arm is Arm.SECOND else broadcast.letter_id
         message = make_message(user.contact, stream="marketing", due_at=sent, settled_at=sent + timedelta(hours=number % 3), **mail)
         message.stream_id, message.letter_id = broadcast.stream_id or 0, letter_id
-        if number % 10 < {Arm.FIRST: 3, Arm.SECOND: 8, Arm.HELD: 5}[arm]:
+        if number % 10 < {Arm.FIRST: 3, Arm.SECOND: 9, Arm.HELD: 5}[arm]:
             make_completion(user, lesson, completed_at=sent + timedelta(days=1))
     db.session.add(BroadcastPage(broadcast_id=broadcast.id, number=0, arm=Arm.REST, contact_ids=[], people=rest))
     broadcast.candidates, broadcast.snapshot_at, broadcast.state = people + rest, sent, BroadcastState.TRYING

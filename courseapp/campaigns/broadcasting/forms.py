@@ -17,6 +17,7 @@ from courseapp.contacts.windows import Window
 from courseapp.mailing.text import LONGEST
 from courseapp.site import present_site
 
+NO_CONTROLS = Regexp(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*\Z", message=_l("Please leave out control characters."))
 ON_ONE_LINE = Regexp(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", message=_l("Please leave out line breaks and control characters."))
 NEEDS_TITLE = _l("Please give it a name.")
 NEEDS_TIME = _l("Please give a time of day, such as 09:00.")
@@ -30,7 +31,9 @@ MEASURES = {
     Measure.CLICKS: _l("how often its links were followed"),
 }
 PERIODS = {1: _l("a day"), 7: _l("a week"), 30: _l("30 days")}
+UNTICKED = _l("You have written a second letter. Tick this to have it tried out, or empty its fields.")
 SAME = _l("Say in at least one of these three what is other than in the first letter.")
+TRIES = ("has_second", "second_subject", "second_preheader", "second_body", "tried_percent", "measure", "within_days", "held_percent")
 LINE = [Optional(), Length(max=LONGEST), ON_ONE_LINE]
 LONGEST_BODY = 50_000  # letters; Gmail cuts off what weighs twice as much
 
@@ -45,13 +48,13 @@ class BroadcastForm(FlaskForm):
     language = SelectField(_l("Language it is written in"))
     subject = StringField(_l("Subject"), LINE, render_kw={"maxlength": str(LONGEST)})
     preheader = StringField(_l("Preheader"), LINE, render_kw={"maxlength": str(LONGEST)})
-    body = TextAreaField(_l("Letter"), [Length(max=LONGEST_BODY)], render_kw={"rows": "16"})
+    body = TextAreaField(_l("Letter"), [Length(max=LONGEST_BODY), NO_CONTROLS], render_kw={"rows": "16"})
     window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
     window_end = TimeField(_l("Not after"), [DataRequired(NEEDS_TIME)])
     has_second = BooleanField(_l("Try a second letter against this one"))
     second_subject = StringField(_l("Its subject"), LINE, render_kw={"maxlength": str(LONGEST)})
     second_preheader = StringField(_l("Its preheader"), LINE, render_kw={"maxlength": str(LONGEST)})
-    second_body = TextAreaField(_l("Its words"), [Length(max=LONGEST_BODY)], render_kw={"rows": "10"})
+    second_body = TextAreaField(_l("Its words"), [Length(max=LONGEST_BODY), NO_CONTROLS], render_kw={"rows": "10"})
     tried_percent = SelectField(_l("Tried out on"), coerce=int, default=20)
     measure = SelectField(_l("The better letter is told by"), default=Measure.DID.value)
     within_days = SelectField(_l("Within"), coerce=int, default=7)
@@ -59,6 +62,9 @@ class BroadcastForm(FlaskForm):
 
     def validate_has_second(self, field: BooleanField) -> None:
         """A second letter must differ; the error stands where that is written."""
+        typed = [second.data for second in (self.second_subject, self.second_preheader, self.second_body) if (second.data or "").strip()]
+        if typed and not field.data:
+            raise ValidationError(UNTICKED)
         pairs = (self.second_subject, self.subject), (self.second_preheader, self.preheader), (self.second_body, self.body)
         if field.data and all((second.data or "").strip() in {"", (first.data or "").strip()} for second, first in pairs):
             raise ValidationError(SAME)
@@ -110,7 +116,7 @@ class BroadcastForm(FlaskForm):
         second = Words(
             (self.second_subject.data or "").strip(),
             (self.second_preheader.data or "").strip(),
-            (self.second_body.data or "").replace("\r\n", "\n").strip(),
+            (self.second_body.data or "").replace("\r\n", "\n") if (self.second_body.data or "").strip() else "",
         )
         return Design(
             second=second if self.has_second.data else None,
@@ -123,4 +129,4 @@ class BroadcastForm(FlaskForm):
     @property
     def tries(self) -> bool:
         """Whether the part about trying out is to stand open."""
-        return bool(self.has_second.data or self.held_percent.data)
+        return bool(self.has_second.data or self.held_percent.data or self.errors.keys() & set(TRIES))

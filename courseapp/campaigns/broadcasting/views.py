@@ -16,7 +16,7 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns import broadcasts
 from courseapp.campaigns.broadcasting.forms import BroadcastForm
-from courseapp.campaigns.experiment_sentences import plan_of, rule_of, verdict_of
+from courseapp.campaigns.experiment_sentences import ARM_WORDS, plan_of, rule_of, subjects_of, verdict_of
 from courseapp.campaigns.experiments import experiment_of
 from courseapp.campaigns.forms import TrialForm, version_in
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Segment
@@ -49,7 +49,9 @@ STATE_WORDS = {
     BroadcastState.FINISHED: _l("sent"),
     BroadcastState.CANCELLED: _l("cancelled"),
 }
-LETTER_WORDS = {Arm.FIRST: _l("The first letter"), Arm.SECOND: _l("The second letter")}
+CHOICES = {"take_first": Arm.FIRST, "take_second": Arm.SECOND}
+ASKED = {"cancel": "broadcasts.ask_to_cancel"} | dict.fromkeys(CHOICES, "broadcasts.ask_to_choose")
+"""What asks to be sure first, and where."""
 
 
 @pages.get("/staff/mail/broadcasts")
@@ -57,7 +59,8 @@ def listed() -> str:
     """The newest broadcasts and how they stand."""
     rows = broadcasts.broadcasts_before(request.args.get("before", type=row_number), PAGE + 1)
     older = url_for("broadcasts.listed", before=rows[PAGE - 1].id) if len(rows) > PAGE else None
-    return render_template("campaigns/broadcasts.html", broadcasts=rows[:PAGE], words=STATE_WORDS, older_url=older)
+    shown = {"broadcasts": rows[:PAGE], "words": STATE_WORDS, "open": broadcasts.OPEN, "older_url": older}
+    return render_template("campaigns/broadcasts.html", **shown)
 
 
 @pages.get("/staff/mail/broadcasts/new")
@@ -133,7 +136,7 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
         broadcast=found,
         seen=seen_as(found, texts[arm], request.args.get("reader", ""), arm),
         arm=arm,
-        letters=[(words, url_for("broadcasts.look", id=found.public_id, letter=each), each is arm) for each, words in LETTER_WORDS.items()],
+        letters=[(ARM_WORDS[each], url_for("broadcasts.look", id=found.public_id, letter=each), each is arm) for each in texts],
         has_second=len(texts) > 1,
         plan=plan_of(experiment, count) if experiment is not None and count else [],
         form=form,
@@ -182,7 +185,7 @@ def try_out(id: str) -> Response | tuple[str, int]:
     found, form = named(id), TrialForm()
     arm = arm_asked(broadcasts.texts_of(found))
     try:
-        letter = broadcasts.letter_for(found, clock.now(), arm)
+        letter = broadcasts.letter_to_try(found, arm, clock.now())
         address = send_trial(letter, form.to.data or "", current_user._get_current_object(), clock.now())
     except Refusal as refusal:
         db.session.rollback()
@@ -226,15 +229,15 @@ def act(id: str) -> Response:
         "resume": (broadcasts.resume, _("It goes on with those who have not got it.")),
         "take_back": (broadcasts.take_back, _("It is a draft again. Nothing was sent.")),
         "cancel": (broadcasts.cancel, _("It is cancelled. Nothing more of it leaves.")),
-        "take_first": (partial(choose, Arm.FIRST), _("The rest gets the first letter.")),
-        "take_second": (partial(choose, Arm.SECOND), _("The rest gets the second letter.")),
+        "take_first": (partial(choose, Arm.FIRST), _("The first letter goes to the rest.")),
+        "take_second": (partial(choose, Arm.SECOND), _("The second letter goes to the rest.")),
         "retry": (broadcasts.try_failed_again, _("Those that could not be delivered are tried again.")),
     }
     found, choice = named(id), request.form.get("choice", "")
     if choice not in acts:
         abort(400)
-    if choice == "cancel" and not request.form.get("sure"):
-        return redirect(url_for("broadcasts.ask_to_cancel", id=id), 303)
+    if choice in ASKED and not request.form.get("sure"):
+        return redirect(url_for(ASKED[choice], id=id, choice=choice if choice != "cancel" else None), 303)
     work, words = acts[choice]
     try:
         work(found, current_user.id, clock.now())
@@ -248,7 +251,19 @@ def act(id: str) -> Response:
 
 def choose(better: Arm, found: Broadcast, by_user_id: int, now: datetime) -> None:
     """Send one of the two letters to the rest without waiting."""
-    broadcasts.judge(found, better, by_user_id, now)
+    broadcasts.choose_letter(found, better, by_user_id, now)
+
+
+@pages.get("/staff/mail/broadcasts/<id>/choose")
+def ask_to_choose(id: str) -> Response | str:
+    """What it means to send one of the two letters (`choice`) to the rest, before it is done."""
+    found, choice = named(id), request.args.get("choice", "")
+    experiment, better = experiment_of(found), CHOICES.get(choice)
+    if experiment is None or better is None or found.state is not BroadcastState.TRYING:
+        return redirect(url_for("broadcasts.broadcast", id=id), 303)
+    account, subject = broadcasts.account_of(found), subjects_of(found, experiment)[better]
+    words = {"broadcast": found, "choice": choice, "count": account.waiting, "letter": ARM_WORDS[better], "subject": subject}
+    return render_template("campaigns/broadcast_choose.html", **words)
 
 
 @pages.get("/staff/mail/broadcasts/<id>/cancel")
@@ -274,6 +289,7 @@ def watching(found: Broadcast) -> str:
         reasons=unsent_of(account.states),
         state=STATE_WORDS[found.state],
         is_open=found.state in broadcasts.OPEN,
+        subjects=subjects_of(found, experiment) if experiment is not None else {},
         is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
         hours=words_of_window(broadcasts.window_of(found)),
         begins=words_of_moment(found.send_at, present_site().default_zone) if found.send_at is not None else "",

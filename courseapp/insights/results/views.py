@@ -17,13 +17,13 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns.broadcasts import broadcast_named
 from courseapp.campaigns.experiment_sentences import ARM_WORDS, subjects_of, verdict_of
-from courseapp.campaigns.experiments import experiment_of, letters_by_arm
-from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Sequence, SequenceVersion
+from courseapp.campaigns.experiments import WITHIN, experiment_of, letters_by_arm
+from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Measure, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
 from courseapp.campaigns.sequence_lists import steps_of, versions_of
 from courseapp.campaigns.sequence_sentences import ENDS
 from courseapp.contacts.windows import zone_of
-from courseapp.insights.after_mails import ARMS, OPEN, WITHIN, kept, step_sums_told, sums_told
+from courseapp.insights.after_mails import ARMS, OPEN, kept, step_sums_told, sums_told
 from courseapp.insights.arms import arms_told, is_chance
 from courseapp.insights.clicks import LinkFigures, days_of, is_anything_told, link_figures
 from courseapp.insights.models import MailFigures
@@ -91,10 +91,10 @@ def broadcast(id: str) -> str:
 
 
 def _results_of(found: Broadcast) -> dict[str, Any]:
-    days, figures = days_asked(), kept(broadcast_id=found.id)
+    experiment, figures, now = experiment_of(found), kept(broadcast_id=found.id), clock.now()
+    days = days_asked(experiment.within_days if experiment is not None else USUAL)
     sums, summed_at = sums_told(found, figures)
     hours = local(sums.hours)
-    experiment, now = experiment_of(found), clock.now()
     links = links_of_letters(found, experiment, sums, figures)
     return {
         "links": links,
@@ -115,14 +115,22 @@ def _results_of(found: Broadcast) -> dict[str, Any]:
 
 def _trial_of(found: Broadcast, experiment: Experiment, figures: MailFigures | None, days: int) -> dict[str, Any]:
     """What came of each letter that was tried out, and of those held out."""
-    subjects = subjects_of(found, experiment)
-    rows = {row.arm: row for row in arms_told(experiment, figures.figures if figures is not None else {}, days)}
-    is_trying = found.state is BroadcastState.TRYING
-    pairs = [(Arm.FIRST, Arm.SECOND, _("Between the two letters")), (Arm.FIRST, Arm.HELD, _("Between the first letter and none"))]
+    subjects, measure = subjects_of(found, experiment), experiment.measure
+    rows = arms_told(figures.figures if figures is not None else {}, days)
+    what = _("in how many finished a course") if measure is Measure.FINISHED else _("in how many did something in a course")
+    pairs = [
+        (Arm.FIRST, Arm.SECOND, _("Between the two letters")),
+        (Arm.FIRST, Arm.HELD, _("Between the first letter and none")),
+        (Arm.SECOND, Arm.HELD, _("Between the second letter and none")),
+    ]
     return {
         "arms": [(ARM_WORDS[arm], subjects.get(arm, ""), row) for arm, row in rows.items()],
-        "verdict": _("Which letter is better is not judged yet.") if is_trying else verdict_of(found, experiment),
-        "differences": [(words, is_chance(rows[one], rows[other])) for one, other, words in pairs if one in rows and other in rows],
+        "verdict": verdict_of(found, experiment),
+        "differences": [
+            (words, what, is_chance(rows[one].outcome(measure), rows[other].outcome(measure)))
+            for one, other, words in pairs
+            if one in rows and other in rows
+        ],
     }
 
 
@@ -189,15 +197,15 @@ def links_of_letters(
         links = links_told({found.letter_id: sums.left} if found.letter_id is not None else {})
         return None if links is None else [("", row) for _place, row in links]
     letters, told = letters_by_arm(found), figures.figures if figures is not None else {}
-    links = links_told({letter_id: told.get(f"{ARMS.index(arm)}:reached", 0) for arm, letter_id in letters.items()})
+    links = links_told({letter_id: told.get(f"{ARMS.index(arm)}:people", 0) for arm, letter_id in letters.items()})
     names = [ARM_WORDS[arm] for arm in letters]
     return None if links is None else [(names[place - 1], row) for place, row in links]
 
 
-def days_asked() -> int:
+def days_asked(usual: int = USUAL) -> int:
     """Within how many days of a mail what people did is asked for."""
-    asked = request.args.get("days", USUAL, type=int)
-    return asked if asked in WITHIN else USUAL
+    asked = request.args.get("days", usual, type=int)
+    return asked if asked in WITHIN else usual
 
 
 def account(found: Broadcast, sums: Sums) -> list[tuple[str, int]]:
@@ -217,14 +225,15 @@ def stages(candidates: int, sums: Sums, figures: MailFigures | None, days: int) 
     """The way of a broadcast."""
     told = figures.figures if figures is not None else {}
     steps = [step for step, arm in enumerate(ARMS) if arm is not Arm.HELD]  # who was held out has done nothing after a mail
+    followed = sum(told.get(f"{step}:people", 0) for step in steps) or sums.left
     did, finished = (sum(told.get(f"{step}:{what}:{days}", 0) for step in steps) for what in ("did", "goal"))
     return [
         Stage(_("It is for"), candidates),
         Stage(_("Put into the outbox"), sums.made, candidates),
         Stage(_("Have left"), sums.left, sums.made),
         Stage(_("Did not come back"), sums.left - sums.count(State.BOUNCED), sums.left),
-        Stage(_("Did something in a course"), did, sums.left, is_about_people=True),
-        Stage(_("Finished a course"), finished, sums.left, is_about_people=True),
+        Stage(_("Did something in a course"), did, followed, is_about_people=True),
+        Stage(_("Finished a course"), finished, followed, is_about_people=True),
     ]
 
 
