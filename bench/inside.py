@@ -82,12 +82,16 @@ def count(tree: dict[str, Any]) -> None:
 
 
 def expand() -> None:
-    """A broadcast to all who agreed to course mail: seconds until whom it is for is fixed, and until their mails are in the outbox."""
+    """A broadcast to all who agreed to course mail: seconds until whom it is for is fixed, and until their mails are in the outbox; then
+    how long somebody waits who lets it go again after a pause, and who cancels it."""
     from datetime import time as time_of_day
+    from datetime import timedelta
 
     from courseapp.campaigns import broadcasts, expanding, loops
     from courseapp.contacts.models import Purpose
     from courseapp.contacts.windows import Window
+    from courseapp.mailing.models import Message
+    from courseapp.mailing.outbox import PAUSED
 
     with create_app().app_context():
         now = clock.now()
@@ -103,7 +107,17 @@ def expand() -> None:
         count = loops.work_broadcasts(clock.now, seconds=300)
         took = time.perf_counter() - began
         assert count == broadcast.candidates
-        print(json.dumps({"people": count, "freeze_s": frozen, "expand_s": took - frozen, "per_s": count / took}))
+        waits = {"due_at": now + timedelta(days=1), "reason": PAUSED}  # as workers put them off, slice by slice
+        broadcasts.pause(broadcast, 0, now)
+        db.session.execute(sa.update(Message).where(Message.stream_id == broadcast.stream_id).values(waits))
+        db.session.commit()
+        pages = {}
+        for name, act in (("resume_s", broadcasts.resume), ("cancel_s", broadcasts.cancel)):
+            began = time.perf_counter()
+            act(broadcast, 0, now)
+            db.session.commit()
+            pages[name] = time.perf_counter() - began
+        print(json.dumps({"people": count, "freeze_s": frozen, "expand_s": took - frozen, "per_s": count / took, **pages}))
 
 
 def environ_of(request: str) -> dict[str, Any]:

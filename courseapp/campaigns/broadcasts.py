@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # what reads letters is large, and a web process reads none u
 
 EVERYBODY: dict[str, Any] = {"all": []}
 OPEN = (BroadcastState.SCHEDULED, BroadcastState.EXPANDING, BroadcastState.TRYING, BroadcastState.SENDING)
-CANCELLED_WHY = "cancelled"
 FILLED = ADDRESSES - {"continue_url"}  # the merge fields that its mails have for everybody
 
 
@@ -234,10 +233,10 @@ def cancel(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     """Let nothing more of it leave, for good; what has left has left."""
     stream = _running(broadcast).stream
     assert stream is not None
-    stream.paused_at, stream.paused_why = now, CANCELLED_WHY  # what workers hold is given back, and cancelled with the next tick
+    stream.paused_at, stream.paused_why = now, bulk.CANCELLED  # what workers hold is given back, and cancelled with the next tick
     broadcast.state, broadcast.finished_at = BroadcastState.CANCELLED, now
     db.session.execute(sa.delete(BroadcastPage).where(BroadcastPage.broadcast_id == broadcast.id))
-    bulk.cancel_pending(stream.id, CANCELLED_WHY, now)  # behind the pages: one that was just being put in has its mails there now
+    bulk.cancel_pending(stream.id, bulk.CANCELLED, now)  # behind the pages: one that was just being put in has its mails there now
     _note(broadcast, "broadcast_cancelled", by_user_id, now)
     wake("broadcasts")
 

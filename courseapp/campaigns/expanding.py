@@ -1,23 +1,23 @@
 """Expanding: whom a broadcast is for is fixed when its time has come, in pages; page by page it is put into the outbox."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
-from courseapp.campaigns.broadcasts import CANCELLED_WHY, audience, window_of
+from courseapp.campaigns.broadcasts import audience, window_of
 from courseapp.campaigns.experiments import experiment_of, letter_of, note_tried, pages_of, trials_leaving
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Experiment
 from courseapp.contacts.models import Contact
 from courseapp.contacts.windows import next_in
 from courseapp.extensions import db, numbers_in
 from courseapp.mailing import bulk
+from courseapp.mailing.bulk import CANCELLED
 from courseapp.mailing.models import Message, Stream
 from courseapp.mailing.sums import HELD_OUT
 
 PAGE = 2_000
 READ_AT_ONCE = 10_000  # numbers of people
-GIVEN_BACK_WITHIN = timedelta(days=1)  # until when a worker gives back what it held of a cancelled one; a lease ends within minutes
 
 
 def next_to_expand(now: datetime) -> Broadcast | None:
@@ -119,11 +119,9 @@ def close_ended(now: datetime) -> None:
 def cancel_more(now: datetime) -> int:
     """Cancel the next mails of those that were cancelled, and what workers gave back of them; how many that were."""
     count = 0
-    is_fresh = sa.and_(Broadcast.state == BroadcastState.CANCELLED, Broadcast.finished_at > now - GIVEN_BACK_WITHIN)
-    for broadcast in db.session.scalars(sa.select(Broadcast).options(joinedload(Broadcast.stream)).where(is_fresh)):
-        stream = broadcast.stream
-        if stream is not None and stream.paused_why == CANCELLED_WHY:
-            count += bulk.cancel_pending(stream.id, CANCELLED_WHY, now)
-            if not bulk.is_under_way(stream.id):
-                stream.paused_at = stream.paused_why = None  # there is nothing left in it
+    left = sa.select(Stream).join(Broadcast, Broadcast.stream_id == Stream.id)
+    for stream in db.session.scalars(left.where(Broadcast.state == BroadcastState.CANCELLED, Stream.paused_why == CANCELLED)):
+        count += bulk.cancel_pending(stream.id, CANCELLED, now)
+        if not bulk.is_under_way(stream.id):
+            stream.paused_at = stream.paused_why = None  # there is nothing left in it
     return count

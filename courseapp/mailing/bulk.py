@@ -15,6 +15,8 @@ from courseapp.extensions import db, insert_into, wake
 from courseapp.mailing.models import HAVE_LEFT, UNDER_WAY, Message, State, Stream
 from courseapp.mailing.streams import PRIORITY
 
+CANCELLED = "cancelled"
+"""Why a stream is paused of which nothing more is to leave, and why its mails do not."""
 SLICE = 10_000
 """How many mails are changed at once, where there may be a million of them."""
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from courseapp.extensions import db
 from courseapp.journal import events
-from courseapp.mailing.bulk import SLICE, change_slice
+from courseapp.mailing.bulk import CANCELLED, SLICE, change_slice
 from courseapp.mailing.hours import OUTSIDE
 from courseapp.mailing.models import LEAVING, UNDER_WAY, Message, State, Stream
 from courseapp.mailing.outbox import MOST_ATTEMPTS, OVERDUE, PAUSED
@@ -52,8 +52,9 @@ def doubt_what_was_leaving(why: str, now: datetime) -> int:
 
 
 def paused_streams(keys: Sequence[str] = ()) -> Sequence[Stream]:
-    """The paused ones among the streams of these keys, or among all."""
-    query = sa.select(Stream).where(Stream.paused_at.is_not(None)).order_by(Stream.id)
+    """The paused ones among the streams of these keys, or among all. What was cancelled is not let go again."""
+    is_kept = sa.or_(Stream.paused_why.is_(None), Stream.paused_why != CANCELLED)
+    query = sa.select(Stream).where(Stream.paused_at.is_not(None), is_kept).order_by(Stream.id)
     return db.session.scalars(query.where(Stream.key.in_(keys)) if keys else query).all()
 
 
