@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
-from courseapp.campaigns.experiments import Design, Outcome, better_of, experiment_of, is_judged_by_clicks, put_design, second_text, settle
+from courseapp.campaigns.experiments import (
+    Design,
+    Outcome,
+    better_of,
+    experiment_of,
+    is_judged_by_clicks,
+    put_design,
+    second_text,
+    settle,
+)
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastState, Segment
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.saved_segments import stamp_of
@@ -22,6 +31,7 @@ from courseapp.extensions import db, wake
 from courseapp.journal import events
 from courseapp.journal.models import Event
 from courseapp.mailing import bulk, pausing
+from courseapp.mailing.clicks import links_in
 from courseapp.mailing.fields import ADDRESSES
 from courseapp.mailing.letters import kept_letter, publish_letter
 from courseapp.mailing.models import HAVE_LEFT, Letter, State
@@ -174,6 +184,8 @@ def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, no
         raise Refusal(_("Its two letters say the same. Write a second one that differs, or have none."))
     if is_judged_by_clicks(broadcast) and not present_site().counts_clicks:
         raise Refusal(_("Its better letter is to be told by clicks, which are not counted any more. Choose another measure."))
+    if is_judged_by_clicks(broadcast) and not all(links_in(text) for text in texts.values()):
+        raise Refusal(_("Its better letter is to be told by clicks, and one of the letters has no link to a page of this site."))
     for arm in texts:
         letter_for(broadcast, now, arm)
     broadcast.tree = _tree_of(broadcast)
@@ -197,6 +209,8 @@ def take_back(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
 def give_back(broadcast: Broadcast, why: str, now: datetime) -> None:
     """Make one a draft again that could not begin; its page says why. The caller holds it."""
     broadcast.state, broadcast.send_at = BroadcastState.DRAFT, None
+    if (experiment := experiment_of(broadcast)) is not None:
+        experiment.is_by_hand = False
     events.record("broadcast_given_back", f"broadcast:{broadcast.id}", now, by_user_id=None, why=why)
 
 
@@ -222,6 +236,8 @@ def resume(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
     """Let the rest leave."""
     stream = _running(broadcast).stream
     assert stream is not None
+    if pausing.holds_overdue(stream):
+        raise Refusal(_("It came from a backup, and its mails may have been sent already. Say under “Outbox” what is to become of them."))
     if stream.paused_at is not None:
         pausing.resume([stream], now, by_user_id)
         _note(broadcast, "broadcast_resumed", by_user_id, now)

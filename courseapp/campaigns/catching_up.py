@@ -55,14 +55,14 @@ def _begun(now: datetime) -> Sequence[Broadcast]:
 
 def _expand(broadcast: Broadcast, now: datetime) -> int:
     """Put what there is of it into the outbox; how many mails. Who waits for the better of two letters waits for somebody to choose it."""
-    if (experiment := experiment_of(broadcast)) is not None and experiment.better is None:
-        experiment.is_by_hand = True
     if broadcast.state is BroadcastState.SCHEDULED:
         try:
             freeze(broadcast, now)
         except Refusal as refusal:
             give_back(broadcast, refusal.words, now)
-    count = 0
+    experiment, count = experiment_of(broadcast), 0
+    if experiment is not None and experiment.has_second and experiment.better is None and broadcast.state is not BroadcastState.DRAFT:
+        experiment.is_by_hand = True
     while broadcast.state is BroadcastState.EXPANDING:
         db.session.flush()
         count += sum(expand_page(broadcast, number, now) for number in next_pages(broadcast, AT_ONCE))

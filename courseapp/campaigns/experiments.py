@@ -8,7 +8,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import sqlalchemy as sa
 
@@ -130,36 +130,37 @@ def letter_of(broadcast: Broadcast, arm: Arm) -> int:
     return found
 
 
-def letters_by_arm(broadcast: Broadcast) -> dict[Arm, int]:
+def letters_by_arm(broadcast: Broadcast, experiment: Experiment | None) -> dict[Arm, int]:
     """The letters of a broadcast by whom they are for, without those that nobody gets."""
-    experiment = experiment_of(broadcast)
     found = {Arm.FIRST: broadcast.letter_id}
-    if experiment is not None:
+    if experiment is not None and experiment.has_second:
         found |= {Arm.SECOND: experiment.letter_id, Arm.REST: experiment.rest_letter_id}
     return {arm: letter_id for arm, letter_id in found.items() if letter_id is not None}
 
 
 def trials_leaving() -> sa.Select[Broadcast, Experiment]:
-    """Broadcasts whose trial has no day of judgement yet, with what they try; paused ones wait."""
+    """Broadcasts whose trial has not left yet, as far as anybody noted, with what they try; paused ones wait."""
     query = sa.select(Broadcast, Experiment).join(Experiment, Experiment.broadcast_id == Broadcast.id)
-    query = query.join(Stream, Stream.id == Broadcast.stream_id).where(Stream.paused_at.is_(None))
-    is_out = Broadcast.state.in_((BroadcastState.TRYING, BroadcastState.SENDING))
-    return query.where(is_out, Experiment.judge_at.is_(None), Experiment.is_by_hand.is_(False))
+    query = query.join(Stream, Stream.id == Broadcast.stream_id)
+    is_out = sa.and_(Broadcast.state.in_((BroadcastState.TRYING, BroadcastState.SENDING)), Stream.paused_at.is_(None))
+    return query.where(sa.or_(is_out, Broadcast.state == BroadcastState.FINISHED), Experiment.judge_at.is_(None))
 
 
 def note_tried(broadcast: Broadcast, experiment: Experiment, now: datetime) -> None:
-    """Set the day of judgement, once the trial's mails have left, some of each letter at least.
+    """Set the day of judgement, once the trial's mails have left, some of each letter at least; and from when people are followed.
 
-    Who gets theirs later for the sake of the weekly cap is not waited for: that may take weeks.
+    Who gets theirs later for the sake of the weekly cap is not waited for: that may take weeks. By clicks it is judged when the day is
+    over, for those of today are not told yet.
     """
-    stream_id, letters = broadcast.stream_id or 0, letters_by_arm(broadcast)
-    if not bulk.is_under_way(stream_id, but_for=CAPS) and all(bulk.has_left(stream_id, letter_id) for letter_id in letters.values()):
-        experiment.judge_at = now + timedelta(days=experiment.within_days)
-
-
-def tried_at(experiment: Experiment) -> datetime | None:
-    """When the trial's last mail had left."""
-    return experiment.judge_at - timedelta(days=experiment.within_days) if experiment.judge_at is not None else None
+    stream_id, letters = broadcast.stream_id or 0, letters_by_arm(broadcast, experiment).values()
+    if bulk.is_under_way(stream_id, but_for=CAPS):
+        return
+    began = {letter_id: bulk.first_left(stream_id, letter_id) for letter_id in letters if bulk.has_any(stream_id, letter_id)}
+    moments = [moment for moment in began.values() if moment is not None]
+    if moments and len(moments) == len(began):
+        experiment.since, experiment.judge_at = min(moments), now + timedelta(days=experiment.within_days)
+        if experiment.measure is Measure.CLICKS:
+            experiment.judge_at = datetime.combine(experiment.judge_at.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
 
 
 def better_of(first: Outcome, second: Outcome) -> Arm:

@@ -261,7 +261,7 @@ class Measure(enum.StrEnum):
 class Experiment(Model):
     """What a broadcast tries out: two letters, a part of its people held out, or both. Of the second is empty what is as in the first.
 
-    `judge_at` is known when the trial's last mail has left. The rest's letter is one of its own, to be counted apart.
+    When the trial's last mail has left, `judge_at` is known, and `since`: when its first had. The rest has a letter of its own.
     """
 
     __tablename__ = "experiments"
@@ -277,6 +277,7 @@ class Experiment(Model):
     within_days: Mapped[int] = mapped_column(sa.SmallInteger)
     letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
     rest_letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
+    since: Mapped[Moment | None]
     judge_at: Mapped[Moment | None]
     is_by_hand: Mapped[bool] = mapped_column(default=False)  # came from a backup: the old installation may have sent the rest
     judged_at: Mapped[Moment | None]

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.experiments import WITHIN, experiment_of, letters_by_arm, tried_at
+from courseapp.campaigns.experiments import WITHIN, experiment_of, letters_by_arm
 from courseapp.campaigns.models import Arm, Broadcast, Experiment, RunEnd, SequenceRun, SequenceVersion
 from courseapp.campaigns.sequence_lists import steps_of
 from courseapp.catalog.models import Course, Lesson, Need
@@ -45,7 +45,8 @@ class Mailed:
     """Mails whose readers are followed: which, and which step of how many each is of.
 
     Arms of a broadcast are `compared`: whoever the lot put into one counts in it, whatever became of their mail, else those who get no
-    mail would be other people than those who do. Whose mail did not arrive is followed from when the last of the trial had left, `since`.
+    mail would be other people than those who do; and all are followed from one moment, `since`, when the trial's first mail left. Before
+    its last has left, and that is known, nothing is told of them.
     """
 
     which: sa.ColumnElement[bool]
@@ -61,12 +62,14 @@ def mails_of_broadcast(broadcast: Broadcast) -> Mailed:
     own, experiment = of_stream(broadcast.stream_id or 0), experiment_of(broadcast)
     if experiment is None:
         return Mailed(own, sa.literal_column("0", sa.Integer), 1)
-    places: dict[Any, Any] = {letter_id: sa.literal_column(str(ARMS.index(arm))) for arm, letter_id in letters_by_arm(broadcast).items()}
+    places: dict[Any, Any] = {
+        letter_id: sa.literal_column(str(ARMS.index(arm))) for arm, letter_id in letters_by_arm(broadcast, experiment).items()
+    }
     step = sa.case(
         (sa.and_(Message.state == State.SKIPPED, Message.reason == HELD_OUT), sa.literal_column(str(ARMS.index(Arm.HELD)))),
         else_=sa.case(places, value=Message.letter_id, else_=sa.literal_column(str(len(ARMS)))),  # a letter of no arm
     )
-    return Mailed(own, step, len(ARMS), compared=True, since=tried_at(experiment))
+    return Mailed(own, step, len(ARMS), compared=True, since=experiment.since)
 
 
 def mails_of_version(version_id: int) -> Mailed:
@@ -195,8 +198,8 @@ def _acts(mailed: Mailed) -> sa.Subquery:
 def _followed_from(mailed: Mailed) -> sa.ColumnElement[Any]:
     """SQL: from when on what somebody does is counted; NULL where it is not."""
     since = sa.literal(mailed.since, Message.settled_at.type) if mailed.since is not None else sa.null()
-    others = [(mailed.step < ARMS.index(Arm.REST), since)] if mailed.compared else []
-    return sa.case((HAS_ARRIVED, Message.settled_at), *others, else_=sa.null())
+    arms = [(mailed.step < ARMS.index(Arm.REST), since)] if mailed.compared else []
+    return sa.case(*arms, (HAS_ARRIVED, Message.settled_at), else_=sa.null())
 
 
 def _have_moved(mailed: Mailed, since: datetime, seen: sa.Connection) -> bool:

@@ -17,6 +17,7 @@ from courseapp.insights.after_mails import ARMS, HAS_ARRIVED, kept, mails_of_bro
 from courseapp.insights.clicks import link_figures
 from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
+from courseapp.site import present_site
 
 CHANCE = 0.05
 """How likely a difference may be that nothing but the lot has made, for it to be called more than chance."""
@@ -80,6 +81,8 @@ def trials_due(now: datetime) -> list[int]:
     query = query.join(MailFigures, MailFigures.broadcast_id == Broadcast.id)
     is_counted = sa.and_(Experiment.judge_at <= now, MailFigures.looked_at >= Experiment.judge_at)
     is_due = sa.and_(Broadcast.state == BroadcastState.TRYING, Experiment.is_by_hand.is_(False), is_counted)
+    if not present_site().counts_clicks:  # any more: somebody must choose
+        is_due = sa.and_(is_due, Experiment.measure != Measure.CLICKS)
     return list(db.session.scalars(query.where(is_due).order_by(Broadcast.id)))
 
 
@@ -87,10 +90,10 @@ def outcomes_of(broadcast: Broadcast, now: datetime) -> dict[Arm, Outcome]:
     """What came of both letters, by the measure that was chosen."""
     experiment, last, counted = experiment_of(broadcast), kept(broadcast_id=broadcast.id), people_by_arm(broadcast)
     assert experiment is not None
-    figures, letters = (last.figures if last is not None else {}) | counted, letters_by_arm(broadcast)
+    figures, letters = (last.figures if last is not None else {}) | counted, letters_by_arm(broadcast, experiment)
     told = arms_told(figures, experiment.within_days)
     found = {arm: told[arm].outcome(experiment.measure) if arm in told else Outcome(0, 0) for arm in (Arm.FIRST, Arm.SECOND)}
     if experiment.measure is Measure.CLICKS:
-        links = link_figures({letters[arm]: outcome.people for arm, outcome in found.items()}, now.date())
+        links = link_figures([letters[arm] for arm in found], now.date())
         found = {arm: Outcome(outcome.people, sum(row.total for row in links[letters[arm]])) for arm, outcome in found.items()}
     return found

@@ -5,17 +5,22 @@ starts by a link (`sources.py`); who followed which link nothing knows.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import sqlalchemy as sa
 from flask_babel import format_date
 
+from courseapp.extensions import db
+from courseapp.insights.after_mails import HAS_ARRIVED
 from courseapp.insights.fives import carried
 from courseapp.learning.enrolment import FEWEST
 from courseapp.mailing.clicks import Link, clicks_by_day, links_of
+from courseapp.mailing.models import Message
 
 SHOWN = 30  # days
+AMONG = 200  # the first mails of a letter, of which a few may be to one person
 
 
 @dataclass(frozen=True)
@@ -34,29 +39,34 @@ class LinkFigures:
 ByLetter = dict[int, list[LinkFigures]]
 
 
-def link_figures(mailed: Mapping[int, int], today: date) -> ByLetter:
-    """The links of letters, by letter. Today is left out: while it runs, each click could be watched.
-
-    Args:
-        mailed: how many mails of each letter have left; of a letter that fewer than five people have got no click is told.
-    """
-    told = [letter_id for letter_id, left in mailed.items() if left >= FEWEST]
-    counts = clicks_by_day(told, today) if told else {}
-    return {
-        letter_id: [LinkFigures(link, _in_fives(counts.get((letter_id, link.number), {}))) for link in links_of(letter_id)]
-        for letter_id in mailed
-    }
+def link_figures(letter_ids: Collection[int], today: date) -> ByLetter:
+    """The links of letters, by letter. Today is left out: while it runs, each click could be watched. Of a letter that fewer than five
+    people have got none is told; those of days before the fifth got it are told with that day's."""
+    counts, found = clicks_by_day(letter_ids, today), ByLetter()
+    for letter_id in letter_ids:
+        own = {number: by_day for (letter, number), by_day in counts.items() if letter == letter_id}
+        told_from = _fifth_arrived(letter_id) if own else None
+        found[letter_id] = [LinkFigures(link, _in_fives(own.get(link.number, {}), told_from)) for link in links_of(letter_id)]
+    return found
 
 
-def _in_fives(by_day: Mapping[date, int]) -> dict[date, int]:
+def _fifth_arrived(letter_id: int) -> date | None:
+    """The day (UTC) on which a letter had reached five people, as far as we know; None where it has not."""
+    own = sa.and_(Message.letter_id == letter_id, HAS_ARRIVED, Message.dedupe_key.not_like("trial:%"))
+    first = sa.select(Message.contact_id, Message.settled_at).where(own).order_by(Message.settled_at).limit(AMONG).subquery()
+    moments = sa.select(sa.func.min(first.c.settled_at).label("at")).group_by(first.c.contact_id).order_by("at")
+    fifth: datetime | None = db.session.scalar(moments.offset(FEWEST - 1).limit(1))
+    return fifth.astimezone(UTC).date() if fifth is not None else None
+
+
+def _in_fives(counted: Mapping[date, int], told_from: date | None) -> dict[date, int]:
+    by_day: Counter[date] = Counter()
+    if told_from is not None:
+        for day, count in counted.items():
+            by_day[max(day, told_from)] += count
     days = sorted(by_day)
     shown = carried(by_day[day] for day in days)
     return {day: count for day, count in zip(days, shown, strict=True) if count}
-
-
-def is_anything_told(figures: ByLetter) -> bool:
-    """Whether there is a number to show, as where clicks were counted once and are no more."""
-    return any(row.total for rows in figures.values() for row in rows)
 
 
 def days_of(rows: Iterable[LinkFigures], first: date, today: date) -> list[tuple[str, int]]:

@@ -156,10 +156,15 @@ def is_under_way(stream_id: int, but_for: Collection[str] = ()) -> bool:
     return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, UNDER_WAY, counts))))
 
 
-def has_left(stream_id: int, letter_id: int) -> bool:
-    """Whether any mail of a stream with this letter has left."""
+def has_any(stream_id: int, letter_id: int) -> bool:
+    """Whether there is any mail of a stream with this letter."""
+    return bool(db.session.scalar(sa.select(sa.exists().where(Message.stream_id == stream_id, Message.letter_id == letter_id))))
+
+
+def first_left(stream_id: int, letter_id: int) -> datetime | None:
+    """When the first mail of a stream with this letter has left; None where none has."""
     own = (Message.stream_id == stream_id, Message.letter_id == letter_id, Message.state.in_(HAVE_LEFT))
-    return bool(db.session.scalar(sa.select(sa.exists().where(*own))))
+    return db.session.scalar(sa.select(sa.func.min(Message.settled_at)).where(*own))
 
 
 def states_of_stream(stream_id: int) -> dict[tuple[State, str | None], int]:

@@ -20,7 +20,7 @@ from courseapp.mailing.fields import MARK, Field, mark
 from courseapp.mailing.letters import kept_letter
 from courseapp.mailing.models import Letter, LinkClicks
 from courseapp.mailing.text import Text
-from courseapp.site import present_site
+from courseapp.site import Site
 
 COUNTED = frozenset({Purpose.COURSE, Purpose.MARKETING})
 LETTER = re.compile(r"[0-9a-z]{16}")
@@ -39,14 +39,19 @@ class Link:
     path: str
 
 
-def are_counted(purpose: Purpose) -> bool:
+def are_counted(purpose: Purpose, site: Site) -> bool:
     """Whether clicks in letters of a purpose are counted as things stand. In service mail they never are."""
-    return purpose in COUNTED and present_site().counts_clicks
+    return site.counts_clicks and purpose in COUNTED
 
 
 def links_of(letter_id: int) -> tuple[Link, ...]:
-    """The links of a letter whose clicks can be counted, in the order of its text."""
-    return _links_in(kept_letter(letter_id), current_app.config["PUBLIC_URL"])
+    """The links of a published letter whose clicks can be counted, in the order of its text."""
+    return links_in(kept_letter(letter_id))
+
+
+def links_in(text: Text) -> tuple[Link, ...]:
+    """The same of a text, published or not."""
+    return _links_in(text, current_app.config["PUBLIC_URL"])
 
 
 @lru_cache(maxsize=256)

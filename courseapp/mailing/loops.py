@@ -74,8 +74,9 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
     sums: Counter[str] = Counter()
     ends = time.monotonic() + seconds
     limits = pacing.limits_of(current_app.config["SETTINGS"])
-    outage = _rest_with_others(clock())
+    outage, lets_go = _rest_with_others(clock()), not service_only
     while not stopping.is_set() and (left := ends - time.monotonic()) > 0 and not is_resting():
+        lets_go = lets_go and _let_go_more(clock()) > 0  # before anything is claimed: what was put off may be the more urgent
         lot = pacing.claim(clock(), BATCH, service_only, limits)
         db.session.commit()
         if lot.paused:
@@ -84,7 +85,7 @@ def drain(clock: Callable[[], datetime], seconds: float = 20.0, service_only: bo
         if lot.claimed:
             sums += _send_batch(lot.claimed, lot.found, clock, ends)
         elif lot.wait is None:
-            if service_only or not _let_go_more(clock()):
+            if not lets_go:
                 break
         else:
             stopping.wait(min(lot.wait, left, LOOK_UP))

@@ -72,17 +72,18 @@ def report_of(event: dict[str, Any]) -> Report:
     words = f"{code if isinstance(code, int) else ''} {as_text(said.get('message'))}"
     status = status_of(f"{as_text(said.get('enhanced-code'))} {as_text(said.get('bounce-code'))}", words)
     if event["event"] == "failed":
-        kind = _failure(as_text(event.get("severity")), as_text(event.get("reason")), is_address_gone(status, words))
+        is_gone = is_address_gone(status, words) if status else event.get("reason") == "bounce"
+        kind = _failure(as_text(event.get("severity")), as_text(event.get("reason")), is_gone)
     mark = as_text(as_facts(event.get("user-variables")).get(MARK_NAME))
     message_id = as_text(as_facts(as_facts(event.get("message")).get("headers")).get("message-id")).strip("<>")  # told without them
     return Report(kind, (mark,), (f"<{message_id}>",), as_text(event.get("recipient")), "" if kind is ReturnKind.DELIVERED else status)
 
 
 def _failure(severity: str, reason: str, is_gone: bool) -> ReturnKind:
-    """What Mailgun calls a bounce is an address's fault; of other failures for good, the server's own answer says whether it is."""
+    """Of a failure for good the server's own answer says whether it is the address's fault; where there is none, Mailgun's word for it."""
     if severity == "temporary" and reason != "old":
         return ReturnKind.DELAYED
-    if severity == "permanent" and (reason == "bounce" or (is_gone and not reason.startswith(NOT_THE_ADDRESS))):
+    if severity == "permanent" and is_gone and not reason.startswith(NOT_THE_ADDRESS):
         return ReturnKind.BOUNCED
     return ReturnKind.SOFT
 

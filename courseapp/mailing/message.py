@@ -20,6 +20,7 @@ from flask import current_app, render_template
 from flask_babel import force_locale, get_locale
 from markupsafe import Markup
 
+from courseapp.config import Settings
 from courseapp.contacts.models import Purpose
 from courseapp.mailing.blocks import bodies_of
 from courseapp.mailing.clicks import are_counted
@@ -29,7 +30,7 @@ from courseapp.mailing.links import mail_token, url_with_token
 from courseapp.mailing.outbox import Sendable
 from courseapp.mailing.returning import MARK_NAME, return_mark, return_path, stop_link
 from courseapp.mailing.text import Text
-from courseapp.site import present_site
+from courseapp.site import Site, present_site
 from courseapp.web import without_indents
 
 Piece = str | Field
@@ -75,8 +76,9 @@ def outgoing(found: Sendable, now: datetime) -> Outgoing:
         "preferences_url": url_with_token("mailing.preferences", token),
         **{name.removeprefix("secret_"): str(value) for name, value in found.fields.items()},
     }
-    skeleton = _skeleton(present_site().version, text, because, _counted_letter(found, text.purpose))
-    content = _assemble(found, text.purpose, skeleton, values, now)
+    site = present_site()
+    skeleton = _skeleton(site.version, text, because, _counted_letter(found, text.purpose, site))
+    content = _assemble(found, text.purpose, skeleton, values, site, now)
     return Outgoing(found.public_id, return_path(found.public_id), found.address, content)
 
 
@@ -91,9 +93,9 @@ def text_of(found: Sendable) -> tuple[Text, str]:
     return _template(found.template, found.language, found.purpose)
 
 
-def _counted_letter(found: Sendable, purpose: Purpose) -> str:
+def _counted_letter(found: Sendable, purpose: Purpose, site: Site) -> str:
     """The id in addresses of a letter whose clicks are counted; empty for any other mail, and for staff who try one out."""
-    if found.letter_id is None or TRIAL in found.fields or not are_counted(purpose):
+    if found.letter_id is None or TRIAL in found.fields or not are_counted(purpose, site):
         return ""
     return public_id_of(found.letter_id)
 
@@ -176,15 +178,16 @@ def _fill(pieces: Line, values: Mapping[str, str], quote: bool = False) -> str:
     return "".join(filled)
 
 
-def _assemble(found: Sendable, purpose: Purpose, skeleton: Skeleton, values: Mapping[str, str], now: datetime) -> bytes:
-    settings, sender_name = current_app.config["SETTINGS"], present_site().sender_name
+def _assemble(found: Sendable, purpose: Purpose, skeleton: Skeleton, values: Mapping[str, str], site: Site, now: datetime) -> bytes:
+    config, sender_name = current_app.config, site.sender_name
+    settings: Settings = config["SETTINGS"]
     headers = {
         "From": formataddr((sender_name, settings.sender)),
         "To": found.address,
         "Subject": values.get(TRIAL, "") + _fill(skeleton.subject, values),
         "Date": format_datetime(now),
         "Message-ID": found.message_id,
-        **_purpose_headers(found, purpose, values),
+        **_purpose_headers(found, purpose, values, settings, config["MAIL_DOMAIN"]),
         "MIME-Version": "1.0",
     }
     for name, value in (*headers.items(), ("From", sender_name)):  # of a name beyond ASCII formataddr hides it
@@ -201,12 +204,11 @@ def _assemble(found: Sendable, purpose: Purpose, skeleton: Skeleton, values: Map
     return head + parts + f"--{boundary}--\r\n".encode()
 
 
-def _purpose_headers(found: Sendable, purpose: Purpose, values: Mapping[str, str]) -> dict[str, str]:
-    domain = current_app.config["MAIL_DOMAIN"]
+def _purpose_headers(found: Sendable, purpose: Purpose, values: Mapping[str, str], settings: Settings, domain: str) -> dict[str, str]:
     headers = {"Feedback-ID": f"{found.stream}:{purpose.value}:courseapp"}
-    if current_app.config["SETTINGS"].postmark_secret:  # which puts its own return path; what stands here it gives back
+    if settings.postmark_secret:  # which puts its own return path; what stands here it gives back
         headers[f"X-PM-Metadata-{MARK_NAME}"] = return_mark(found.public_id)
-    if current_app.config["SETTINGS"].mailgun_signing_key:  # likewise; and it is to put nothing in that counts who reads
+    if settings.mailgun_signing_key:  # likewise; and it is to put nothing in that counts who reads
         headers["X-Mailgun-Variables"] = f'{{"{MARK_NAME}": "{return_mark(found.public_id)}"}}'
         headers["X-Mailgun-Track"] = "no"
     if purpose is not Purpose.MARKETING:

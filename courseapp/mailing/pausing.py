@@ -84,33 +84,44 @@ def drop_waiting(streams: Sequence[Stream], now: datetime) -> int:
 def resume(streams: Sequence[Stream], now: datetime, by: int | None = None, dropped: int = 0) -> None:
     """Let these streams run; what waits in them is due now, and what went wrong before counts no more. The caller commits.
 
-    Of very much only a slice is made due at once, for somebody waits for the page; workers go on with it (`let_go`).
+    What was cancelled stays as it is. Of very much only a slice is made due at once, for somebody waits for the page; workers go on with
+    it (`let_go`).
 
     Args:
         by: which user does it; None by the command line.
         dropped: how many mails were dropped before, for whoever reads later what was done.
     """
-    for stream in streams:
+    kept = [stream for stream in streams if stream.paused_why != CANCELLED]
+    for stream in kept:
         stream.paused_at, stream.paused_why, stream.watched_from, stream.letting_go_at = None, None, now, now
         events.record("stream_resumed", f"stream:{stream.key}", now, by=by, dropped=dropped)
     db.session.flush()
-    for stream in streams:
+    for stream in kept:
         _let_go_slice(stream, now)
 
 
 def let_go(now: datetime) -> int:
     """Make a slice due of what was put off of each stream that runs again; how many mails. Streams another worker is at are passed over."""
     query = sa.select(Stream).where(Stream.letting_go_at.is_not(None), Stream.paused_at.is_(None)).order_by(Stream.id)
-    streams = db.session.scalars(query.with_for_update(skip_locked=True).execution_options(populate_existing=True)).all()
+    # Held so that nobody pauses it or puts its mail off meanwhile; who puts mail into it, and so refers to it, waits for nothing.
+    held = query.with_for_update(key_share=True, skip_locked=True)
+    streams = db.session.scalars(held.execution_options(populate_existing=True)).all()
     return sum(_let_go_slice(stream, now) for stream in streams)
 
 
 def _let_go_slice(stream: Stream, now: datetime) -> int:
     own = (Message.stream_id == stream.id, Message.state == State.PENDING, UNDER_WAY)
-    count = change_slice((*own, Message.reason == PAUSED, Message.due_at > now), {"due_at": now}, SLICE)
-    if count < SLICE:
+    put_off = (*own, Message.reason == PAUSED, Message.due_at > now)
+    count = change_slice(put_off, {"due_at": now}, SLICE)
+    if not count and not db.session.scalar(sa.select(sa.exists().where(*put_off))):  # what somebody holds was passed over
         stream.letting_go_at = None
     return count
+
+
+def holds_overdue(stream: Stream) -> bool:
+    """Whether mails wait in a stream that the installation a backup came from may have sent: what becomes of them somebody must say."""
+    own = (Message.stream_id == stream.id, Message.state == State.PENDING, UNDER_WAY, Message.reason == OVERDUE)
+    return bool(db.session.scalar(sa.select(sa.exists().where(*own))))
 
 
 def hold_or_let_go(message_ids: Sequence[int], now: datetime) -> None:

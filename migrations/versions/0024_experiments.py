@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("within_days", sa.SmallInteger(), nullable=False),
         sa.Column("letter_id", BIG, nullable=True),
         sa.Column("rest_letter_id", BIG, nullable=True),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("judge_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("is_by_hand", sa.Boolean(), nullable=False),
         sa.Column("judged_at", sa.DateTime(timezone=True), nullable=True),

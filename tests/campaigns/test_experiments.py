@@ -446,6 +446,66 @@ def test_held_out_and_mailed_are_counted_alike_whatever_became_of_the_mail_and_t
         assert len(messages) - 5 < told[arm].did <= len(messages)
 
 
+def test_while_mails_of_the_trial_are_leaving_nothing_is_told_of_the_arms(begin, course) -> None:
+    broadcast = begin(design(held_percent=20, tried_percent=100))
+    tick()
+    waits = of_arm(broadcast, SECOND)[0]
+    waits.due_at = NOW + timedelta(days=5)
+    db.session.commit()
+    send()
+    tick()
+    everybody = [message for arm in (FIRST, SECOND, HELD_ARM) for message in of_arm(broadcast, arm) if message.id != waits.id]
+    do(course, everybody[::2], NOW + timedelta(days=1))
+    renew_mail_figures(lambda: NOW + timedelta(days=2))
+    assert not kept(broadcast_id=broadcast.id).figures
+    later = NOW + timedelta(days=5)
+    try_out(later)
+    assert (broadcast.state, experiment_of(broadcast).since) == (BroadcastState.FINISHED, NOW)
+    renew_mail_figures(lambda: later + timedelta(days=1))
+    told = arms_told(kept(broadcast_id=broadcast.id).figures, 7)
+    shares = [told[arm].did / told[arm].people for arm in (FIRST, SECOND, HELD_ARM)]
+    assert all(0.35 < share < 0.65 for share in shares)
+    assert is_chance(told[FIRST].outcome(Measure.DID), told[HELD_ARM].outcome(Measure.DID))
+
+
+def test_a_hold_out_alone_is_followed_after_a_restore_and_where_it_was_paused_at_the_end(begin, marketer) -> None:
+    restored, paused = begin(design(second=None)), begin(design(second=None))
+    tick()
+    broadcasts.pause(paused, marketer.id, NOW)
+    db.session.commit()
+    for message in db.session.scalars(sa.select(Message).where(Message.stream_id == paused.stream_id, Message.state == State.PENDING)):
+        message.state, message.settled_at = State.ACCEPTED, NOW
+    restored.state = BroadcastState.EXPANDING
+    assert catch_up(NOW) == 0
+    db.session.commit()
+    try_out()
+    tick()
+    assert [experiment_of(row).is_by_hand for row in (restored, paused)] == [False, False]
+    assert [experiment_of(row).since for row in (restored, paused)] == [NOW, NOW]
+
+
+def test_what_came_back_from_a_backup_does_not_go_on_by_its_own_page(begin, marketer) -> None:
+    broadcast = begin(design(second=None, held_percent=0))
+    later = NOW + timedelta(days=1)
+    pausing.pause_everything("restored", later)
+    catch_up(later)
+    db.session.commit()
+    with pytest.raises(Refusal, match="came from a backup"):
+        broadcasts.resume(broadcast, marketer.id, later)
+    db.session.rollback()
+    pausing.resume(pausing.paused_streams(), later)
+    db.session.commit()
+    try_out(later)
+    assert adds_up(broadcast).left == PEOPLE
+
+
+def test_a_draft_that_was_given_back_after_a_restore_is_judged_by_itself_when_it_is_sent_again(begin) -> None:
+    broadcast = begin()
+    experiment_of(broadcast).is_by_hand = True
+    broadcasts.give_back(broadcast, "its segment is gone", NOW)
+    assert experiment_of(broadcast).is_by_hand is False
+
+
 def test_who_was_held_out_is_followed_from_the_day_the_trial_has_left(begin, course) -> None:
     broadcast = begin(design(held_percent=20, tried_percent=100), window=Window(time(11), time(13)))  # it is nine
     tick()
@@ -497,10 +557,19 @@ def test_where_clicks_are_counted_they_may_tell_the_better_letter(begin, course,
     for _number in range(5):
         assert count_click(letter.public_id, "1", NOW + timedelta(days=1))
     db.session.commit()
-    renew_mail_figures(lambda: NOW + WEEK)
+    day_over = (NOW + WEEK + timedelta(days=1)).replace(hour=0)
+    assert experiment_of(broadcast).judge_at == day_over
+    renew_mail_figures(lambda: day_over)
     assert (broadcast.state, experiment_of(broadcast).better) == (BroadcastState.EXPANDING, SECOND)
+    with pytest.raises(Refusal, match="no link to a page of this site"):
+        begin(by_clicks, people=0, body="No link.")
+    db.session.rollback()
+    other = begin(by_clicks, people=0, body=body)
+    try_out()
     change_site({"counts_clicks": ""}, NOW)
     db.session.commit()
     forget_site()
+    renew_mail_figures(lambda: NOW + 2 * WEEK)
+    assert (other.state, experiment_of(other).better) == (BroadcastState.TRYING, None)  # somebody must choose
     with pytest.raises(Refusal, match="not counted any more"):
         begin(by_clicks, people=0, body=body)

@@ -82,9 +82,8 @@ def make_trial(course: Course, now: datetime, people: int = 150, rest: int = 640
     broadcast = make_broadcast(title="Two ways to say it", subject="The next course is here", is_sent=True)
     second = make_letter(subject="What you could learn next")
     tried = {"has_second": True, "subject": second.subject, "tried_percent": 20, "measure": Measure.DID, "within_days": 7}
-    db.session.add(
-        Experiment(broadcast_id=broadcast.id, held_percent=5, letter_id=second.id, judge_at=sent + timedelta(days=7, hours=3), **tried)
-    )
+    tried |= {"since": sent, "judge_at": sent + timedelta(days=7, hours=3)}
+    db.session.add(Experiment(broadcast_id=broadcast.id, held_percent=5, letter_id=second.id, **tried))
     for number in range(people):
         user = make_user(contact=make_contact(f"trial{number}@example.org"))
         make_enrolment(user, course, started_at=sent - timedelta(days=9))

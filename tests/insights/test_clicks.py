@@ -1,7 +1,7 @@
 """How often links were followed: of days that are over, in whole fives, and nothing of what fewer than five people have got."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -50,11 +50,10 @@ def broadcast(letter: Letter) -> Broadcast:
     return made
 
 
-def leave(broadcast: Broadcast, count: int) -> None:
-    """So many of its mails have left."""
+def leave(letter: Letter, count: int, at: datetime = BEGAN, state: State = State.ACCEPTED) -> None:
+    """So many mails with a letter have arrived, each at somebody else's, or what else the state says."""
     for _number in range(count):
-        message = make_message(make_contact(), stream="marketing", state=State.ACCEPTED, settled_at=BEGAN)
-        message.stream_id = broadcast.stream_id or 0
+        make_message(make_contact(), letter=letter, stream="marketing", state=state, settled_at=at)
     db.session.flush()
 
 
@@ -90,24 +89,49 @@ def page_of(client: Client, shown: Broadcast | SequenceVersion, role: str = "mar
 
 
 def test_days_are_told_in_fives_with_the_rest_carried_on_and_today_not_at_all(letter: Letter) -> None:
+    leave(letter, 5, days_ago(40))
     click(letter, 1, (40, 3), (20, 3), (19, 2), (3, 4), (1, 5), (0, 50))
     click(letter, 2, (3, 4))
-    first, second = link_figures({letter.id: 5}, TODAY)[letter.id]
+    first, second = link_figures([letter.id], TODAY)[letter.id]
     assert {(TODAY - day).days: count for day, count in first.by_day.items()} == {20: 5, 3: 5, 1: 5}  # of 17, two are left over
     assert (first.total, second.total) == (15, 0)
     assert (first.link.words, second.link.path) == ("Begin", "/ask")
 
 
-@pytest.mark.parametrize(("left", "total"), [(0, 0), (1, 0), (4, 0), (5, 30), (500, 30)])
+@pytest.mark.parametrize(("left", "total"), [(0, 0), (1, 0), (4, 0), (5, 30), (12, 30)])
 def test_of_what_fewer_than_five_people_have_got_nothing_is_told(letter: Letter, left: int, total: int) -> None:
+    leave(letter, left)
     click(letter, 1, (2, 30))
-    assert [row.total for row in link_figures({letter.id: left}, TODAY)[letter.id]] == [total, 0]
+    assert [row.total for row in link_figures([letter.id], TODAY)[letter.id]] == [total, 0]
+
+
+def test_what_came_back_what_was_kept_back_and_what_one_person_got_twice_is_of_nobody_more(letter: Letter) -> None:
+    leave(letter, 3)
+    leave(letter, 2, state=State.BOUNCED)
+    leave(letter, 9, state=State.SKIPPED)
+    contact = make_contact()
+    for number in range(5):
+        make_message(contact, letter=letter, stream="course", state=State.ACCEPTED, settled_at=BEGAN, dedupe_key=f"sequence:{number}:0")
+    tried = make_message(make_contact(), letter=letter, stream="service", state=State.ACCEPTED, settled_at=BEGAN)
+    tried.dedupe_key = f"trial:{letter.id}:1"
+    click(letter, 1, (2, 30))
+    assert link_figures([letter.id], TODAY)[letter.id][0].total == 0
+    leave(letter, 1)
+    assert link_figures([letter.id], TODAY)[letter.id][0].total == 30
+
+
+def test_clicks_of_days_before_the_fifth_had_it_are_told_with_that_day(letter: Letter) -> None:
+    leave(letter, 1, days_ago(20))
+    leave(letter, 7, days_ago(18))
+    click(letter, 1, (20, 5), (19, 5), (18, 1), (17, 4))
+    assert {(TODAY - day).days: count for day, count in link_figures([letter.id], TODAY)[letter.id][0].by_day.items()} == {18: 10, 17: 5}
 
 
 def test_days_of_all_links_are_the_sum_of_what_is_told_of_each(letter: Letter) -> None:
+    leave(letter, 5)
     click(letter, 1, (20, 4), (19, 4), (2, 3))
     click(letter, 2, (20, 4), (19, 4), (2, 3))
-    rows = link_figures({letter.id: 5}, TODAY)[letter.id]
+    rows = link_figures([letter.id], TODAY)[letter.id]
     assert [row.total for row in rows] == [10, 10]
     points = days_of(rows, BEGAN.date(), TODAY)
     assert [count for _name, count in points] == [0, 10, *[0] * 16, 10, 0]
@@ -117,14 +141,15 @@ def test_days_of_all_links_are_the_sum_of_what_is_told_of_each(letter: Letter) -
 
 @pytest.mark.parametrize("more", [0, 1, 4])
 def test_twins_of_whom_one_has_up_to_four_clicks_more_are_told_alike(letter: Letter, more: int) -> None:
+    leave(letter, 5)
     click(letter, 1, (2, 10 + more))
-    (first, second) = link_figures({letter.id: 5}, TODAY)[letter.id]
+    (first, second) = link_figures([letter.id], TODAY)[letter.id]
     assert (first.total, second.total) == (10, 0)
 
 
 def test_the_page_of_a_broadcast_has_its_links_and_its_days(client: Client, broadcast: Broadcast, letter: Letter) -> None:
     switch(True)
-    leave(broadcast, 6)
+    leave(letter, 6)
     click(letter, 1, (20, 12), (18, 4))
     click(letter, 2, (20, 4))
     page = page_of(client, broadcast)
@@ -159,14 +184,12 @@ def test_where_it_is_off_one_sentence_says_so_and_owners_are_led_to_the_settings
             assert ('href="/staff/settings#mail"' in page) is (role == "owner")
 
 
-def test_what_was_counted_before_it_was_switched_off_is_still_told(client: Client, broadcast: Broadcast, letter: Letter) -> None:
-    leave(broadcast, 6)
-    click(letter, 1, (2, 4))
-    assert "Links in it" not in page_of(client, broadcast)  # four clicks look like none
-    click(letter, 2, (2, 5))
-    page = page_of(client, broadcast)
-    assert rows_of(page) == [["Begin", FEW, "/start"], ["ask", "5", "/ask"]]
-    assert "Clicks on links are not counted." in page
+def test_while_it_is_off_nothing_is_told_of_what_was_counted_before(client: Client, broadcast: Broadcast, letter: Letter) -> None:
+    leave(letter, 6)
+    click(letter, 1, (2, 50))
+    assert "Links in it" not in page_of(client, broadcast)
+    switch(True)
+    assert rows_of(page_of(client, broadcast))[0] == ["Begin", "50", "/start"]
 
 
 def test_a_letter_without_such_a_link_says_so(client: Client, broadcast: Broadcast, letter: Letter) -> None:
@@ -185,9 +208,9 @@ def test_hostile_words_of_a_link_are_words(client: Client, broadcast: Broadcast,
     assert "<i>" not in page
 
 
-def test_it_costs_the_pages_one_question(client: Client, broadcast: Broadcast, version: SequenceVersion) -> None:
+def test_it_costs_the_pages_one_question(client: Client, broadcast: Broadcast, letter: Letter, version: SequenceVersion) -> None:
     switch(True)
-    leave(broadcast, 5)
+    leave(letter, 5)
     public_ids = {"results.broadcast": broadcast.public_id, "results.sequence": version.sequence.public_id}
     for shown, endpoint in ((broadcast, "results.broadcast"), (version, "results.sequence")):
         page_of(client, shown)

@@ -12,12 +12,13 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp import clock
+from courseapp.contacts.models import Contact, Purpose
 from courseapp.extensions import db
 from courseapp.mailing import bulk, leases, loops, outbox, pacing, pausing
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.streams import stream_of
 from tests.conftest import NOW
-from tests.factories import make_contact, make_message, make_user
+from tests.factories import make_consent, make_contact, make_message, make_user
 from tests.mailing.conftest import make_course_mail, make_sign_in_mail
 from tests.mailing.test_claiming import in_threads
 from tests.query_counts import statements
@@ -174,6 +175,67 @@ def test_a_large_stream_is_let_go_in_slices_that_workers_go_on_with(app: Flask, 
     assert loops.drain(lambda: NOW)["accepted"] == 16
     assert stream.letting_go_at is None
     assert not db.session.scalar(sa.select(Stream.id).where(Stream.letting_go_at.is_not(None), Stream.key == "course"))
+
+
+def willing() -> Contact:
+    """Somebody who agreed to marketing."""
+    contact = make_contact()
+    make_consent(contact, Purpose.MARKETING)
+    return contact
+
+
+def test_what_is_let_go_is_made_due_before_less_urgent_mail_is_claimed(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pausing, "SLICE", 5)
+    monkeypatch.setattr(loops, "BATCH", 3)
+    course = [make_course_mail() for _number in range(16)]
+    stream = stream_of("course")
+    pausing.pause(stream, make_user().id, "for a while", NOW)
+    db.session.commit()
+    loops.drain(lambda: NOW)
+    for _number in range(30):
+        make_message(willing(), stream="marketing")
+    pausing.resume([stream], NOW)
+    db.session.commit()
+    sent = iter(range(60))
+    monkeypatch.setattr(loops.stopping, "is_set", lambda: next(sent, 99) > 24)
+    loops.drain(lambda: NOW)
+    assert all(mail.state is State.ACCEPTED for mail in course)
+
+
+def test_who_puts_mail_into_a_stream_that_is_let_go_waits_for_nothing(app: Flask) -> None:
+    if db.engine.dialect.name == "sqlite":
+        return  # which lets one write at a time
+    mail = make_course_mail()
+    stream = stream_of("course")
+    pausing.pause(stream, make_user().id, "for a while", NOW)
+    db.session.commit()
+    loops.drain(lambda: NOW)
+    pausing.resume([stream], NOW)
+    stream.letting_go_at, mail.due_at, mail.reason = NOW, NOW + timedelta(hours=1), outbox.PAUSED
+    db.session.commit()
+    facts = {column.name: getattr(mail, column.name) for column in Message.__table__.columns if column.name != "id"}
+    with db.engine.connect() as other:
+        other.execute(sa.text("SET lock_timeout = '2s'"))
+        other.execute(sa.insert(Message).values(facts | dict.fromkeys(("public_id", "dedupe_key"), "another")))
+        assert pausing.let_go(NOW) == 1  # nor is it passed over for it
+        other.execute(sa.insert(Message).values(facts | dict.fromkeys(("public_id", "dedupe_key"), "a-third")))
+        other.rollback()
+    db.session.commit()
+
+
+def test_a_mail_that_somebody_holds_meanwhile_is_let_go_the_next_time(app: Flask) -> None:
+    if db.engine.dialect.name == "sqlite":
+        return  # which lets one write at a time
+    mail = make_course_mail()
+    stream = stream_of("course")
+    mail.due_at, mail.reason, stream.letting_go_at = NOW + timedelta(hours=20), outbox.PAUSED, NOW
+    db.session.commit()
+    with db.engine.connect() as other:
+        other.execute(sa.select(Message.id).where(Message.id == mail.id).with_for_update())
+        assert pausing.let_go(NOW) == 0
+        db.session.commit()
+        other.rollback()
+    assert pausing.let_go(NOW) == 1
 
 
 def test_paused_again_while_it_is_let_go_the_rest_stays(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,12 @@ from flask import Flask
 from courseapp import clock
 from courseapp.extensions import db
 from courseapp.journal.models import Event
-from courseapp.mailing import breaker, loops, pausing
+from courseapp.mailing import breaker, bulk, loops, pausing
 from courseapp.mailing.models import Message, State, Stream
 from courseapp.mailing.streams import stream_of
 from tests.client import Client
 from tests.conftest import NOW
-from tests.factories import make_contact, make_letter, make_message, make_user
+from tests.factories import make_broadcast, make_contact, make_letter, make_message, make_user
 from tests.mailing.conftest import clean_door, make_course_mail, with_smtp
 
 __all__ = ["clean_door", "with_smtp"]
@@ -151,6 +151,21 @@ def test_a_mail_sent_again_leaves_with_the_message_id_it_had(client: Client, mar
     with_smtp()
     assert loops.drain(clock.now) == {"accepted": 1}
     assert smtp.received[0].message["Message-ID"] == message.message_id
+
+
+def test_what_was_cancelled_cannot_be_let_go_again(client: Client) -> None:
+    broadcast = make_broadcast(is_sent=True)
+    broadcast.stream.paused_at, broadcast.stream.paused_why = NOW, bulk.CANCELLED
+    message = make_message(stream="marketing")
+    message.stream_id = broadcast.stream_id
+    client.sign_in(make_user(roles=("owner",)))
+    key = broadcast.stream.key
+    assert f"/staff/mail/streams/{key}/resume" not in client.visit("postroom.outbox").text
+    token = client.csrf_token("postroom.outbox")
+    answer = client.post(client.path("postroom.resume", key=key), data={"csrf_token": token, "waiting": "send"})
+    assert answer.status_code == 404
+    pausing.resume([broadcast.stream], NOW)
+    assert broadcast.stream.paused_at == NOW
 
 
 def test_a_marketer_cannot_hold_sign_in_links_back_and_an_owner_cannot_either(client: Client) -> None:

@@ -1,5 +1,6 @@
 """What came of a broadcast or a sequence, for marketers and owners: exact about mails, in whole fives about people."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,7 @@ from courseapp.campaigns.sequence_sentences import ENDS
 from courseapp.contacts.windows import zone_of
 from courseapp.insights.after_mails import ARMS, OPEN, kept, step_sums_told, sums_told
 from courseapp.insights.arms import arms_told, is_chance
-from courseapp.insights.clicks import LinkFigures, days_of, is_anything_told, link_figures
+from courseapp.insights.clicks import LinkFigures, days_of, link_figures
 from courseapp.insights.models import MailFigures
 from courseapp.learning.enrolment import FEWEST
 from courseapp.mailing.models import State
@@ -95,7 +96,7 @@ def _results_of(found: Broadcast) -> dict[str, Any]:
     days = days_asked(experiment.within_days if experiment is not None else USUAL)
     sums, summed_at = sums_told(found, figures)
     hours = local(sums.hours)
-    links = links_of_letters(found, experiment, sums, figures)
+    links = links_told({letter_id: ARM_WORDS[arm] for arm, letter_id in letters_by_arm(found, experiment).items()})
     return {
         "links": links,
         "clicks": days_of((row for _step, row in links or []), (found.snapshot_at or now).date(), now.date()),
@@ -164,7 +165,7 @@ def _results_of_version(found: Sequence, version: SequenceVersion, versions: Row
         return url_for("results.sequence", id=found.public_id, **{"version": version.number, "days": days, **asked})
 
     return {
-        "links": links_told({row.letter_id: sums[place].left for place, row in enumerate(rows)}),
+        "links": links_told({row.letter_id: place for place, row in enumerate(rows, 1)}),
         "version": version,
         "versions": [(row.number, address(version=row.number)) for row in versions],
         "steps": steps,
@@ -177,29 +178,16 @@ def _results_of_version(found: Sequence, version: SequenceVersion, versions: Row
     }
 
 
-def links_told(mailed: dict[int, int]) -> list[tuple[int, LinkFigures]] | None:
-    """The links of letters, each with the place of its letter from 1; None where clicks are not counted, and none are told of earlier.
+def links_told(letters: Mapping[int, LazyString | str | int]) -> list[tuple[LazyString | str | int, LinkFigures]] | None:
+    """The links of letters, each with where its letter stands; None where clicks are not counted.
 
     Args:
-        mailed: how many mails of each letter have left, by its id, in order.
+        letters: where each letter stands, by its id, in order.
     """
-    found = link_figures(mailed, clock.now().date())
-    if not present_site().counts_clicks and not is_anything_told(found):
+    if not present_site().counts_clicks:
         return None
-    return [(place, row) for place, rows in enumerate(found.values(), 1) for row in rows]
-
-
-def links_of_letters(
-    found: Broadcast, experiment: Experiment | None, sums: Sums, figures: MailFigures | None
-) -> list[tuple[LazyString | str, LinkFigures]] | None:
-    """The links of a broadcast, each with whose letter it stands in; with nothing where all have the same."""
-    if experiment is None:
-        links = links_told({found.letter_id: sums.left} if found.letter_id is not None else {})
-        return None if links is None else [("", row) for _place, row in links]
-    letters, told = letters_by_arm(found), figures.figures if figures is not None else {}
-    links = links_told({letter_id: told.get(f"{ARMS.index(arm)}:people", 0) for arm, letter_id in letters.items()})
-    names = [ARM_WORDS[arm] for arm in letters]
-    return None if links is None else [(names[place - 1], row) for place, row in links]
+    found = link_figures(letters, clock.now().date())
+    return [(letters[letter_id], row) for letter_id, rows in found.items() for row in rows]
 
 
 def days_asked(usual: int = USUAL) -> int:

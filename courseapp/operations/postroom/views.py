@@ -17,6 +17,7 @@ from courseapp.columns import row_number
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import breaker, doubts, pausing, standing
+from courseapp.mailing.bulk import CANCELLED
 from courseapp.mailing.models import Message, Stream
 from courseapp.mailing.refusals import KIND_WORDS
 from courseapp.mailing.streams import STANDARD, STREAM_NAMES
@@ -46,7 +47,7 @@ def may_pause(stream: Stream) -> bool:
 
 def may_resume(stream: Stream) -> bool:
     """Whether whoever asks may let this stream run: service mail, which only a restore holds back, is the owner's."""
-    return may_pause(stream) or staff().has_role(Role.OWNER)
+    return stream.paused_why != CANCELLED and (may_pause(stream) or staff().has_role(Role.OWNER))
 
 
 def stream_named(key: str) -> Stream:

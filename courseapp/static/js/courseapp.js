@@ -25,6 +25,10 @@ function noteOpening() {
     goes out of the address, so that whoever reloads, goes back or passes the address on is not counted. Who asks not to be followed is not. */
 function countClick() {
   if (!location.hash.startsWith("#from=")) return;
+  if (document.prerendering) {
+    document.addEventListener("prerenderingchange", countClick, { once: true });
+    return;
+  }
   const mark = /^#from=([0-9a-z]{16})\.([0-9]{1,4})$/.exec(location.hash);
   history.replaceState(history.state, "", location.pathname + location.search);
   if (!mark || navigator.globalPrivacyControl || navigator.doNotTrack === "1") return;
