@@ -18,6 +18,7 @@ class Trigger(enum.StrEnum):
     """What begins a run."""
 
     ENROLLED = "enrolled"
+    LESSON_COMPLETED = "lesson_completed"  # one that needs no safety check
     COURSE_COMPLETED = "course_completed"
     QUIET = "quiet"  # so many days without activity, in a course begun and not finished
     MODULE_OPENED = "module_opened"  # a module of one's course gets its first lesson
@@ -82,7 +83,7 @@ class Sequence(Model):
 class SequenceVersion(Model):
     """One published state of a sequence, immutable; runs are pinned to the version they began with.
 
-    `trigger_days` belongs to QUIET alone; without `course_id` it is about any course. `weekdays` are digits, 1 is Monday.
+    `trigger_days` belongs to QUIET alone, `lesson_id` to LESSON_COMPLETED; without `course_id` it is about any course.
     """
 
     __tablename__ = "sequence_versions"
@@ -96,10 +97,11 @@ class SequenceVersion(Model):
     trigger: Mapped[Trigger] = mapped_column(enum_of(Trigger))
     trigger_days: Mapped[int | None]
     course_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"), index=True)
+    lesson_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("lessons.id", ondelete="SET NULL"), index=True)
     goal: Mapped[Goal | None] = mapped_column(enum_of(Goal))
     window_start: Mapped[time]
     window_end: Mapped[time]
-    weekdays: Mapped[str] = mapped_column(sa.String(7))
+    weekdays: Mapped[str] = mapped_column(sa.String(7))  # digits, 1 is Monday
     minimum_gap_hours: Mapped[int]
     late: Mapped[LatePolicy] = mapped_column(enum_of(LatePolicy))
     published_at: Mapped[Moment]
@@ -259,10 +261,7 @@ class Measure(enum.StrEnum):
 
 
 class Experiment(Model):
-    """What a broadcast tries out: two letters, a part of its people held out, or both. Of the second is empty what is as in the first.
-
-    When the trial's last mail has left, `judge_at` is known, and `since`: when its first had. The rest has a letter of its own.
-    """
+    """What a broadcast tries out: two letters, a part of its people held out, or both. Of the second is empty what is as in the first."""
 
     __tablename__ = "experiments"
 
@@ -277,7 +276,7 @@ class Experiment(Model):
     within_days: Mapped[int] = mapped_column(sa.SmallInteger)
     letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
     rest_letter_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("letters.id"), index=True)
-    since: Mapped[Moment | None]
+    since: Mapped[Moment | None]  # when the trial's first mail has left; known, like the next, when its last has
     judge_at: Mapped[Moment | None]
     is_by_hand: Mapped[bool] = mapped_column(default=False)  # came from a backup: the old installation may have sent the rest
     judged_at: Mapped[Moment | None]

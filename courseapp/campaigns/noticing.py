@@ -9,17 +9,20 @@ How little of it is looked at, and how. It is a tick of its own, every quarter o
 - Who *came back* is asked of the open runs of quiet sequences alone, by an index that holds open runs. It is asked again before each
   letter, so a tick that comes late costs nothing but the number on a page. Letters that wait are asked for themselves, for the last one
   waits when its run is over.
+- *Lessons done* that a sequence begins by are asked for by the lesson and the moment, which an index holds: of each such lesson the
+  completions of the last two days, and no lesson that needs the safety check. The journal could tell of them at once, but then every
+  lesson that anybody does would cost a receipt for what hardly any sequence asks.
 - *Modules that opened* within a week are found among the lessons, which are few. Whom one is told of is walked once, by the
   enrolments of its course; that it was done is in the journal, and then nobody is looked at again.
 
 What counts as activity is being here, signed in, on whatever page: it is noted before anything is known of what the page may show, and
-so is the same whatever the safety check came to. What lessons somebody opened or did is not looked at. Nor does a module count as
+so is the same whatever the safety check came to. What lessons somebody opened or did is not looked at for it. Nor does a module count as
 open by lessons that need the check.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,9 +39,11 @@ from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
 from courseapp.extensions import db
 from courseapp.journal import events
-from courseapp.learning.models import Enrolment
+from courseapp.learning.models import Completion, Enrolment
 
 PAGE = 500
+LATELY = timedelta(days=2)  # how long a lesson may have been done before anybody looks: a worker may have stood still
+FAR_BACK = datetime(1970, 1, 1, tzinfo=UTC)
 TOLD = "module_announced"
 
 
@@ -49,6 +54,8 @@ def notice(now: datetime) -> Iterator[int]:
     yield from _end_where_back(now)
     for version in begun_by(Trigger.QUIET):
         yield from _begin_where_quiet(version, now)
+    for version in begun_by(Trigger.LESSON_COMPLETED):
+        yield from _begin_where_done(version, now)
     for version in begun_by(Trigger.MODULE_OPENED):
         for opening in _openings(version, now):
             yield from _begin_where_opened(version, opening, now)
@@ -86,6 +93,25 @@ def _begin_where_quiet(version: SequenceVersion, now: datetime) -> Iterator[int]
         begin(version, [{**_plain(row), "course_id": row.course_id, "occasion": f"{row.seen_at:%Y-%m-%d}"} for row in rows], now)
         yield len(rows)
         at, last_id = rows[-1].seen_at, rows[-1].id
+
+
+def _begin_where_done(version: SequenceVersion, now: datetime) -> Iterator[int]:
+    """Begin a run for each who has done the lesson lately."""
+    occasion, since = f"lesson:{version.lesson_id}", now - LATELY
+    query = _people(version, FAR_BACK, SequenceRun.occasion == occasion).join(Completion, Completion.user_id == User.id)
+    query = query.join(Lesson, Lesson.id == Completion.lesson_id)
+    query = query.add_columns(Completion.id, Completion.completed_at, Lesson.course_id)
+    is_it = (Lesson.id == version.lesson_id, Lesson.needs_check == Need.NONE, Completion.completed_at <= now)
+    at, last_id = since, 0
+    while True:
+        is_behind = sa.or_(Completion.completed_at > at, sa.and_(Completion.completed_at == at, Completion.id > last_id))
+        page = query.where(*is_it, Completion.completed_at >= at, is_behind).order_by(Completion.completed_at, Completion.id).limit(PAGE)
+        rows = db.session.execute(page).all()
+        if not rows:
+            return
+        begin(version, [{**_plain(row), "course_id": row.course_id, "occasion": occasion} for row in rows], now)
+        yield len(rows)
+        at, last_id = rows[-1].completed_at, rows[-1].id
 
 
 @dataclass(frozen=True)

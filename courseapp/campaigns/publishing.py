@@ -90,6 +90,7 @@ def read_sequence(folder: Path) -> tuple[str, SequenceDraft]:
             trigger=Trigger(head["trigger"]),
             trigger_days=int(head["trigger_days"]) if "trigger_days" in head else None,
             course_slug=str(head["course"]) if head.get("course") else None,
+            lesson_key=str(head["lesson"]) if head.get("lesson") else None,
             goal=Goal(head["goal"]) if head.get("goal") else None,
             window=_window(head["window"]) if "window" in head else ALL_DAY,
             weekdays="".join(sorted(str(head.get("weekdays", EVERY_DAY)))),

@@ -15,7 +15,7 @@ from courseapp.accounts.models import Role, User
 from courseapp.campaigns.holding import cancel_waiting, hold_waiting, let_waiting_go
 from courseapp.campaigns.models import RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.moving import place_in, steps_of
-from courseapp.campaigns.sequence_problems import SequenceProblem, problems_of, text_of
+from courseapp.campaigns.sequence_problems import SequenceProblem, lesson_id_of, problems_of, text_of
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft, draft_from, kept, latest_version, said_by
 from courseapp.catalog.models import Course
 from courseapp.columns import random_public_id
@@ -147,6 +147,7 @@ def _new_version(sequence: Sequence, draft: SequenceDraft, number: int, by_user_
         trigger=draft.trigger,
         trigger_days=draft.trigger_days,
         course_id=course_id,
+        lesson_id=lesson_id_of(draft),
         goal=draft.goal,
         window_start=draft.window.start,
         window_end=draft.window.end,

@@ -12,6 +12,7 @@ from courseapp.campaigns.models import Sequence, SequenceRun, SequenceStep, Sequ
 from courseapp.campaigns.sequence_drafts import is_for
 from courseapp.campaigns.sequence_sentences import begins
 from courseapp.campaigns.sequence_shapes import draft_from
+from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.catalog.sensitivity import all_courses
 from courseapp.extensions import db
 
@@ -40,16 +41,27 @@ def as_listed(found: Iterable[Sequence]) -> list[Listed]:
     query = sa.select(SequenceVersion).where(SequenceVersion.sequence_id.in_(ids)).order_by(SequenceVersion.number)
     latest = {version.sequence_id: version for version in db.session.scalars(query)}
     titles: dict[int | str, str] = {key: course.title for course in all_courses() for key in (course.id, course.slug)}
-    return [_as_listed(row, latest.get(row.id), titles) for row in sequences]
+    begun_by = {version.lesson_id for version in latest.values() if version.lesson_id is not None}
+    lessons = dict(db.session.execute(sa.select(Lesson.id, Lesson.title).where(Lesson.id.in_(begun_by))).all()) if begun_by else {}
+    return [_as_listed(row, latest.get(row.id), titles, lessons) for row in sequences]
 
 
-def _as_listed(row: Sequence, latest: SequenceVersion | None, titles: dict[int | str, str]) -> Listed:
+def _as_listed(row: Sequence, latest: SequenceVersion | None, titles: dict[int | str, str], lessons: dict[int, str]) -> Listed:
     if latest is not None:
         title = titles[latest.course_id] if latest.course_id is not None else None
-        return Listed(row, begins(latest.trigger, latest.trigger_days, title), True)
+        lesson = lessons.get(latest.lesson_id) if latest.lesson_id is not None else None
+        return Listed(row, begins(latest.trigger, latest.trigger_days, title, lesson), True)
     draft = draft_from(row.draft or {})
     title = titles.get(draft.course_slug, draft.course_slug) if draft.course_slug else None
-    return Listed(row, begins(draft.trigger, draft.trigger_days, title), False)
+    return Listed(row, begins(draft.trigger, draft.trigger_days, title, draft.lesson_key), False)
+
+
+def lessons_to_begin_by(courses: Iterable[Course]) -> list[tuple[str, str, str]]:
+    """Lessons of courses by which a sequence may begin: the course's title, the lesson's name in references, and its title."""
+    query = sa.select(Course.title, Course.slug, Lesson.key, Lesson.title.label("lesson")).join(Lesson, Lesson.course_id == Course.id)
+    own = (Course.id.in_([course.id for course in courses]), Lesson.needs_check == Need.NONE, Lesson.retired_at.is_(None))
+    rows = db.session.execute(query.where(*own).order_by(Course.id, Lesson.position))
+    return [(row.title, f"{row.slug}/{row.key}", row.lesson) for row in rows]
 
 
 def versions_of(found: Sequence) -> Rows[SequenceVersion]:

@@ -20,7 +20,7 @@ from courseapp.campaigns.sequence_shapes import (
     SequenceDraft,
     StepDraft,
 )
-from courseapp.catalog.models import Course
+from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing.text import Text
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what reads letters is large, and a web process reads none u
     from courseapp.mailing.problems import Problem
 
 NEVER = {
+    (Trigger.LESSON_COMPLETED, Condition.NOT_BEGUN),
     (Trigger.COURSE_COMPLETED, Condition.NOT_BEGUN),
     (Trigger.COURSE_COMPLETED, Condition.BEGUN),
     (Trigger.COURSE_COMPLETED, Condition.NOT_FINISHED),
@@ -81,6 +82,23 @@ def _of_words(draft: SequenceDraft) -> Iterator[SequenceProblem]:
                 "“%(title)s” is marked as sensitive: that somebody takes it begins no marketing. Please choose another.", title=course.title
             )
             yield SequenceProblem(None, "course_slug", words)
+    yield from _of_lesson(draft)
+
+
+def _of_lesson(draft: SequenceDraft) -> Iterator[SequenceProblem]:
+    if (draft.trigger is Trigger.LESSON_COMPLETED) != (draft.lesson_key is not None):
+        words = _("Say by which lesson it begins. Only a sequence that begins when a lesson was done names one.")
+        yield SequenceProblem(None, "lesson_key", words)
+    elif draft.lesson_key is not None and lesson_id_of(draft) is None:
+        words = _("That course has no lesson “%(key)s” without the safety check. Please choose another.", key=draft.lesson_key)
+        yield SequenceProblem(None, "lesson_key", words)
+
+
+def lesson_id_of(draft: SequenceDraft) -> int | None:
+    """The lesson a draft begins by: what people did of those that need the safety check begins nothing."""
+    query = sa.select(Lesson.id).join(Course, Course.id == Lesson.course_id)
+    own = (Course.slug == draft.course_slug, Lesson.key == draft.lesson_key, Lesson.needs_check == Need.NONE, Lesson.retired_at.is_(None))
+    return db.session.scalar(query.where(*own)) if draft.lesson_key is not None else None
 
 
 def _of_times(draft: SequenceDraft) -> Iterator[SequenceProblem]:

@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext as _l
 
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Trigger
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
-from courseapp.catalog.models import Course
+from courseapp.catalog.models import Course, Lesson
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import EVERY_DAY, words_of_window
 from courseapp.extensions import db
@@ -30,6 +30,8 @@ CONDITIONS = {
 WHOM = {  # who begins it and how often; whole sentences, for languages put them together in other ways
     (Trigger.ENROLLED, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each course."),
     (Trigger.ENROLLED, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each course."),
+    (Trigger.LESSON_COMPLETED, Purpose.COURSE): _l("Everybody who asked for mails with their course, once."),
+    (Trigger.LESSON_COMPLETED, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once."),
     (Trigger.COURSE_COMPLETED, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each course."),
     (Trigger.COURSE_COMPLETED, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each course."),
     (Trigger.QUIET, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each time they are away."),
@@ -102,7 +104,13 @@ def _said(draft: SequenceDraft, number: int, step: StepDraft) -> LetterSaid:
 def begins_of(draft: SequenceDraft) -> str:
     """What begins it, in words."""
     title = db.session.scalar(sa.select(Course.title).where(Course.slug == draft.course_slug)) if draft.course_slug else None
-    return begins(draft.trigger, draft.trigger_days, title or draft.course_slug)
+    return begins(draft.trigger, draft.trigger_days, title or draft.course_slug, _lesson_title(draft))
+
+
+def _lesson_title(draft: SequenceDraft) -> str | None:
+    query = sa.select(Lesson.title).join(Course, Course.id == Lesson.course_id)
+    own = (Course.slug == draft.course_slug, Lesson.key == draft.lesson_key)
+    return (db.session.scalar(query.where(*own)) or draft.lesson_key) if draft.lesson_key is not None else None
 
 
 def number_of(count: int) -> str:
@@ -140,8 +148,10 @@ def moving(parts: Iterable[int]) -> str:
     return str(_("Move the %(people)s on older versions to the newest", people=people([known])))
 
 
-def begins(trigger: Trigger, days: int | None, course: str | None) -> str:
-    """What begins it, in words; `course` is the title of the one it is about, or None for any."""
+def begins(trigger: Trigger, days: int | None, course: str | None, lesson: str | None = None) -> str:
+    """What begins it, in words; `course` is the title of the one it is about, or None for any; `lesson` that of the lesson."""
+    if trigger is Trigger.LESSON_COMPLETED:
+        return str(_("When somebody has done “%(lesson)s” in “%(course)s”", lesson=lesson or "…", course=course or "…"))
     if trigger is Trigger.ENROLLED:
         return str(_("When somebody begins “%(course)s”", course=course) if course else _("When somebody begins a course"))
     if trigger is Trigger.COURSE_COMPLETED:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
-from courseapp.catalog.models import Course
+from courseapp.catalog.models import Course, Lesson
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import EVERY_DAY, Window
 from courseapp.extensions import db
@@ -34,7 +34,8 @@ class StepDraft:
 
 @dataclass(frozen=True)
 class SequenceDraft:
-    """A whole sequence as somebody writes it. `trigger_days` belongs to QUIET; without `course_slug` it is about any course."""
+    """A whole sequence as somebody writes it. `trigger_days` belongs to QUIET, `lesson_key` (of a lesson of the course) to
+    LESSON_COMPLETED; without `course_slug` it is about any course."""
 
     title: str
     purpose: Purpose
@@ -48,6 +49,7 @@ class SequenceDraft:
     minimum_gap_hours: int = 20
     late: LatePolicy = LatePolicy.SEND
     steps: tuple[StepDraft, ...] = ()
+    lesson_key: str | None = None
 
     def says_the_same_as(self, other: "SequenceDraft") -> bool:
         """Whether people would get the same; what staff call it is not for them."""
@@ -94,6 +96,7 @@ def said_by(version: SequenceVersion) -> SequenceDraft:
         .order_by(SequenceStep.position)
     ).all()
     course = db.session.get_one(Course, version.course_id) if version.course_id else None
+    lesson = db.session.get(Lesson, version.lesson_id) if version.lesson_id else None
     return SequenceDraft(
         title=version.sequence.title,
         purpose=version.sequence.purpose,
@@ -101,6 +104,7 @@ def said_by(version: SequenceVersion) -> SequenceDraft:
         trigger=version.trigger,
         trigger_days=version.trigger_days,
         course_slug=course.slug if course else None,
+        lesson_key=lesson.key if lesson else None,
         goal=version.goal,
         window=Window(version.window_start, version.window_end),
         weekdays=version.weekdays,

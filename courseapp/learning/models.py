@@ -43,11 +43,14 @@ class Completion(Model):
     """That a person has done a lesson. Of technique lessons this is for the learner alone and counts nowhere."""
 
     __tablename__ = "completions"
-    __table_args__ = (sa.UniqueConstraint("user_id", "lesson_id"),)
+    __table_args__ = (
+        sa.UniqueConstraint("user_id", "lesson_id"),
+        sa.Index("ix_completions_lesson_completed", "lesson_id", "completed_at"),  # who has done a lesson lately
+    )
 
     id: Mapped[PrimaryKey]
     user_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("users.id", ondelete="CASCADE"))
-    lesson_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("lessons.id", ondelete="CASCADE"), index=True)
+    lesson_id: Mapped[int] = mapped_column(BigId, sa.ForeignKey("lessons.id", ondelete="CASCADE"))
     completed_at: Mapped[Moment]
 
 

@@ -12,12 +12,12 @@ from courseapp.accounts.sessions import touch
 from courseapp.campaigns import noticing
 from courseapp.campaigns.loops import advance_runs, notice
 from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, SequenceRun, SequenceVersion, Trigger
-from courseapp.catalog.models import Course, Lesson, Module
+from courseapp.catalog.models import Course, Lesson, Module, Need
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.learning.enrolment import enrol
-from courseapp.learning.models import Enrolment
+from courseapp.learning.models import Completion, Enrolment
 from courseapp.mailing.models import Message
 from tests.campaigns.people import at, learner_of, steps, tick, withdraw
 from tests.client import Client
@@ -63,6 +63,53 @@ def course(app: Flask) -> Course:
 def nudge(course: Course) -> SequenceVersion:
     """Ten days quiet; a letter then, and another seven days later."""
     return make_sequence(trigger=Trigger.QUIET, trigger_days=10, delays=(0, 7))
+
+
+# Lessons done
+
+
+def test_whoever_does_the_lesson_gets_the_letter_once_and_whoever_does_another_does_not(course: Course) -> None:
+    first, second = lessons_of(course)[:2]
+    make_sequence(trigger=Trigger.LESSON_COMPLETED, course_id=course.id, lesson_id=first.id, delays=(0,))
+    doer, other = learner_of(course), learner_of(course)
+    make_completion(doer, first, completed_at=NOW)
+    make_completion(other, second, completed_at=NOW)
+    for minutes in (1, 16, 31):
+        look(NOW + timedelta(minutes=minutes))
+    assert [subject for subject, _state in steps()] == ["Step 0"]
+    run = db.session.scalars(sa.select(SequenceRun)).one()
+    assert (run.contact_id, run.course_id, run.occasion) == (doer.contact_id, course.id, f"lesson:{first.id}")
+    db.session.execute(sa.delete(Completion))  # undone, and done again
+    make_completion(doer, first, completed_at=NOW + DAY)
+    look(NOW + DAY + timedelta(minutes=1))
+    assert len(steps()) == 1
+
+
+def test_what_was_done_before_the_sequence_was_there_begins_nothing_after_two_days(course: Course) -> None:
+    lesson = lessons_of(course)[0]
+    make_completion(learner_of(course), lesson, completed_at=NOW)
+    make_sequence(trigger=Trigger.LESSON_COMPLETED, course_id=course.id, lesson_id=lesson.id, delays=(0,))
+    look(NOW + 3 * DAY)
+    assert steps() == []
+
+
+def test_a_lesson_that_needs_the_check_since_then_begins_nothing(course: Course) -> None:
+    lesson = lessons_of(course)[0]
+    make_sequence(trigger=Trigger.LESSON_COMPLETED, course_id=course.id, lesson_id=lesson.id, delays=(0,))
+    make_completion(learner_of(course), lesson, completed_at=NOW)
+    lesson.needs_check = Need.GENTLE
+    look(NOW + timedelta(minutes=1))
+    assert steps() == []
+
+
+def test_many_who_did_a_lesson_at_once_are_walked_page_by_page(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noticing, "PAGE", 2)
+    lesson = lessons_of(course)[0]
+    make_sequence(trigger=Trigger.LESSON_COMPLETED, course_id=course.id, lesson_id=lesson.id, delays=(0,))
+    for number in range(7):
+        make_completion(learner_of(course), lesson, completed_at=NOW + timedelta(minutes=number // 4))
+    look(NOW + timedelta(hours=1))
+    assert len(steps()) == 7
 
 
 # Quiet

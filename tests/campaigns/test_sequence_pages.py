@@ -20,7 +20,7 @@ from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.mailing.models import Letter, Message
 from tests.client import Client
-from tests.factories import NOW, make_contact, make_course, make_run, make_sequence, make_user
+from tests.factories import NOW, lessons_of, make_contact, make_course, make_run, make_sequence, make_user
 
 HEAD = {
     "title": "The first week",
@@ -173,6 +173,35 @@ def test_the_head_of_a_draft_is_shown_as_it_is_and_changed(client: Client, press
     kept = draft_of(the_only())
     assert (kept.trigger, kept.trigger_days, kept.course_slug, kept.goal) == (Trigger.ENROLLED, None, None, Goal.COURSE_COMPLETED)
     assert (kept.weekdays, f"{kept.window.start:%H:%M}", kept.steps[0].subject) == ("12345", "22:00", "Letter 0")
+
+
+def test_a_sequence_that_begins_by_a_lesson_names_it_from_the_form_to_the_list(client: Client, press) -> None:
+    course = make_course(slug="sleep", title="Sleeping well", needs=(("none", "gentle"),))
+    open_one, gentle = lessons_of(course)
+    made = written()
+    answer = press("sequence_drafts.change_head", made, **HEAD | {"trigger": "lesson_completed", "lesson": ""})
+    assert answer.status_code == 422
+    assert "Please choose the lesson that begins it." in answer.text
+    assert (
+        press("sequence_drafts.change_head", made, **HEAD | {"trigger": "lesson_completed", "lesson": f"sleep/{gentle.key}"}).status_code
+        == 422
+    )
+    named = {"trigger": "lesson_completed", "lesson": f"sleep/{open_one.key}", "course": ""}
+    assert press("sequence_drafts.change_head", made, **HEAD | named).status_code == 303
+    kept = draft_of(the_only())
+    assert (kept.course_slug, kept.lesson_key) == ("sleep", open_one.key)
+    page = client.visit("sequence_drafts.head", id=made.public_id).text
+    assert f'<option selected value="sleep/{open_one.key}">' in page
+    assert 'optgroup label="Sleeping well"' in page
+    publish(the_only(), None, NOW)
+    db.session.commit()
+    version = db.session.scalars(sa.select(SequenceVersion)).one()
+    assert (version.course_id, version.lesson_id) == (course.id, open_one.id)
+    said = f"When somebody has done “{open_one.title}” in “Sleeping well”"
+    for shown_page in (client.visit("sequences.listed"), client.visit("sequences.sequence", id=made.public_id)):
+        assert said in shown(shown_page.text)
+    assert press("sequence_drafts.change_head", made, **HEAD | {"trigger": "enrolled", "lesson": named["lesson"]}).status_code == 303
+    assert draft_of(the_only()).lesson_key is None
 
 
 def test_whatever_may_be_published_can_be_kept_on_its_pages(press) -> None:

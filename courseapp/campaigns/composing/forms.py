@@ -39,6 +39,7 @@ HOW_TO_WRITE = _l(
 )
 TRIGGERS = {
     Trigger.ENROLLED: _l("Somebody begins a course"),
+    Trigger.LESSON_COMPLETED: _l("Somebody has done a lesson"),
     Trigger.COURSE_COMPLETED: _l("Somebody finishes a course"),
     Trigger.QUIET: _l("Somebody who takes a course has not been here for some days"),
     Trigger.MODULE_OPENED: _l("A new module opens in a course that somebody has begun"),
@@ -85,6 +86,7 @@ class HeadForm(FlaskForm):
     trigger = SelectField(_l("It begins when"), choices=[SelectChoice(key, words) for key, words in TRIGGERS.items()])
     trigger_days = NumberField(_l("After how many days away"), render_kw=DAYS)
     course = SelectField(_l("In which course"))
+    lesson = SelectField(_l("Which lesson"), default="")
     goal = SelectField(_l("It ends early when"), choices=[SelectChoice(key, words) for key, words in GOALS.items()])
     window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
     window_end = TimeField(_l("Not after"), [DataRequired(NEEDS_TIME)])
@@ -103,8 +105,10 @@ class HeadForm(FlaskForm):
         _l("What becomes of a letter that an outage held up"), choices=[SelectChoice(key, words) for key, words in LATE.items()]
     )
 
-    def offer(self, courses: Iterable[Course], languages: Mapping[str, str]) -> None:
-        """What there is to choose from."""
+    def offer(self, courses: Iterable[Course], lessons: Iterable[tuple[str, str, str]], languages: Mapping[str, str]) -> None:
+        """What there is to choose from; of each lesson its course's title, its name in references and its title."""
+        named = [SelectChoice(name, title, optgroup=course) for course, name, title in lessons]
+        self.lesson.choices = [SelectChoice("", _("None")), *named]
         names = get_day_names("wide", locale=get_locale())
         self.course.choices = [SelectChoice("", _l("Any course")), *(SelectChoice(course.slug, course.title) for course in courses)]
         self.language.choices = [SelectChoice(tag, words) for tag, words in languages.items()]
@@ -115,6 +119,11 @@ class HeadForm(FlaskForm):
         if self.trigger.data == Trigger.QUIET and not (field.data and field.data <= MOST_QUIET_DAYS):
             raise ValidationError(_("Please give a number of days from 1 to %(most)s.", most=MOST_QUIET_DAYS))
 
+    def validate_lesson(self, field: SelectField) -> None:
+        """Only where a lesson begins it one is named, of the course that is chosen."""
+        if self.trigger.data == Trigger.LESSON_COMPLETED and not field.data:
+            raise ValidationError(_("Please choose the lesson that begins it."))
+
     def show(self, draft: SequenceDraft, version: int) -> None:
         """Begin from what is there."""
         for name in ("title", "language", "trigger_days", "minimum_gap_hours"):
@@ -123,6 +132,7 @@ class HeadForm(FlaskForm):
         if "purpose" in self:
             self.purpose.data = draft.purpose.value
         self.course.data, self.goal.data = draft.course_slug or "", draft.goal or ""
+        self.lesson.data = f"{draft.course_slug}/{draft.lesson_key}" if draft.lesson_key else ""
         self.window_start.data, self.window_end.data = draft.window.start, draft.window.end
         self.weekdays.data, self.version.data = list(draft.weekdays), str(version)
 
@@ -131,6 +141,9 @@ class HeadForm(FlaskForm):
         assert self.window_start.data is not None
         assert self.window_end.data is not None
         trigger = Trigger(self.trigger.data)
+        slug, key = self.course.data or None, None
+        if trigger is Trigger.LESSON_COMPLETED:  # which says the course as well
+            slug, _slash, key = self.lesson.data.partition("/")
         return replace(
             draft,
             title=(self.title.data or "").strip(),
@@ -138,7 +151,8 @@ class HeadForm(FlaskForm):
             language=self.language.data,
             trigger=trigger,
             trigger_days=self.trigger_days.data if trigger is Trigger.QUIET else None,
-            course_slug=self.course.data or None,
+            course_slug=slug,
+            lesson_key=key,
             goal=Goal(self.goal.data) if self.goal.data else None,
             window=Window(self.window_start.data, self.window_end.data),
             weekdays="".join(sorted(self.weekdays.data or ())),

@@ -16,7 +16,7 @@ from courseapp.campaigns.composing.forms import BLANK, HeadForm
 from courseapp.campaigns.forms import version_in
 from courseapp.campaigns.models import Sequence
 from courseapp.campaigns.segment_values import languages
-from courseapp.campaigns.sequence_lists import under_way, versions_of
+from courseapp.campaigns.sequence_lists import lessons_to_begin_by, under_way, versions_of
 from courseapp.campaigns.sequence_sentences import column_of, publishing
 from courseapp.campaigns.sequence_shapes import SequenceDraft
 from courseapp.campaigns.sequence_steps import with_step_moved, without_step
@@ -200,7 +200,8 @@ def head_page(found: Sequence | None, form: HeadForm) -> str:
 def head_form(found: Sequence | None = None, **more: Any) -> HeadForm:
     """The form with its choices. What was published keeps its purpose, for people agreed to it."""
     form = HeadForm(**more)
-    form.offer(all_courses() if current_user.has_role(Role.OWNER) else courses_to_choose_by(), languages())
+    courses = all_courses() if current_user.has_role(Role.OWNER) else courses_to_choose_by()
+    form.offer(courses, lessons_to_begin_by(courses), languages())
     if found is not None and drafts.latest_version(found) is not None:
         del form.purpose
     return form
