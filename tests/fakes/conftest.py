@@ -9,6 +9,7 @@ import stripe
 from tests.conftest import NOW
 from tests.fakes.clicking import Clicker
 from tests.fakes.receiving import SECRET, Receiver
+from tests.fakes.stripe.shapes import misfits
 from tests.fakes.stripe_server import FakeStripe, Steering
 
 HOME = "http://shop.example/bought?session={CHECKOUT_SESSION_ID}"
@@ -24,10 +25,16 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def fake(receiver: Receiver) -> Iterator[FakeStripe]:
-    """The server; all its events go to `receiver`, and its clock begins at NOW."""
+    """The server; all its events go to `receiver`, and its clock begins at NOW.
+
+    At the end every object that it kept or told of is held against the SDK's class of it.
+    """
     with FakeStripe(now=NOW.timestamp(), hooks=[(receiver.url, SECRET)]) as made:
         made.post.retries = (0.02, 0.04)
         yield made
+        told = {(event["type"], event["data"]["object"].get("status")): event["data"]["object"] for event in made.books.events}
+        shown = [*made.books.kept.values(), *told.values()]
+        assert [fault for thing in shown if not thing.get("deleted") for fault in misfits(thing)] == []
 
 
 @pytest.fixture

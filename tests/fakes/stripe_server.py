@@ -18,6 +18,8 @@ What it does, and the page of Stripe's documentation (docs.stripe.com) or the so
 - Idempotency keys: "Idempotent requests". The same answer again, also a 500; other parameters 400; in use 409; kept for a day.
 - Checkout Sessions and their page: "Checkout Sessions", "Fulfill orders", "No-cost orders", "Free trials", "Delayed
   notification payment methods". The browser goes on when checkout.session.completed was answered, after 10 seconds at most.
+  A subscription is made after its payment, and a failed one leaves neither it nor an invoice: changelog of 2025-03-31.basil,
+  "Checkout Sessions have lower latency and new update semantics".
 - Subscriptions: "How subscriptions work" (statuses), "Using trial periods", "Cancel subscriptions", "Compare classic versus
   flexible billing mode" (the portal's cancellation is `cancel_at` alone), "Prorations", "Subscription invoices" (a renewal is
   a draft for an hour), "Automate payment retries", "Using webhooks with subscriptions" (which events, and in which order).
@@ -35,11 +37,19 @@ What it does not do
 - No tax: `automatic_tax` and `tax_id_collection` are stored and change no amount. No addresses, shipping, custom fields.
 - No making of subscriptions, invoices, invoice items or confirmed payment intents by the API: all begins at Checkout. No items
   added to or taken from a subscription, no mixed intervals, no usage, tiers, `price_data`, subscription schedules as objects
-  (a downgrade at the period's end shows as an id in `schedule`, which cannot be fetched), quotes, credit notes, pausing.
+  (a downgrade at the period's end shows as an id in `schedule`, which cannot be fetched), quotes, credit notes, pausing,
+  classic billing mode.
 - Cancelling gives nothing back (`prorate`, `invoice_now`). An uncollectible or voided invoice comes of nothing but an
   incomplete subscription's end. `payment_behavior` is `allow_incomplete`. Unpaid and draft invoices are never deleted.
-- A declined card at Checkout leaves a failed payment intent behind; which objects Stripe makes then of a subscription was not
-  to be found out. A card fails or not by the button that is pressed: there are no numbers, no Radar, no Link, no wallets.
+- A card fails or not by the button that is pressed: there are no numbers, no Radar, no Link, no wallets.
+- What no page says for certain, and how it is here: a subscription is announced as incomplete and then updated to active, and
+  is incomplete while its delayed first payment is under way (settings `created_as`, `while_processing`); a trial's session is
+  `no_payment_required`; an invoice that needs the bank's check is announced as payment_action_required and then as
+  payment_failed; a failed refund is taken off `amount_refunded`; a coupon is shared out over line items in proportion.
+- A customer's credit balance counts for renewals and not at Checkout. Coupons are for all products (`applies_to` is refused).
+- Stored, shown in the API and otherwise without effect: addresses, phone numbers, consent, texts of one's own, `locale`,
+  `submit_type`, `tax_behavior`, `statement_descriptor`, the portal's `customer_update`. An endpoint's `api_version` changes
+  what events say their version is, and not what they hold.
 - Events: of each change those that billing may read; not balance.*, setup_intent.*, subscription_schedule.*,
   invoice.updated, invoice.will_be_due, payout.*, radar.*, and no thin events. Stripe promises no order; here they
   leave in the order in which things happened, unless a rule says otherwise. Retries take seconds instead of days.

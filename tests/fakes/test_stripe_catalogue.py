@@ -102,6 +102,7 @@ def test_a_deleted_customers_subscription_is_over(client: Any, shop: Shop, steer
         ({}, "exactly one of"),
         ({"amount_off": 100}, "currency"),
         ({"percent_off": 10, "duration": "repeating"}, "duration_in_months"),
+        ({"percent_off": 10, "applies_to": {"products": ["x"]}}, "does not do 'applies_to'"),
     ],
 )
 def test_a_coupon_that_cannot_be_is_refused(client: Any, params: Any, words: str) -> None:

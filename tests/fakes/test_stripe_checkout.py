@@ -66,8 +66,8 @@ def test_a_subscription_is_clicked_through(client: Any, shop: Shop, person: Clic
     payments = client.invoice_payments.list({"payment": {"type": "payment_intent", "payment_intent": intent.id}})
     assert payments.data[0].invoice == invoice.id
     assert since(receiver, "customer.created") == [
-        "customer.created", "payment_method.attached", "customer.subscription.created", "invoice.created", "invoice.finalized",
-        "payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "invoice.paid", "invoice.payment_succeeded",
+        "customer.created", "payment_method.attached", "payment_intent.created", "charge.succeeded", "payment_intent.succeeded",
+        "customer.subscription.created", "invoice.created", "invoice.finalized", "invoice.paid", "invoice.payment_succeeded",
         "invoice_payment.paid", "customer.subscription.updated", "checkout.session.completed",
     ]  # fmt: skip
     created, updated = receiver.only("customer.subscription.created"), receiver.only("customer.subscription.updated")
@@ -144,15 +144,41 @@ def test_a_delayed_payment_comes_or_does_not(
     assert receiver.types[-1] == ("checkout.session.async_payment_" + {"succeeds": "succeeded", "fails": "failed"}[outcome])
 
 
-@pytest.mark.parametrize(("outcome", "status"), [("succeeds", "active"), ("fails", "past_due")])
-def test_a_subscription_lives_while_its_delayed_payment_is_on_its_way(
-    client: Any, shop: Shop, steering: Steering, outcome: str, status: str
+@pytest.mark.parametrize(
+    ("meanwhile", "outcome", "status"),
+    [
+        ("incomplete", "succeeds", "active"),
+        ("incomplete", "fails", "incomplete_expired"),
+        ("active", "succeeds", "active"),
+        ("active", "fails", "past_due"),
+    ],
+)
+def test_a_subscription_waits_for_its_delayed_payment(
+    client: Any, shop: Shop, steering: Steering, meanwhile: str, outcome: str, status: str
 ) -> None:
+    steering.set(while_processing=meanwhile)
     session = shop.session(shop.monthly)
     steering.buy(session.id, f"later_{outcome}", email="ada@example.org")
-    assert client.subscriptions.list().data[0].status == "active"
-    steering.pass_time(days=4)
-    assert client.subscriptions.list().data[0].status == status
+    assert client.checkout.sessions.retrieve(session.id).payment_status == "unpaid"
+    steering.pass_time(days=2)
+    (subscription,) = client.subscriptions.list().data
+    assert subscription.status == meanwhile
+    steering.pass_time(days=2)
+    assert client.subscriptions.retrieve(subscription.id).status == status
+
+
+def test_a_declined_card_leaves_no_subscription_and_no_invoice(client: Any, shop: Shop, steering: Steering) -> None:
+    session = shop.session(shop.monthly)
+    assert steering.buy(session.id, "decline", email="ada@example.org") == "Your card was declined."
+    assert client.subscriptions.list({"status": "all"}).data == client.invoices.list().data == client.customers.list().data == []
+
+
+def test_a_subscription_may_be_announced_as_active_from_the_start(client: Any, shop: Shop, steering: Steering, receiver: Receiver) -> None:
+    steering.set(created_as="active")
+    steering.buy(shop.session(shop.monthly).id, email="ada@example.org")
+    steering.settle()
+    assert receiver.only("customer.subscription.created")["data"]["object"]["status"] == "active"
+    assert "customer.subscription.updated" not in receiver.types
 
 
 def test_a_promotion_code_is_typed_in(client: Any, shop: Shop, person: Clicker) -> None:
@@ -169,6 +195,48 @@ def test_a_promotion_code_is_typed_in(client: Any, shop: Shop, person: Clicker) 
     assert bought.discounts[0].promotion_code == promotion.id
     person.visit(shop.session(shop.course, allow_promotion_codes=True).url).press("Apply", code="THIRD")
     assert "This code is invalid." in person.words
+
+
+@pytest.mark.parametrize(
+    ("restrictions", "is_taken"),
+    [
+        ({}, True),
+        ({"minimum_amount": 4901, "minimum_amount_currency": "eur"}, False),
+        ({"minimum_amount": 4900, "minimum_amount_currency": "eur"}, True),
+        ({"minimum_amount": 1, "minimum_amount_currency": "usd"}, False),
+        ({"first_time_transaction": True}, False),
+    ],
+)
+def test_a_promotion_code_has_its_limits(
+    client: Any, shop: Shop, steering: Steering, person: Clicker, restrictions: Any, is_taken: bool
+) -> None:
+    customer = client.customers.create({"email": "ada@example.org"})
+    steering.buy(shop.session(shop.course, customer=customer.id).id)
+    coupon = client.coupons.create({"amount_off": 900, "currency": "eur"})
+    promotion = {"type": "coupon", "coupon": coupon.id}
+    client.promotion_codes.create({"promotion": promotion, "code": "LIMITED", "restrictions": restrictions})
+    person.visit(shop.session(shop.course, customer=customer.id, allow_promotion_codes=True).url).press("Apply", code="limited")
+    assert ("Total: 40.00 EUR" in person.words) == is_taken
+    assert ("This code is invalid." in person.words) != is_taken
+
+
+def test_a_coupon_of_another_currency_or_that_is_used_up_is_refused(client: Any, shop: Shop, steering: Steering) -> None:
+    dollars = client.coupons.create({"amount_off": 100, "currency": "usd"})
+    once = client.coupons.create({"percent_off": 10, "max_redemptions": 1})
+    steering.buy(shop.session(shop.course, discounts=[{"coupon": once.id}]).id, email="ada@example.org")
+    for coupon in (dollars, once):
+        with pytest.raises(stripe.InvalidRequestError, match="coupon"):
+            shop.session(shop.course, discounts=[{"coupon": coupon.id}])
+
+
+def test_a_discount_is_shared_out_over_the_line_items(client: Any, shop: Shop, steering: Steering) -> None:
+    coupon = client.coupons.create({"amount_off": 1000, "currency": "eur", "duration": "forever"})
+    lines = [{"price": shop.monthly.id, "quantity": 1}, {"price": shop.better.id, "quantity": 2}]
+    session = shop.session(shop.monthly, line_items=lines, discounts=[{"coupon": coupon.id}])
+    assert [line.amount_discount for line in client.checkout.sessions.line_items.list(session.id).data] == [143, 857]
+    steering.buy(session.id, email="ada@example.org")
+    (invoice,) = client.invoices.list().data
+    assert (invoice.total, invoice.amount_paid, client.charges.list().data[0].amount) == (6000, 6000, 6000)
 
 
 @pytest.mark.parametrize("name", ["course", "monthly"])
@@ -207,6 +275,7 @@ def test_a_session_is_over_after_its_time_or_when_it_is_ended(
         ({"line_items": [{"quantity": 1}]}, "Missing required param: line_items"),
         ({"payment_intent_data": {"capture_method": "manual"}}, "does not do 'payment_intent_data"),
         ({"ui_mode": "embedded_page"}, "hosted pages"),
+        ({"discounts": [{"coupon": "nothing"}]}, "No such coupon"),
     ],
 )
 def test_contradictions_are_refused(client: Any, shop: Shop, more: Any, words: str) -> None:

@@ -14,7 +14,7 @@ import requests
 import stripe
 
 from tests.fakes.conftest import Shop
-from tests.fakes.stripe.shapes import UnfitError, filled
+from tests.fakes.stripe.shapes import UnfitError, filled, misfits
 from tests.fakes.stripe_server import FakeStripe, Steering, main
 
 ROOT = Path(__file__).parents[2]
@@ -300,3 +300,23 @@ def test_it_does_not_start_with_a_live_key(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         main(["--key", "sk_live_x"])
     assert "no business here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": "frozen"}, "subscription.status is 'frozen'"),
+        ({"subscription": "x"}, "subscription has no subscription"),
+        ({"cancel_at_period_end": None}, "subscription.cancel_at_period_end is null"),
+        ({"created": "today"}, "subscription.created is 'today'"),
+        ({"trial_settings": {"end_behavior": {"missing_payment_method": "smile"}}}, "missing_payment_method is 'smile'"),
+    ],
+)
+def test_what_no_longer_fits_its_class_is_found(fake: FakeStripe, client: Any, shop: Shop, change: Any, words: str) -> None:
+    session = shop.session(shop.monthly)
+    fake.steering.buy(session.id, email="ada@example.org")
+    subscription = fake.books.kept[client.subscriptions.list().data[0].id]
+    assert misfits(subscription) == []
+    assert [words in fault for fault in misfits({**subscription, **change})] == [True]
+    price = {**subscription["items"]["data"][0]["price"], "unit_amount": 1.5}
+    assert "price.unit_amount is 1.5" in misfits({**subscription["items"]["data"][0], "price": price})[0]

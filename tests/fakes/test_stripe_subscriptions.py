@@ -10,7 +10,7 @@ from tests.fakes.clicking import Clicker
 from tests.fakes.conftest import Shop
 from tests.fakes.receiving import Receiver
 from tests.fakes.stripe.subscribing import period_after
-from tests.fakes.stripe_server import Steering
+from tests.fakes.stripe_server import FakeStripe, Steering
 
 DAY = 86_400
 
@@ -196,6 +196,22 @@ def test_a_trial_without_a_card_ends_as_set_up(
     assert event in news(receiver, steering)
 
 
+def test_a_trial_can_be_made_longer(client: Any, shop: Shop, steering: Steering) -> None:
+    ada = subscribed(client, steering, shop.session(shop.monthly, subscription_data={"trial_period_days": 7}))
+    client.subscriptions.update(ada.id, {"trial_end": ada.now.trial_end + 7 * DAY})
+    steering.pass_time(days=8)
+    assert ada.now.status == "trialing"
+    steering.pass_time(days=7)
+    assert ada.now.status == "active"
+    with pytest.raises(stripe.InvalidRequestError, match="begins no trial"):
+        client.subscriptions.update(ada.id, {"trial_end": steering.now() + DAY})
+
+
+def test_a_card_is_needed_unless_the_session_says_otherwise(shop: Shop, steering: Steering) -> None:
+    session = shop.session(shop.monthly, subscription_data={"trial_period_days": 7})
+    assert steering.buy(session.id, "without_card", email="ada@example.org") == "A card is needed."
+
+
 def test_a_trial_can_be_ended_now(client: Any, shop: Shop, steering: Steering) -> None:
     ada = subscribed(client, steering, shop.session(shop.monthly, subscription_data={"trial_period_days": 7}))
     client.subscriptions.update(ada.id, {"trial_end": "now"})
@@ -366,6 +382,17 @@ def test_the_portal_offers_only_what_is_configured(client: Any, shop: Shop, stee
     client.billing_portal.configurations.create({"features": {"invoice_history": {"enabled": True}}})
     enter(client, person, subscribed(client, steering, shop.session(shop.monthly)))
     assert person.buttons == set()
+
+
+@pytest.mark.usefixtures("portal")
+def test_the_portal_does_nothing_for_somebody_else(client: Any, shop: Shop, steering: Steering, person: Clicker, fake: FakeStripe) -> None:
+    ada = subscribed(client, steering, shop.session(shop.monthly))
+    eve = subscribed(client, steering, shop.session(shop.monthly))
+    enter(client, person, ada).press("Cancel subscription", subscription=eve.id)
+    assert (person.status, eve.now.cancel_at) == (404, None)
+    enter(client, person, ada).press("Update plan", price=shop.course.id)
+    assert (person.status, "not offered" in person.words) == (400, True)
+    assert person.visit(f"{fake.url}/p/session/bps_nothing").status == 404
 
 
 def test_an_old_price_keeps_its_subscribers(client: Any, shop: Shop, steering: Steering) -> None:

@@ -231,3 +231,20 @@ def test_rules_are_taken_back_and_nothing_is_forgotten(client: Any, receiver: Re
     steering.settle()
     assert [letter["state"] for letter in steering.letters()] == ["held", "delivered"]
     assert fake.defects == []
+
+
+def test_an_event_says_that_it_is_live(client: Any, receiver: Receiver, steering: Steering) -> None:
+    steering.rule(livemode=True, times=1)
+    happen(client, 2)
+    steering.settle()
+    assert [call.verified().livemode for call in receiver.calls] == [True, False]
+
+
+def test_an_object_may_be_set_to_what_stripe_never_says(client: Any, receiver: Receiver, steering: Steering) -> None:
+    (customer,) = happen(client)
+    steering.put(customer, "customer.updated", name="Somebody else")
+    steering.settle()
+    assert receiver.only("customer.updated")["data"]["previous_attributes"] == {"name": "0"}
+    assert client.customers.retrieve(customer).name == "Somebody else"
+    with pytest.raises(ValueError, match="No such object"):
+        steering.put("cus_nobody", name="A")

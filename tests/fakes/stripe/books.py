@@ -35,12 +35,15 @@ class Books:
         self.url = url
         self.lock = threading.RLock()
         self.kept: dict[str, Thing] = {}
+        self._by_kind: dict[str, dict[str, Thing]] = {}
         self.behind: dict[str, Thing] = {}
         self.events: list[Thing] = []
         self.settings: Thing = {
             "retry_days": [3, 5, 7],  # days from one try of a failed renewal to the next
             "dunning_end": "cancel",  # what becomes of the subscription then: cancel, unpaid, past_due
             "upcoming_days": 7,  # invoice.upcoming so long before a renewal
+            "created_as": "incomplete",  # the status in customer.subscription.created; or active, with no update after it
+            "while_processing": "incomplete",  # what a subscription is until its delayed first payment has come; or active
             "later_days": 3,  # how long a delayed payment takes
             "refunds": "succeeded",  # what new refunds are: succeeded, pending
             "empty": [],  # paths of lists that are answered empty
@@ -73,10 +76,20 @@ class Books:
         usual: Thing = {"id": self.new_id(prefix), "created": self.now()}
         known = kind.__annotations__
         made = filled(kind, {**{name: value for name, value in usual.items() if name in known}, **values})
-        self.kept[made["id"]] = made
+        self.keep(made)
         if announce:
             self.announce(announce, made)
         return made
+
+    def keep(self, thing: Thing) -> None:
+        """Keep an object under its id."""
+        self.kept[thing["id"]] = thing
+        self._by_kind.setdefault(thing["object"], {})[thing["id"]] = thing
+
+    def forget(self, thing: Thing) -> None:
+        """Keep it no longer."""
+        del self.kept[thing["id"]]
+        del self._by_kind[thing["object"]][thing["id"]]
 
     def find(self, kind: str, id: str, param: str = "id") -> Thing:
         """The object. Raises ApiError 404 as Stripe does."""
@@ -91,8 +104,8 @@ class Books:
         wanted = {name: value for name, value in match.items() if value is not None}
         return [
             thing
-            for thing in reversed(self.kept.values())
-            if thing["object"] == kind and not thing.get("deleted") and all(thing.get(name) == value for name, value in wanted.items())
+            for thing in reversed(self._by_kind.get(kind, {}).values())
+            if not thing.get("deleted") and all(thing.get(name) == value for name, value in wanted.items())
         ]
 
     def note(self, id: str) -> Thing:
@@ -106,12 +119,12 @@ class Books:
         yield thing
         previous = _previous(before, thing)
         for name in announce if previous else ():
-            self.announce(name, thing, previous if name.endswith("updated") else None)
+            self.announce(name, thing, previous if name.endswith("updated") or name == "charge.refunded" else None)
 
     def remove(self, thing: Thing, announce: str) -> Thing:
         """Delete an object: what is left of it is its id."""
         self.announce(announce, thing)
-        del self.kept[thing["id"]]
+        self.forget(thing)
         return {"id": thing["id"], "object": thing["object"], "deleted": True}
 
     # --- events ---

@@ -21,6 +21,8 @@ def buy(books: Books, session: Thing, way: Way, email: str | None = None, name: 
     email = session["customer_email"] or (session["customer_details"] or {}).get("email") or email
     if not email:
         return "Your e-mail address is missing."
+    if way == "without_card" and not may_go_without_card(books, session):
+        return "A card is needed."
     if way in {"decline", "unauthenticated"}:
         return _refused(books, session, way, email)
     customer = _customer(books, session, email, name)
@@ -41,11 +43,16 @@ def buy(books: Books, session: Thing, way: Way, email: str | None = None, name: 
     return None
 
 
+def may_go_without_card(books: Books, session: Thing) -> bool:
+    """Whether a trial may begin without one."""
+    return checkout.trial_end(books, session) is not None and session["payment_method_collection"] == "if_required"
+
+
 def use_code(books: Books, session: Thing, word: str) -> str | None:
     """Type in a promotion code. Returns what the page says went wrong."""
     if not session["allow_promotion_codes"]:
         return "This session takes no promotion codes."
-    code = discounts.usable_code(books, word, session["amount_subtotal"], session["currency"])
+    code = discounts.usable_code(books, word, session)
     if code is None:
         return "This code is invalid."
     books.note(session["id"])["discounts"] = [{"promotion_code": code["id"]}]
@@ -61,6 +68,7 @@ def settle(books: Books, session: Thing, succeeds: bool) -> None:
     paying.settle(books, intent, succeeds)
     if session["invoice"] and session["subscription"]:
         invoice, subscription = books.kept[session["invoice"]], books.kept[session["subscription"]]
+        books.note(subscription["id"]).pop("processing", None)
         if succeeds:
             invoicing.mark_paid(books, invoice)
             subscribing.paid(books, subscription, invoice)
@@ -72,7 +80,7 @@ def settle(books: Books, session: Thing, succeeds: bool) -> None:
 
 
 def _refused(books: Books, session: Thing, way: Way, email: str) -> str:
-    """The session stays open; what failed is a payment intent of its own, that no object of the API leads to."""
+    """The session stays open. A failed attempt leaves no subscription and no invoice behind (changelog, 2025-03-31.basil)."""
     if session["amount_total"] == 0:
         return "This card was declined."
     intent = _intent(books, session, None)
@@ -143,10 +151,9 @@ def _subscribe(books: Books, session: Thing, customer: Thing, way: Way) -> None:
     note = books.note(session["id"])
     data = note["params"].get("subscription_data", {})
     trial = checkout.trial_end(books, session)
-    if way == "without_card" and not (trial and session["payment_method_collection"] == "if_required"):
-        raise ApiError(400, "A card is needed.")
     method = None if way == "without_card" else _card(books, customer, way, session["customer_details"]["email"])
     behavior = data.get("trial_settings", {}).get("end_behavior", {}).get("missing_payment_method", "create_invoice")
+    paid = _pay_first(books, session, customer, method)
     subscription = subscribing.begin(
         books, customer, [(books.kept[price], count) for price, count in note["prices"]], session["currency"], method, trial_end=trial,
         metadata=data.get("metadata", {}), without_card=behavior, tax=session["automatic_tax"]["enabled"],
@@ -155,12 +162,35 @@ def _subscribe(books: Books, session: Thing, customer: Thing, way: Way) -> None:
     subscription["discounts"] = [
         discounts.redeem(books, one, customer["id"], subscription=subscription["id"])["id"] for one in note["discounts"]
     ]
+    session["subscription"] = subscription["id"]
+    if paid == "succeeded" and books.settings["created_as"] == "active":
+        subscription["status"] = "active"
     books.announce("customer.subscription.created", subscription)
-    invoice = subscribing.first_invoice(books, subscription)
-    outcome = subscribing.collect(books, invoice)
-    session.update(subscription=subscription["id"], invoice=invoice["id"])
-    note["intent"] = books.note(invoice["id"]).get("intent")
-    is_nothing = session["amount_total"] == 0
-    session["payment_status"] = "no_payment_required" if is_nothing else "paid" if outcome == "paid" else "unpaid"
+    session["invoice"] = _first_invoice(books, session, subscription, paid)["id"]
+    session["payment_status"] = {"succeeded": "paid", "processing": "unpaid", "": "no_payment_required"}[paid]
     if trial and trial - books.now() <= subscribing.TRIAL_WARNING:
         subscribing.warn_of_trial_end(books, subscription)
+
+
+def _pay_first(books: Books, session: Thing, customer: Thing, method: Thing | None) -> str:
+    """Take the money: only then there is a subscription and an invoice. Empty where there is nothing to pay."""
+    if session["amount_total"] == 0:
+        return ""
+    intent = _intent(books, session, customer)
+    intent["setup_future_usage"] = "off_session"
+    return paying.pay(books, intent, method, session["customer_details"]["email"])
+
+
+def _first_invoice(books: Books, session: Thing, subscription: Thing, paid: str) -> Thing:
+    invoice = subscribing.first_invoice(books, subscription)
+    invoicing.finalize(books, invoice)
+    if paid:
+        invoicing.ask_for(books, invoice, _intent(books, session, books.kept[subscription["customer"]]))
+        invoice.update(attempted=True, attempt_count=1)
+    if paid == "succeeded" and invoice["status"] == "open":
+        invoicing.mark_paid(books, invoice)
+    if paid == "processing":
+        books.note(subscription["id"])["processing"] = True
+    if paid != "processing" or books.settings["while_processing"] == "active":
+        subscribing.paid(books, subscription, invoice)
+    return invoice

@@ -28,14 +28,13 @@ def advance(books: Books, until: int) -> int:
 
 
 def _all_due(books: Books) -> Iterator[Due]:
-    for thing in list(books.kept.values()):
-        match thing["object"]:
-            case "subscription" if thing["status"] not in subscribing.ENDED:
-                yield from _of_subscription(books, thing)
-            case "invoice":
-                yield from _of_invoice(books, thing)
-            case "checkout.session":
-                yield from _of_session(books, thing)
+    for subscription in books.all("subscription"):
+        if subscription["status"] not in subscribing.ENDED:
+            yield from _of_subscription(books, subscription)
+    for invoice in books.all("invoice"):
+        yield from _of_invoice(books, invoice)
+    for session in books.all("checkout.session"):
+        yield from _of_session(books, session)
 
 
 def _of_subscription(books: Books, subscription: Thing) -> Iterator[Due]:
@@ -53,7 +52,7 @@ def _of_subscription(books: Books, subscription: Thing) -> Iterator[Due]:
             if is_renewed and note.get("upcoming_for") != end and subscription["status"] == "active":
                 yield end - books.settings["upcoming_days"] * DAY, 1, lambda: subscribing.upcoming(books, subscription)
             yield end, 2, lambda: subscribing.renew(books, subscription)
-        case "incomplete":
+        case "incomplete" if not note.get("processing"):
             yield subscription["created"] + 23 * 3_600, 2, lambda: _give_up_incomplete(books, subscription)
 
 

@@ -52,6 +52,7 @@ def create_session(books: Books, given: Given) -> Thing:
     _refuse_contradictions(books, params)
     prices = _prices(books, params)
     currency = params.get("currency") or prices[0][0]["currency"]
+    _refuse_useless_coupons(books, params, currency)
     new_id = books.new_id("cs_test")
     sold = [(price["id"], count) for price, count in prices]
     books.note(new_id).update(params=params, prices=sold, currency=currency, discounts=params.get("discounts", []))
@@ -64,9 +65,19 @@ def create_session(books: Books, given: Given) -> Thing:
         "payment_method_types": ["card", "sepa_debit"], "total_details": {"amount_discount": 0, "amount_tax": 0, "amount_shipping": 0},
         "url": f"{books.url}/c/pay/{new_id}", **values,
         "customer_creation": params.get("customer_creation", "if_required") if params["mode"] == "payment" else None,
+        "payment_method_collection": params.get("payment_method_collection", "if_required" if params["mode"] == "payment" else "always"),
     })  # fmt: skip
     reckon(books, session)
     return session
+
+
+def _refuse_useless_coupons(books: Books, params: Thing, currency: str) -> None:
+    for one in params.get("discounts", []):
+        coupon = discounts.coupon_in(books, one)
+        if coupon is None or not discounts.is_redeemable(books, coupon):
+            raise ApiError(400, "This coupon cannot be redeemed.", code="coupon_expired", param="discounts[0]")
+        if coupon["currency"] not in {None, currency}:
+            raise ApiError(400, f"The coupon is in `{coupon['currency']}`, not in `{currency}`.", param="discounts[0]")
 
 
 def _refuse_contradictions(books: Books, params: Thing) -> None:
@@ -77,9 +88,10 @@ def _refuse_contradictions(books: Books, params: Thing) -> None:
     _refuse_what_does_not_go_together(params)
     if "customer" in params and books.find("customer", params["customer"], "customer").get("deleted"):
         raise ApiError(400, f"No such customer: '{params['customer']}'", code="resource_missing", param="customer")
-    for one in params.get("discounts", []):
-        discounts.coupon_in(books, one)
-    days = params.get("subscription_data", {}).get("trial_period_days", 1)
+    data = params.get("subscription_data", {})
+    if data.get("billing_mode", {}).get("type", "flexible") != "flexible":
+        raise ApiError(400, "The fake server does flexible billing alone.", code="not_in_the_fake", param="subscription_data[billing_mode]")
+    days = data.get("trial_period_days", 1)
     if not 1 <= days <= 730:
         raise ApiError(400, "The minimum number of trial period days is 1.", param="subscription_data[trial_period_days]")
 
@@ -150,17 +162,15 @@ def reckon(books: Books, session: Thing) -> None:
     note, currency = books.note(session["id"]), session["currency"]
     coupon = next((discounts.coupon_in(books, one) for one in note["discounts"]), None)
     is_free = trial_end(books, session) is not None
+    amounts = [0 if is_free else (price_in(books, books.kept[sold], currency) or 0) * count for sold, count in note["prices"]]
     lines = []
-    for sold, count in note["prices"]:
+    shares = money.shared_out(money.discount_on(sum(amounts), coupon, currency), amounts)
+    for (sold, count), subtotal, off in zip(note["prices"], amounts, shares, strict=True):
         price = books.kept[sold]
-        subtotal = 0 if is_free else (price_in(books, price, currency) or 0) * count
-        off = money.discount_on(subtotal, coupon, currency)
         lines.append(filled(stripe.LineItem, {
             "id": books.new_id("li"), "amount_discount": off, "amount_subtotal": subtotal, "amount_tax": 0, "amount_total": subtotal - off,
             "currency": currency, "description": books.kept[price["product"]]["name"], "price": dict(price), "quantity": count,
         }))  # fmt: skip
-    if coupon is not None and coupon["amount_off"] is not None and len(lines) > 1:
-        raise ApiError(400, "The fake server takes an amount off one line item alone.", code="not_in_the_fake", param="discounts")
     note["line_items"] = {"object": "list", "data": lines, "has_more": False, "url": f"/v1/checkout/sessions/{session['id']}/line_items"}
     session.update(amount_subtotal=sum(one["amount_subtotal"] for one in lines), amount_total=sum(one["amount_total"] for one in lines))
     session["total_details"]["amount_discount"] = sum(one["amount_discount"] for one in lines)

@@ -30,7 +30,7 @@ def checkout_page(books: Books, id: str, problem: str | None = None) -> Page:
         words("There is a free trial; nothing is paid today.") if trial else "", _code(session),
         form(
             f"/c/pay/{id}", "" if _email(session) else entry("E-mail", "email", type="email"), entry("Name", "name"),
-            *(button(label, "way", way) for way, label in WAYS), _without_card(session, trial),
+            *(button(label, "way", way) for way, label in WAYS), _without_card(books, session),
         ),
         link("Back", session["cancel_url"]) if session["cancel_url"] else "",
     )  # fmt: skip
@@ -57,9 +57,8 @@ def _code(session: Thing) -> str:
     return form(f"/c/pay/{session['id']}/code", entry("Promotion code", "code"), button("Apply"))
 
 
-def _without_card(session: Thing, trial: int | None) -> str:
-    is_possible = trial and session["payment_method_collection"] == "if_required"
-    return button("Start the trial without a card", "way", "without_card") if is_possible else ""
+def _without_card(books: Books, session: Thing) -> str:
+    return button("Start the trial without a card", "way", "without_card") if buying.may_go_without_card(books, session) else ""
 
 
 def after(session: Thing) -> str:

@@ -14,6 +14,7 @@ POST customers/ID/card {"how": pays|declines|requires_action}: how the card beha
 POST refunds          {"charge" or "payment_intent", "amount"}: staff refund at Stripe's pages
 POST disputes         {"charge", "reason"}
 POST prices/ID/raise  {"unit_amount"}: a new price under the same lookup key
+POST objects/ID/put   {"values", "announce"}: set fields of an object to anything, and announce it as an event of that type
 GET  requests         what the API was asked
 """
 
@@ -139,6 +140,14 @@ class Desk:
                 self.books.note(method["id"])["how"] = how
 
         return self._with("customer", key, behave)
+
+    def _post_objects_put(self, key: str, values: Thing, announce: str | None = None) -> Thing:
+        with self.books.lock:
+            if key not in self.books.kept:
+                raise ApiError(404, f"No such object: {key}")
+            with self.books.change(self.books.kept[key], *([announce] if announce else [])) as thing:
+                thing.update(values)
+            return {"result": thing}
 
     def _with(self, kind: str, key: str, act: Callable[[Thing], object]) -> Thing:
         with self.books.lock:

@@ -43,7 +43,7 @@ def delete_customer(books: Books, given: Given) -> Thing:
         if subscription["status"] not in subscribing.ENDED:
             subscribing.end(books, subscription, "cancellation_requested")
     gone = books.remove(customer, "customer.deleted")
-    books.kept[given.id] = dict(gone)  # it can still be retrieved, as deleted
+    books.keep(dict(gone))  # it can still be retrieved, as deleted
     return gone
 
 

@@ -40,6 +40,7 @@ class Rule:
         signature: `right`, `wrong` (of another secret), `none` (no header), `garbled`.
         shift: seconds added to the timestamp that is signed.
         api_version: what the event says its version is.
+        livemode: what it says of its mode.
     """
 
     types: list[str] | None = None
@@ -52,6 +53,7 @@ class Rule:
     signature: Literal["right", "wrong", "none", "garbled"] = "right"
     shift: int = 0
     api_version: str | None = None
+    livemode: bool = False
 
 
 @dataclass
@@ -76,6 +78,7 @@ class Post:
 
     def __init__(self, books: Books) -> None:
         self.letters: list[Letter] = []
+        self._queue: list[Letter] = []  # those that wait
         self.rules: list[Rule] = []
         self.retries: tuple[float, ...] = RETRIES
         self.clock: Callable[[], float] = time.time  # what signatures are dated by; the SDK compares with the machine's time
@@ -109,6 +112,8 @@ class Post:
                 if rule.lose:
                     self._is_delivered(letter)
                 self.letters.append(letter)
+                if letter.state == "waiting":
+                    self._queue.append(letter)
             self._changed.notify_all()
 
     def _rule_for(self, type: str) -> Rule:
@@ -124,7 +129,7 @@ class Post:
     def settle(self, seconds: float) -> bool:
         """Wait until nothing waits any more; what is held or dropped does not count."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._sending and not any(one.state == "waiting" for one in self.letters), seconds)
+            return self._changed.wait_for(lambda: not self._sending and not self._queue, seconds)
 
     def wait_for_first_try(self, event: Thing, seconds: float) -> None:
         """Wait until an event was tried once, or is not going to be."""
@@ -172,11 +177,13 @@ class Post:
 
     def _next(self) -> Letter | None:
         now = time.monotonic()
-        return next((one for one in self.letters if one.state == "waiting" and one.ready <= now), None)
+        for place, letter in enumerate(self._queue):
+            if letter.ready <= now:
+                return self._queue.pop(place)
+        return None
 
     def _until_next(self) -> float | None:
-        waiting = [one.ready for one in self.letters if one.state == "waiting"]
-        return max(min(waiting) - time.monotonic(), 0.0) if waiting else None
+        return max(min(one.ready for one in self._queue) - time.monotonic(), 0.0) if self._queue else None
 
     def _put_off(self, letter: Letter, copies: int) -> None:
         tries = len(letter.answers) - (copies - 1)
@@ -184,6 +191,7 @@ class Post:
             letter.state = "failed"
         else:
             letter.ready = time.monotonic() + self.retries[tries - 1]
+            self._queue.append(letter)
 
     def _send_all(self, letters: Iterable[Letter]) -> list[int]:
         letters = list(letters)
@@ -213,7 +221,8 @@ class Post:
 
     def _body(self, letter: Letter, endpoint: Thing | None) -> bytes:
         version = letter.rule.api_version or (endpoint or {}).get("api_version") or VERSION
-        return json.dumps({**letter.event, "api_version": version}, indent=2).encode()
+        event = {**letter.event, "api_version": version, "livemode": letter.rule.livemode}
+        return json.dumps(event, indent=2).encode()
 
     def _headers(self, rule: Rule, body: bytes, secrets: list[str]) -> dict[str, str]:
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)"}

@@ -13,7 +13,7 @@ MONTH = 30 * 86_400 + 10 * 3_600  # a twelfth of a year, good enough for coupons
 @route(
     "POST /v1/coupons",
     shape.CouponCreateParams,
-    "amount_off applies_to currency duration duration_in_months id max_redemptions metadata name percent_off redeem_by",
+    "amount_off currency duration duration_in_months id max_redemptions metadata name percent_off redeem_by",
 )
 def create_coupon(books: Books, given: Given) -> Thing:
     """So much off, or so many percent."""
@@ -26,11 +26,8 @@ def create_coupon(books: Books, given: Given) -> Thing:
         raise ApiError(400, "Missing required param: duration_in_months.", code="parameter_missing", param="duration_in_months")
     if params.get("id") in books.kept:
         raise ApiError(400, "Coupon already exists.", code="resource_already_exists", param="id")
-    applies_to = params.pop("applies_to", None)
     usual = {"id": books.new_id("c")[2:10], "duration": "once", "metadata": {}, "times_redeemed": 0, "valid": True}
-    coupon = books.make(stripe.Coupon, "", {**usual, **params}, "coupon.created")
-    books.note(coupon["id"])["applies_to"] = applies_to
-    return coupon
+    return books.make(stripe.Coupon, "", {**usual, **params}, "coupon.created")
 
 
 @route("GET /v1/coupons/{id}", shape.CouponRetrieveParams)
@@ -93,16 +90,27 @@ def promotion_codes(books: Books, given: Given) -> list[Thing]:
     return [code for code in found if coupon in {None, code["promotion"]["coupon"]} and within(code["created"], params.get("created"))]
 
 
-def usable_code(books: Books, word: str, amount: int, currency: str) -> Thing | None:
-    """The promotion code somebody typed in, if it can be used now for so much."""
+def usable_code(books: Books, word: str, session: Thing) -> Thing | None:
+    """The promotion code somebody typed in, if it can be used now for a session."""
     for code in books.all("promotion_code", active=True):
-        limits = code["restrictions"]
-        is_enough = limits["minimum_amount"] is None or (limits["minimum_amount_currency"], limits["minimum_amount"]) <= (currency, amount)
-        is_early = code["expires_at"] is None or books.now() < code["expires_at"]
-        is_left = code["max_redemptions"] is None or code["times_redeemed"] < code["max_redemptions"]
-        if code["code"].lower() == word.strip().lower() and is_enough and is_early and is_left:
-            return code if is_redeemable(books, books.kept[code["promotion"]["coupon"]]) else None
+        if code["code"].lower() == word.strip().lower():
+            coupon = books.kept.get(code["promotion"]["coupon"])
+            is_alive = coupon is not None and is_redeemable(books, coupon) and coupon["currency"] in {None, session["currency"]}
+            return code if is_alive and _is_for(books, code, session) else None
     return None
+
+
+def _is_for(books: Books, code: Thing, session: Thing) -> bool:
+    limits, customer = code["restrictions"], session["customer"]
+    if limits["minimum_amount"] is not None:
+        is_other = limits["minimum_amount_currency"] != session["currency"]
+        if is_other or session["amount_subtotal"] < limits["minimum_amount"]:
+            return False
+    if limits["first_time_transaction"] and customer and books.all("charge", customer=customer, status="succeeded"):
+        return False
+    is_early = code["expires_at"] is None or books.now() < code["expires_at"]
+    is_left = code["max_redemptions"] is None or code["times_redeemed"] < code["max_redemptions"]
+    return is_early and is_left and code["customer"] in {None, customer}
 
 
 def is_redeemable(books: Books, coupon: Thing) -> bool:
@@ -114,7 +122,8 @@ def is_redeemable(books: Books, coupon: Thing) -> bool:
 def coupon_in(books: Books, given: Thing) -> Thing | None:
     """The coupon of a `discounts[]` entry: a coupon, or a promotion code with one."""
     if promotion_code := given.get("promotion_code"):
-        return books.kept[books.find("promotion_code", promotion_code, "discounts[0][promotion_code]")["promotion"]["coupon"]]
+        code = books.find("promotion_code", promotion_code, "discounts[0][promotion_code]")
+        return books.find("coupon", code["promotion"]["coupon"], "discounts[0][promotion_code]")
     return books.find("coupon", given["coupon"], "discounts[0][coupon]") if given.get("coupon") else None
 
 

@@ -114,7 +114,7 @@ def draft(
     for one in lines:
         one["invoice"] = invoice["id"]
     invoice["lines"]["url"] = f"/v1/invoices/{invoice['id']}/lines"
-    books.kept[invoice["id"]] = invoice
+    books.keep(invoice)
     books.announce("invoice.created", invoice)
     return invoice
 

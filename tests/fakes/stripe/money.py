@@ -28,6 +28,13 @@ def share(amount: int, part: int, whole: int) -> int:
     return rounded(Decimal(amount) * Decimal(part) / Decimal(whole))
 
 
+def shared_out(total: int, amounts: list[int]) -> list[int]:
+    """A total shared out over amounts in proportion; what rounding leaves goes to the last, so that the sum is right."""
+    whole = sum(amounts)
+    shares = [share(total, amount, whole) if whole else 0 for amount in amounts]
+    return [*shares[:-1], total - sum(shares[:-1])]
+
+
 def in_words(amount: int, currency: str) -> str:
     """For the hosted pages: 12.50 EUR, 1200 JPY."""
     digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2

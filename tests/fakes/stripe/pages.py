@@ -78,9 +78,16 @@ def choice(label: str, name: str, options: list[tuple[str, str]]) -> str:
     return f'<label>{escape(label)} <select name="{name}">{listed}</select></label>'
 
 
-def fields(body: str) -> dict[str, str]:
+class Fields(dict[str, str]):
+    """What a form sent. Asked for what it lacks, it raises ApiError."""
+
+    def __missing__(self, name: str) -> str:
+        raise ApiError(400, f"The form lacks {name}.")
+
+
+def fields(body: str) -> Fields:
     """What a form sent."""
-    return {name: values[-1] for name, values in parse_qs(body, keep_blank_values=True).items()}
+    return Fields({name: values[-1] for name, values in parse_qs(body, keep_blank_values=True).items()})
 
 
 def not_found() -> Page:

@@ -55,6 +55,8 @@ def update_configuration(books: Books, given: Given) -> Thing:
 
 def _features(before: Thing, given: Thing) -> Thing:
     merged = {name: _merged(part, given.get(name, {})) for name, part in before.items()}
+    if merged["subscription_pause"]["enabled"]:
+        raise ApiError(400, "The fake server pauses nothing.", code="not_in_the_fake", param="features[subscription_pause]")
     for product in merged["subscription_update"]["products"] or []:
         product["adjustable_quantity"] = {"enabled": False, "minimum": 1, **product.get("adjustable_quantity", {})}
     return filled(stripe.billing_portal.Configuration.Features, merged)

@@ -93,7 +93,7 @@ def act(books: Books, id: str, action: str, given: dict[str, str]) -> Page:
     features, customer = _features(books, session), books.kept[session["customer"]]
     if action == "card" and features["payment_method_update"]["enabled"]:
         hows: dict[str, paying.How] = {"pays": "pays", "declines": "declines", "requires_action": "requires_action"}
-        subscribing.card_changed(books, customer, hows[given["how"]])
+        subscribing.card_changed(books, customer, hows.get(given["how"], "pays"))
         return _done(session)
     subscription = books.kept.get(given.get("subscription", ""))
     if subscription is None or subscription.get("customer") != customer["id"] or subscription["object"] != "subscription":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.fakes.stripe.books import VERSION, Books
 
-KEPT = ("kept", "behind", "events", "settings", "_shift")
+KEPT = ("kept", "_by_kind", "behind", "events", "settings", "_shift")
 
 
 class Saving:

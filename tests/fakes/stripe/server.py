@@ -71,7 +71,7 @@ class FakeStripe:
         self._saving = saving.Saving(self.books, state) if state else None
         if self._saving is None or not self._saving.load():
             self._register(hooks)
-        self._thread = threading.Thread(target=self._listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(target=self._listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     def _register(self, hooks: Iterable[tuple[str, str]]) -> None:
         for url, secret in hooks:
@@ -203,8 +203,8 @@ class FakeStripe:
         try:
             with self.books.lock:
                 page = self._shown(steps) if method == "GET" else self._pressed(steps, given)
-        except (ApiError, KeyError) as error:
-            page = pages.refused(error if isinstance(error, ApiError) else ApiError(400, f"The form lacks {error}"))
+        except ApiError as error:
+            page = pages.refused(error)
         for event in self.books.events[before:]:
             if event["type"] == "checkout.session.completed":
                 self.post.wait_for_first_try(event, REDIRECT_WAITS)

@@ -5,10 +5,12 @@ field that Stripe took away (`Invoice.subscription`) cannot come back here by mi
 """
 
 import types
+from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from stripe import ListObject, StripeObject
+from stripe._object_classes import get_object_class
 from stripe._stripe_object import UntypedStripeObject
 
 from tests.fakes.stripe.wire import Thing
@@ -58,10 +60,12 @@ def _hints(kind: Any) -> dict[str, Any]:
     return {name: hint for name, hint in fields.items() if not str(hint).startswith("typing.ClassVar")}
 
 
+@cache
 def _members(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in {Union, types.UnionType} else (hint,)
 
 
+@cache
 def _inner(hint: Any) -> type[StripeObject] | None:
     for member in _members(hint):
         if isinstance(member, type) and issubclass(member, StripeObject) and member is not StripeObject:
@@ -97,3 +101,48 @@ def _blank(hint: Any, where: str) -> Any:
     if inner := _inner(hint):
         return filled(inner, {}, where)
     raise UnfitError(f"{where} must be given")
+
+
+# --- what was changed since it was filled ---
+
+
+def misfits(thing: Thing) -> list[str]:
+    """Where an object, with all inside it, is not of its SDK class: unknown fields, nulls, wrong kinds, no literal of the type."""
+    kind = get_object_class("V1", thing["object"])
+    if kind is ListObject:
+        return [fault for item in thing["data"] for fault in misfits(item)]
+    return _faults_in(thing, kind, thing["object"])
+
+
+def _faults_in(thing: Thing, kind: Any, where: str) -> list[str]:
+    hints = _hints(kind)
+    found = [f"{where} has no {name}" for name in thing if name not in hints]
+    for name, value in thing.items():
+        if name in hints:
+            found += _faults_of(value, hints[name], f"{where}.{name}")
+    return found
+
+
+def _faults_of(value: Any, hint: Any, where: str) -> list[str]:
+    members = _members(hint)
+    if value is None:
+        return [] if type(None) in members else [f"{where} is null"]
+    if isinstance(value, dict):
+        inner = _inner(hint)
+        return misfits(value) if "object" in value else _faults_in(value, inner, where) if inner else []
+    if isinstance(value, list):
+        part = next((get_args(member)[0] for member in members if get_origin(member) is list), Any)
+        return [fault for place, item in enumerate(value) for fault in _faults_of(item, part, f"{where}[{place}]")]
+    return _faults_of_scalar(value, members, where)
+
+
+def _faults_of_scalar(value: Any, members: tuple[Any, ...], where: str) -> list[str]:
+    literals = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
+    if literals:
+        return [] if value in literals else [f"{where} is {value!r}, none of {literals}"]
+    if not any(isinstance(member, type) for member in members):
+        return []
+    fits: dict[Any, tuple[type, ...]] = {Decimal: (str,), float: (int, float)}
+    kinds = tuple(one for member in members if isinstance(member, type) for one in fits.get(member, (member,)))
+    is_other = isinstance(value, bool) and bool not in kinds
+    return [f"{where} is {value!r}, not {kinds}"] if is_other or not isinstance(value, kinds) else []

@@ -117,6 +117,11 @@ class Steering:
         """The bank decides."""
         self.ask("POST", f"disputes/{dispute}/close", won=won)
 
+    def put(self, object: str, announce: str | None = None, **values: Any) -> Thing:
+        """Set fields of an object to anything, also to what no version of Stripe says, and announce it."""
+        found: Thing = self.ask("POST", f"objects/{object}/put", values=values, announce=announce)["result"]
+        return found
+
     def raise_price(self, price: str, unit_amount: int) -> Thing:
         """A new price under the same lookup key."""
         found: Thing = self.ask("POST", f"prices/{price}/raise", unit_amount=unit_amount)["result"]

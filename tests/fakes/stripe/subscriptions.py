@@ -48,8 +48,8 @@ def update_subscription(books: Books, given: Given) -> Thing:
     if params.get("payment_behavior", "allow_incomplete") != "allow_incomplete":
         raise ApiError(400, "The fake server does allow_incomplete alone.", code="not_in_the_fake", param="payment_behavior")
     _change_end(books, subscription, params)
-    if params.get("trial_end") == "now" and subscription["status"] == "trialing":
-        _end_trial_now(books, subscription)
+    if "trial_end" in params:
+        _move_trial_end(books, subscription, params["trial_end"])
     for wanted in params.get("items", []):
         _change_item(books, subscription, wanted, params.get("proration_behavior", "create_prorations"))
     with books.change(subscription, "customer.subscription.updated"):
@@ -58,11 +58,20 @@ def update_subscription(books: Books, given: Given) -> Thing:
     return subscription
 
 
-def _end_trial_now(books: Books, subscription: Thing) -> None:
-    for item in subscription["items"]["data"]:
-        item["current_period_end"] = books.now()
-    subscription.update(trial_end=books.now(), billing_cycle_anchor=books.now())
-    subscribing.end_trial(books, subscription)
+def _move_trial_end(books: Books, subscription: Thing, wanted: int | str) -> None:
+    """A trial ends now, or later than it did."""
+    if subscription["status"] != "trialing":
+        raise ApiError(400, "The fake server begins no trial in the middle.", code="not_in_the_fake", param="trial_end")
+    end = books.now() if wanted == "now" else int(wanted)
+    if wanted != "now" and end <= books.now():
+        raise ApiError(400, "Invalid timestamp: can't be before the current time.", param="trial_end")
+    with books.change(subscription, *(() if wanted == "now" else ("customer.subscription.updated",))):
+        for item in subscription["items"]["data"]:
+            item["current_period_end"] = end
+        subscription.update(trial_end=end, billing_cycle_anchor=end)
+    books.note(subscription["id"]).pop("trial_warned", None)
+    if wanted == "now":
+        subscribing.end_trial(books, subscription)
 
 
 def _change_end(books: Books, subscription: Thing, params: Thing) -> None:

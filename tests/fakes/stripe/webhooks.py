@@ -76,7 +76,7 @@ def update_endpoint(books: Books, given: Given) -> Thing:
 def delete_endpoint(books: Books, given: Given) -> Thing:
     """Nothing is sent there any more."""
     endpoint = books.find("webhook_endpoint", given.id)
-    del books.kept[given.id]
+    books.forget(endpoint)
     return {"id": endpoint["id"], "object": "webhook_endpoint", "deleted": True}
 
 
