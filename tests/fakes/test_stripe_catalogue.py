@@ -31,6 +31,7 @@ def test_a_product_with_prices_stays(client: Any, shop: Shop) -> None:
 def test_prices_are_found_by_their_lookup_keys(client: Any, shop: Shop) -> None:
     found = client.prices.list({"lookup_keys": ["monthly", "yearly"], "active": True})
     assert {price.id for price in found.data} == {shop.monthly.id, shop.yearly.id}
+    assert shop.monthly.recurring is not None
     assert shop.monthly.recurring.interval == "month"
     assert (shop.course.type, shop.course.unit_amount, shop.course.unit_amount_decimal) == ("one_time", 4900, Decimal(4900))
 

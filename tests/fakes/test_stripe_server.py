@@ -233,6 +233,14 @@ def test_a_key_in_use_is_a_conflict(fake: FakeStripe, steering: Steering) -> Non
             slow.result()
 
 
+def test_of_many_with_one_key_at_once_one_is_carried_out(fake: FakeStripe, client: Any) -> None:
+    headers = {"Authorization": f"Bearer {fake.key}", "Idempotency-Key": "one"}
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(requests.post, f"{fake.url}/v1/customers", headers=headers, timeout=10) for _ in range(40)]
+        assert {one.result().status_code for one in asked} <= {200, 409}
+    assert len(client.customers.list().data) == 1
+
+
 # --- faults ---
 
 
