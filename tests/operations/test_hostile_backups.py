@@ -36,7 +36,7 @@ STREAM = {
     "key": "a",
     "purpose": "service",
     "reaches_unconfirmed": True,
-    **dict.fromkeys(("paused_at", "paused_why", "watched_from")),
+    **dict.fromkeys(("paused_at", "paused_why", "watched_from", "letting_go_at")),
 }
 
 
