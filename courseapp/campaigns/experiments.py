@@ -173,5 +173,5 @@ def settle(broadcast: Broadcast, better: Arm, outcomes: Mapping[Arm, Outcome], n
     experiment = experiment_of(broadcast)
     assert experiment is not None
     letter_id = letter_of(broadcast, better)
-    experiment.better, experiment.judged_at, experiment.rest_letter_id = better, now, publish_again(letter_id, now).id
+    experiment.better, experiment.rest_letter_id = better, publish_again(letter_id, now).id
     experiment.counts = {arm.value: [outcome.people, outcome.count] for arm, outcome in outcomes.items()}

@@ -279,7 +279,6 @@ class Experiment(Model):
     since: Mapped[Moment | None]  # when the trial's first mail has left; known, like the next, when its last has
     judge_at: Mapped[Moment | None]
     is_by_hand: Mapped[bool] = mapped_column(default=False)  # came from a backup: the old installation may have sent the rest
-    judged_at: Mapped[Moment | None]
     better: Mapped[Arm | None] = mapped_column(enum_of(Arm))
     counts: Mapped[Json]  # by arm: how many people, how many of whom, or clicks; empty where somebody chose
 

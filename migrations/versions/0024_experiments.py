@@ -55,7 +55,6 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("judge_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("is_by_hand", sa.Boolean(), nullable=False),
-        sa.Column("judged_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("better", _words("arm", ARMS), nullable=True),
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["broadcast_id"], ["broadcasts.id"], name=op.f("fk_experiments_broadcast_id_broadcasts"), ondelete="CASCADE"),

@@ -157,6 +157,12 @@ def test_a_letter_that_cannot_be_kept_is_said_at_its_field_and_nothing_is_lost(p
     assert subjects() == [(0, "Letter 0"), (2, "Letter 2"), (5, "Letter 5")]
 
 
+def test_what_no_database_takes_is_refused_in_a_letter_too(press) -> None:
+    answer = press("sequence_letters.change_letter", written(), 2, **LETTER | {"body": "a\0b"})
+    assert answer.status_code == 422
+    assert "Please leave out control characters." in answer.text
+
+
 def test_the_head_of_a_draft_is_shown_as_it_is_and_changed(client: Client, press) -> None:
     make_course(slug="sleep", title="Sleeping well")
     made = written(trigger=Trigger.QUIET, trigger_days=21, goal=None, weekdays="67", course_slug="sleep")

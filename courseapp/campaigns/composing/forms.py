@@ -14,7 +14,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget, TextInput
 
-from courseapp.campaigns.broadcasting.forms import LONGEST_BODY, NEEDS_TIME, NEEDS_TITLE, ON_ONE_LINE, PURPOSES
+from courseapp.campaigns.broadcasting.forms import LONGEST_BODY, NEEDS_TIME, NEEDS_TITLE, NO_CONTROLS, ON_ONE_LINE, PURPOSES
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Trigger
 from courseapp.campaigns.sequence_shapes import (
     LONGEST_TITLE,
@@ -171,7 +171,7 @@ class StepForm(FlaskForm):
     condition = SelectField(_l("For whom"), choices=[SelectChoice(key, words) for key, words in CONDITIONS.items()])
     subject = StringField(_l("Subject"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
     preheader = StringField(_l("Preheader"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
-    body = TextAreaField(_l("Letter"), [Length(max=LONGEST_BODY)], description=HOW_TO_WRITE, render_kw={"rows": "16"})
+    body = TextAreaField(_l("Letter"), [Length(max=LONGEST_BODY), NO_CONTROLS], description=HOW_TO_WRITE, render_kw={"rows": "16"})
 
     def show(self, step: StepDraft) -> None:
         """Begin from what is there."""
