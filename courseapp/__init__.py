@@ -29,6 +29,7 @@ ROOMS = (
     "campaigns",
     "authoring",
     "learning",
+    "billing",
     "catalog",
     "accounts",
     "mailing",

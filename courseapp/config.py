@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+from babel.numbers import list_currencies
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -19,6 +20,9 @@ UNSAFE_SECRETS = {"", "dev", "secret", "changeme", "change-me", "test", "default
 UNITS = {"second": 1, "minute": 60, "hour": 3600}
 SECRET_MINIMUM = 32  # characters; token_urlsafe(32) gives 43
 WEBHOOK_SECRET_MINIMUM = 16
+LIVE_KEYS = ("sk_live_", "rk_live_")
+TEST_KEYS = ("sk_test_", "rk_test_")
+STATEMENT_MAXIMUM = 22  # characters (Stripe, "Statement descriptors")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,15 @@ def checked_rates(words: str) -> str:
     """Rates by domain as they were typed. Raises ValueError where they are none."""
     rates_of(words)
     return words.strip()
+
+
+def checked_currencies(words: str) -> str:
+    """Currencies as they were typed, in lower case. Raises ValueError where one is none of ISO 4217's."""
+    codes = [code.strip().lower() for code in words.split(",") if code.strip()]
+    for code in codes:
+        if code.upper() not in list_currencies():
+            raise ValueError(f"{code!r} is no currency: write the three letters of each, such as eur, usd")
+    return ", ".join(codes)
 
 
 class Settings(BaseSettings):
@@ -99,6 +112,15 @@ class Settings(BaseSettings):
     ses_topic: str = ""
     postmark_secret: str = ""
     mailgun_signing_key: str = ""
+
+    stripe_secret_key: str = ""
+    stripe_webhook_secrets: str = ""
+    stripe_url: str = ""
+    stripe_tax: bool = False
+    stripe_promotion_codes: bool = False
+    stripe_trials: bool = False
+    statement_words: str = ""
+    currencies: Annotated[str, AfterValidator(checked_currencies)] = "eur"
 
     site_name: str = "Your course"
     support_address: str = ""
@@ -171,11 +193,34 @@ class Settings(BaseSettings):
         """The languages the site offers, the default first."""
         return [part.strip() for part in self.languages.split(",") if part.strip()] or ["en"]
 
+    @property
+    def has_billing(self) -> bool:
+        """Whether anything is sold: there is a key for Stripe."""
+        return bool(self.stripe_secret_key)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the key moves money."""
+        return self.stripe_secret_key.startswith(LIVE_KEYS)
+
+    @property
+    def webhook_secrets(self) -> list[str]:
+        """The secrets by which webhooks may be signed; two while one is rolled."""
+        return [part.strip() for part in self.stripe_webhook_secrets.split(",") if part.strip()]
+
+    @property
+    def currency_list(self) -> list[str]:
+        """The currencies that prices may have, the default first."""
+        return [part.strip() for part in self.currencies.split(",") if part.strip()] or ["eur"]
+
     def problems(self) -> list[str]:
-        """What keeps a production installation from starting: one sentence each, naming what to set."""
-        if self.is_embedded:
-            return []
-        checks = (
+        """What keeps an installation from starting: one sentence each, naming what to set."""
+        checks = (*self._billing_checks(), *(() if self.is_embedded else self._production_checks()))
+        return [words for wrong, words in checks if wrong]
+
+    def _production_checks(self) -> tuple[tuple[bool, str], ...]:
+        """What may be wrong in production alone, each with its words."""
+        return (
             (
                 self.secret_key.lower() in UNSAFE_SECRETS or len(self.secret_key) < SECRET_MINIMUM,
                 "SECRET_KEY is missing, too short or a well-known one. Set it to at least 32 random characters: "
@@ -205,7 +250,38 @@ class Settings(BaseSettings):
             *self._storage_checks(),
             *self._return_checks(),
         )
-        return [words for wrong, words in checks if wrong]
+
+    def _billing_checks(self) -> tuple[tuple[bool, str], ...]:
+        """What may be wrong about taking money, each with its words. In embedded mode too: a key is a key."""
+        place = urlsplit(self.stripe_url)
+        secrets_short = any(len(part) < WEBHOOK_SECRET_MINIMUM for part in self.webhook_secrets)
+        return (
+            (
+                self.has_billing and not self.stripe_secret_key.startswith((*LIVE_KEYS, *TEST_KEYS)),
+                "STRIPE_SECRET_KEY is no secret key. Set it to the one that begins with sk_ or rk_ (Stripe, Developers, API keys).",
+            ),
+            (
+                self.is_live and self.is_embedded,
+                "STRIPE_SECRET_KEY is a live key, and embedded mode is for trying out. Set MODE=production, or use a test key.",
+            ),
+            (
+                self.is_live and bool(self.stripe_url),
+                "STRIPE_URL leads away from Stripe, and STRIPE_SECRET_KEY is a live key. Remove STRIPE_URL, or use a test key.",
+            ),
+            (
+                bool(self.stripe_url) and place.hostname not in {"127.0.0.1", "::1", "localhost"},
+                "STRIPE_URL is for a stand-in on this machine. Set it to an address such as http://127.0.0.1:12111, or remove it.",
+            ),
+            (
+                secrets_short,
+                "STRIPE_WEBHOOK_SECRETS has one that is too short. Set it to the endpoint's signing secret, which begins with whsec_; "
+                "two with a comma between them while you roll it.",
+            ),
+            (
+                len(self.statement_words) > STATEMENT_MAXIMUM or any(sign in self.statement_words for sign in "<>\\'\"*"),
+                "STATEMENT_WORDS may have 22 letters at most, and none of < > \\ ' \" *. Set it to neutral words for card statements.",
+            ),
+        )
 
     def _storage_checks(self) -> tuple[tuple[bool, str], ...]:
         """What may be wrong about where files are kept, each with its words."""
@@ -281,7 +357,7 @@ class MissingSettings(SystemExit):
     """Production settings are incomplete; the message lists what to set, and the process ends with code 1."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("courseapp cannot start in production mode:\n" + "\n".join(f"  - {words}" for words in problems))
+        super().__init__("courseapp cannot start with these settings:\n" + "\n".join(f"  - {words}" for words in problems))
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -15,6 +15,7 @@ from courseapp import storage
 from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.accounts.passwords import set_password
 from courseapp.authoring.models import KeptDraft
+from courseapp.billing.models import Customer, Entitlement, Interval, Kind, Plan, Price, Tier, TierGrant
 from courseapp.campaigns.models import (
     Broadcast,
     BroadcastState,
@@ -309,6 +310,44 @@ def make_segment(tree: dict[str, Any] | None = None, **kw: Any) -> Segment:
     """People chosen by a tree of conditions; everybody unless told otherwise."""
     values = {"name": f"Segment {next(_numbers)}", "tree": tree or {"all": []}, "created_at": NOW, "changed_at": NOW}
     return _add(Segment(**{**values, **kw}))
+
+
+def make_tier(*, opens: Course | Module | None = None, **kw: Any) -> Tier:
+    """A tier on offer; `opens` a course, or one module of it."""
+    number = next(_numbers)
+    usual = {"key": f"tier{number}", "name": f"Tier {number}", "neutral_name": "Your course", "summary": "More of it.", "features": []}
+    tier = _add(Tier(**{**usual, "created_at": NOW, "changed_at": NOW, **kw}))
+    if opens is not None:
+        module = opens if isinstance(opens, Module) else None
+        course_id = opens.course_id if isinstance(opens, Module) else opens.id
+        _add(TierGrant(tier_id=tier.id, course_id=course_id, module_id=module.id if module is not None else None))
+    return tier
+
+
+def make_plan(tier: Tier | None = None, interval: Interval | str = Interval.MONTH, *, amount: int = 900, **kw: Any) -> Plan:
+    """A plan with its one price in euros; `prices`: others by currency."""
+    tier = tier or make_tier()
+    prices = kw.pop("prices", {"eur": amount})
+    plan = _add(Plan(**{"tier_id": tier.id, "key": f"plan{next(_numbers)}", "interval": Interval(interval), **kw}))
+    for currency, minor in prices.items():
+        make_price(plan, currency=currency, amount=minor)
+    return plan
+
+
+def make_price(plan: Plan, **kw: Any) -> Price:
+    """A price that is not synced yet."""
+    return _add(Price(**{"plan_id": plan.id, "currency": "eur", "amount": 900, "created_at": NOW, **kw}))
+
+
+def make_entitlement(user: User, tier: Tier, kind: Kind | str = Kind.GIFT, **kw: Any) -> Entitlement:
+    """That somebody holds a tier."""
+    return _add(Entitlement(**{"user_id": user.id, "tier_id": tier.id, "kind": Kind(kind), "begins_at": NOW, **kw}))
+
+
+def make_customer(user: User | None = None, **kw: Any) -> Customer:
+    """Somebody's customer at Stripe."""
+    usual = {"user_id": user.id if user is not None else None, "stripe_id": f"cus_{next(_numbers)}", "created_at": NOW}
+    return _add(Customer(**{**usual, **kw}))
 
 
 def modules_of(course: Course) -> list[Module]:

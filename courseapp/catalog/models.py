@@ -61,6 +61,7 @@ class Course(Model):
     published_at: Mapped[Moment | None]
     reordered_at: Mapped[Moment | None]  # since the last import, in the page
     sensitive_at: Mapped[Moment | None]  # the owner wants nobody chosen by it: see sensitivity.py
+    paid_at: Mapped[Moment | None]  # not for everybody: open only to whom billing says it is
 
     @property
     def is_published(self) -> bool:

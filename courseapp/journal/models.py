@@ -11,6 +11,7 @@ from courseapp.extensions import Model
 OF_LEARNERS = (
     *("lesson_completed", "course_completed", "enrolled", "account_claimed", "address_changed", "address_change_ended"),
     *("consent_given", "consent_withdrawn", "mail_bounced", "mail_complained", "mail_paused", "mail_pause_ended", "person_erased"),
+    *("tier_bought", "access_granted", "access_revoked", "payment_failed"),
 )
 """What people do, or happens to them: by the million, and none of staff's doing. A type more here is a migration of an index."""
 _OTHERS = f"type NOT IN ({', '.join(repr(name) for name in OF_LEARNERS)})"

@@ -10,6 +10,7 @@ from flask_babel import format_date
 
 from courseapp.accounts.models import User
 from courseapp.authoring.models import Upload
+from courseapp.billing.models import Plan, Tier
 from courseapp.campaigns.contact_exports import words_of_export
 from courseapp.campaigns.models import Broadcast, ContactExport, ContactImport, Segment
 from courseapp.campaigns.models import Sequence as DripSequence
@@ -145,7 +146,7 @@ def _questions(numbers: set[int]) -> dict[Any, str]:
     return {number: f"{KIND_WORDS[kind]}, {format_date(asked_at, 'medium')}" for number, kind, asked_at in db.session.execute(query)}
 
 
-PARTS = ("lesson", "source")
+PARTS = ("lesson", "source", "tier")
 BROADCAST = "broadcast-"  # and its number: the key of its stream
 
 
@@ -166,6 +167,8 @@ NAMES: dict[str, Names] = {
     "upload": _uploads,
     "invitation": _invited,
     "question": _questions,
+    "tier": _by(Tier, Tier.name),
+    "plan": _by(Plan, Plan.key),
     "import": _by(ContactImport, ContactImport.name),
     "export": _exports,
     "user": addresses_of,

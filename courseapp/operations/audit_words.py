@@ -20,6 +20,7 @@ class Matter(enum.StrEnum):
     MAIL = "mail"
     COURSES = "courses"
     PEOPLE = "people"
+    MONEY = "money"
     SITE = "site"
 
 
@@ -27,6 +28,7 @@ MATTER_WORDS = {
     Matter.MAIL: _l("Mail"),
     Matter.COURSES: _l("Courses"),
     Matter.PEOPLE: _l("People and roles"),
+    Matter.MONEY: _l("Paid tiers"),
     Matter.SITE: _l("The site"),
 }
 SEEN_BY = {Role.OWNER: frozenset(Matter), Role.MARKETER: frozenset({Matter.MAIL})}
@@ -102,20 +104,40 @@ OF_PEOPLE = {
     "staff_invited": _l("Invited somebody as %(roles)s"),
     "invitation_withdrawn": _l("Withdrew an invitation"),
 }
+OF_MONEY = {
+    "tier_made": _l("Made a paid tier"),
+    "tier_changed": _l("Changed a paid tier"),
+    "tier_archived": _l("Put a paid tier away: it is sold no longer"),
+    "tier_brought_back": _l("Brought a paid tier back"),
+    "plan_made": _l("Made a plan of a paid tier"),
+    "plan_changed": _l("Changed a plan of a paid tier"),
+    "plan_archived": _l("Put a plan away: it is sold no longer"),
+    "price_changed": _l("Changed what a plan costs new buyers"),
+    "course_closed": _l("Closed a course to everybody without a tier that opens it"),
+    "course_opened": _l("Opened a course to everybody"),
+    "access_given": _l("Gave somebody a paid tier"),
+    "access_withdrawn": _l("Took back a paid tier that was given"),
+    "stripe_event_replayed": _l("Had an event of Stripe’s looked at again"),
+    "billing_reconciled": _l("Compared paid access with Stripe"),
+    "billing_synced": _l("Brought tiers and prices in line with Stripe"),
+    "payments_exported": _l("Downloaded the list of payments"),
+    "billing_needs_attention": _l("Something about money needs to be looked at: %(what)s"),
+}
 OF_SITE = {
     "owner_link_made": _l("Made a link for the first owner on the server"),
     "site_settings_changed": _l("Changed settings: %(fields)s"),
     "audit_exported": _l("Downloaded this list"),
 }
-WORDS: dict[str, LazyString] = OF_MAIL | OF_COURSES | OF_PEOPLE | OF_SITE
+WORDS: dict[str, LazyString] = OF_MAIL | OF_COURSES | OF_PEOPLE | OF_MONEY | OF_SITE
 MATTERS: dict[Matter, Mapping[str, LazyString]] = {
     Matter.MAIL: OF_MAIL,
     Matter.COURSES: OF_COURSES,
     Matter.PEOPLE: OF_PEOPLE,
+    Matter.MONEY: OF_MONEY,
     Matter.SITE: OF_SITE,
 }
 ON_THE_SERVER = {"owner_link_made", "operator_made_link", "operator_exported", "operator_erased"}
-BY_ITSELF = {"stream_paused_itself", "broadcast_given_back", "broadcast_judged"}
+BY_ITSELF = {"stream_paused_itself", "broadcast_given_back", "broadcast_judged", "billing_needs_attention"}
 LETTER_WORDS: dict[Any, LazyString] = {"first": _l("first"), "second": _l("second")}
 OF_A_ROLE = {"role_granted", "role_taken"}
 """Of these the account is named, for it is of staff; whom of the learners somebody looked up is not told here."""

@@ -165,14 +165,17 @@ def test_a_paced_mail_is_among_what_waits_in_a_paused_stream(app: Flask) -> None
 
 def test_a_drain_keeps_to_the_limit_and_does_not_spin(with_smtp, smtp: RecordingSmtp) -> None:
     with_smtp(mail_rate="20/second")
+    make_sign_in_mail()  # the first mail of a process loads what mails are built with
+    loops.drain(clock.now, seconds=1.0)
+    smtp.received.clear()
     mails(60)
     db.session.commit()
-    begin = time.process_time()
+    begin = time.thread_time()  # the drain's own work, not that of the server that takes the mails in this process
     with statements() as asked:
         sums = loops.drain(clock.now, seconds=1.0)
     assert 30 <= sums["accepted"] <= 41
     assert len(asked) < 400
-    assert time.process_time() - begin < 1.0
+    assert time.thread_time() - begin < 0.6
     assert sums["accepted"] == len(smtp.received)
 
 

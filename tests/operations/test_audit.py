@@ -35,8 +35,10 @@ from tests.factories import (
     make_guest,
     make_letter,
     make_message,
+    make_plan,
     make_segment,
     make_sequence,
+    make_tier,
     make_user,
 )
 from tests.query_counts import statements
@@ -298,7 +300,10 @@ def test_a_question_is_answered_once(app: Flask, owner: User) -> None:
 
 UNTOLD = {"operator_made_link", *(kind for kind in WORDS if kind.startswith("staff_") and kind != "staff_invited")}
 """Whom of the learners an act was about is told to nobody."""
-WITHOUT_A_THING = {"operator_exported", "operator_erased", "owner_link_made", "site_settings_changed", "audit_exported"}
+WITHOUT_A_THING = {
+    *("operator_exported", "operator_erased", "owner_link_made", "site_settings_changed", "audit_exported", "payments_exported"),
+    *("stripe_event_replayed", "billing_reconciled", "billing_synced", "billing_needs_attention"),
+}
 OF_LISTS = {kind for kind in WORDS if kind.startswith("contacts_")}
 
 
@@ -311,7 +316,12 @@ def test_each_line_says_about_what_it_is(app: Flask, ada: User, owner: User) -> 
     invitations.invite("new@example.org", [Role.MARKETER], owner, NOW)
     db.session.add(source)
     db.session.flush()
+    plan = make_plan(make_tier(name="Practice"), key="practice-monthly")
     things = {
+        "tier": (plan.tier_id, "Practice"),
+        "plan": (plan.id, "practice-monthly"),
+        "price": (plan.id, "practice-monthly"),
+        "access": (ada.id, "Practice"),
         "broadcast": (broadcast.id, "News"),
         "sequence": (make_sequence(title="Welcome").sequence_id, "Welcome"),
         "segment": (make_segment(name="Idle").id, "Idle"),
@@ -329,8 +339,10 @@ def test_each_line_says_about_what_it_is(app: Flask, ada: User, owner: User) -> 
         "staff": (db.session.scalars(sa.select(Invitation.id)).one(), "new@example.org"),
     }
     kinds = {"uncertain": "message", "import": "course", "publication": "upload", "lesson": "course", "source": "course", "role": "user"}
+    kinds |= {"price": "plan", "access": "user"}
     things["invitation"], kinds["staff"] = things["staff"], "invitation"
     parts = {"lesson_edited": {"lesson_id": lessons_of(course)[0].id}, "source_made": {"source_id": source.id}}
+    parts |= dict.fromkeys(("access_given", "access_withdrawn"), {"tier_id": plan.tier_id})
     for kind in WORDS.keys() - UNTOLD - WITHOUT_A_THING - OF_LISTS:
         first = kind.partition("_")[0]
         number, name = things[first]

@@ -1,0 +1,139 @@
+"""Who holds which tier, and what that opens. Access is a question to our own tables and never to Stripe.
+
+A module is closed where its course is not for everybody (`courses.paid_at`) or a tier grants it, and whoever asks holds no tier
+that does. An archived tier still closes, and still opens to those who hold it. Whoever changes what is granted raises the
+version of the course, for pages are kept by it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import aliased
+
+from courseapp.billing.models import Closed, Entitlement, Kind, Tier, TierGrant
+from courseapp.billing.standing import Access
+from courseapp.catalog.models import Course, Module
+from courseapp.extensions import db
+from courseapp.journal import events
+
+
+def is_live(now: Any) -> sa.ColumnElement[bool]:
+    """SQL, about an `Entitlement` of the statement around it: it opens what its tier grants. `now` may be a parameter."""
+    is_over = sa.and_(Entitlement.ends_at.is_not(None), Entitlement.ends_at <= now)
+    return sa.and_(Entitlement.closed_at.is_(None), Entitlement.begins_at <= now, ~is_over)
+
+
+def closed_modules(course_id: Any, user_id: Any, now: Any) -> sa.ScalarSelect[str]:
+    """SQL: the ids of a course's modules that are closed to somebody, in one string; NULL where everything is open.
+
+    All three may be columns of the statement around it or parameters. A lesson is closed where its module is.
+    """
+    module, course = aliased(Module), aliased(Course)
+    covers = sa.and_(TierGrant.course_id == module.course_id, sa.or_(TierGrant.module_id.is_(None), TierGrant.module_id == module.id))
+    is_sold = sa.select(TierGrant.id).where(covers).correlate_except(TierGrant).exists()
+    held = sa.select(Entitlement.id).join(TierGrant, TierGrant.tier_id == Entitlement.tier_id)
+    is_held = held.where(covers, Entitlement.user_id == user_id, is_live(now)).correlate_except(Entitlement, TierGrant).exists()
+    closed = sa.select(sa.func.aggregate_strings(sa.cast(module.id, sa.String), " ")).join(course, course.id == module.course_id)
+    where = (module.course_id == course_id, sa.or_(course.paid_at.is_not(None), is_sold), ~is_held)
+    return closed.where(*where).correlate_except(module, course).scalar_subquery()
+
+
+def modules_in(closed: str | None) -> frozenset[int]:
+    """The ids in such a string."""
+    return frozenset(map(int, (closed or "").split()))
+
+
+def tiers_opening(course_id: int, module_id: int | None = None) -> Sequence[Tier]:
+    """The tiers on offer that open a course, or one module of it, in their order."""
+    grants = sa.select(TierGrant.tier_id).where(
+        TierGrant.course_id == course_id, sa.or_(TierGrant.module_id.is_(None), TierGrant.module_id == module_id)
+    )
+    return db.session.scalars(sa.select(Tier).where(Tier.id.in_(grants), Tier.archived_at.is_(None)).order_by(Tier.position, Tier.id)).all()
+
+
+def courses_opened_to(user_id: int, now: datetime) -> Sequence[Course]:
+    """The published courses that what somebody holds opens, whole or in part."""
+    held = sa.select(TierGrant.course_id).join(Entitlement, Entitlement.tier_id == TierGrant.tier_id)
+    ids = held.where(Entitlement.user_id == user_id, is_live(now))
+    return db.session.scalars(sa.select(Course).where(Course.id.in_(ids), Course.published_at.is_not(None)).order_by(Course.id)).all()
+
+
+def entitlements_of(user_id: int) -> Sequence[Entitlement]:
+    """All that a person holds or held, the latest first."""
+    query = sa.select(Entitlement).where(Entitlement.user_id == user_id).order_by(Entitlement.begins_at.desc(), Entitlement.id.desc())
+    return db.session.scalars(query).all()
+
+
+def holds_tier(user_id: int, tier_id: int, now: datetime) -> bool:
+    """Whether somebody holds a tier now, for whatever reason."""
+    found = sa.select(Entitlement.id).where(Entitlement.user_id == user_id, Entitlement.tier_id == tier_id, is_live(now))
+    return bool(db.session.scalar(sa.select(found.exists())))
+
+
+# Giving and taking
+
+
+def hold(
+    user_id: int,
+    tier_id: int,
+    kind: Kind,
+    access: Access,
+    now: datetime,
+    *,
+    checkout_id: int | None = None,
+    subscription_id: int | None = None,
+    begins_at: datetime | None = None,
+) -> bool:
+    """Let somebody hold a tier as a payment says, in the row of that payment; whether anything changed. The caller holds its lock.
+
+    Nothing is ever made for what opens nothing; a row that is there follows.
+    """
+    query = sa.select(Entitlement).where(
+        Entitlement.checkout_id == checkout_id if checkout_id is not None else Entitlement.subscription_id == subscription_id
+    )
+    found = db.session.scalar(query)
+    if found is None:
+        if access.closed is not None:
+            return False
+        facts: dict[str, Any] = {"user_id": user_id, "tier_id": tier_id, "kind": kind, "ends_at": access.until}
+        made = Entitlement(**facts, begins_at=begins_at or now, checkout_id=checkout_id, subscription_id=subscription_id)
+        db.session.add(made)
+        _note("access_granted", made, now)
+        return True
+    before = (found.tier_id, found.closed_why, found.ends_at)
+    was_open = found.closed_at is None
+    found.tier_id, found.ends_at, found.closed_why = tier_id, access.until, access.closed
+    if access.closed is None:
+        found.closed_at = None
+    elif was_open:
+        found.closed_at = now
+    if was_open != (found.closed_at is None) or before[0] != tier_id:
+        _note("access_granted" if found.closed_at is None else "access_revoked", found, now)
+    return before != (tier_id, access.closed, access.until)
+
+
+def give(user_id: int, tier_id: int, now: datetime, *, ends_at: datetime | None, reason: str, by_user_id: int) -> Entitlement:
+    """A gift or scholarship by staff, with why and until when."""
+    facts: dict[str, Any] = {"user_id": user_id, "tier_id": tier_id, "kind": Kind.GIFT, "reason": reason, "given_by_user_id": by_user_id}
+    gift = Entitlement(**facts, begins_at=now, ends_at=ends_at)
+    db.session.add(gift)
+    db.session.flush()
+    until = ends_at.isoformat() if ends_at is not None else None
+    events.record("access_given", f"user:{user_id}", now, tier_id=tier_id, until=until, by=by_user_id)
+    return gift
+
+
+def withdraw(gift: Entitlement, now: datetime, by_user_id: int) -> bool:
+    """Take a gift back; False where it was closed already."""
+    if gift.closed_at is not None:
+        return False
+    gift.closed_at, gift.closed_why = now, Closed.WITHDRAWN
+    events.record("access_withdrawn", f"user:{gift.user_id}", now, tier_id=gift.tier_id, by=by_user_id)
+    return True
+
+
+def _note(type: str, entitlement: Entitlement, now: datetime) -> None:
+    why = entitlement.closed_why.value if entitlement.closed_why is not None else None
+    events.record(type, f"user:{entitlement.user_id}", now, tier_id=entitlement.tier_id, kind=entitlement.kind.value, why=why)
