@@ -46,12 +46,13 @@ POLICY = "; ".join(
         "connect-src 'self'",
         "frame-src 'self'",
         "manifest-src 'self'",
-        "form-action 'self'",
+        "form-action 'self'{forms}",
         "frame-ancestors 'none'",
         "base-uri 'none'",
         "object-src 'none'",
     )
 )
+STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -91,7 +92,7 @@ def init_web(app: Flask, settings: Settings) -> None:
     _refuse_foreign_posts(app)
     _refuse_odd_paths(app)
 
-    _init_templates(app)
+    _init_templates(app, settings)
     init_site(app)
     app.wsgi_app = WithHeaders(  # type: ignore[method-assign]  # as below
         app.wsgi_app, always, UNLESS_SAID | {"Content-Security-Policy": policy_of(app)}
@@ -109,10 +110,15 @@ def _as_it_is(func: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def policy_of(app: Flask) -> str:
-    """What pages may load: from here alone; sound and film also from the bucket that holds them, where there is one."""
+    """What pages may load: from here alone; sound and film also from the bucket that holds them, where there is one.
+
+    Where something is sold, forms lead on to Stripe: browsers hold the redirect behind a form against this policy too.
+    """
+    settings: Settings = app.config["SETTINGS"]
     with app.app_context():
         bucket = storage.origin()
-    return POLICY.format(media=f" {bucket}" if bucket else "")
+    paying = [*STRIPE_PAGES, *filter(None, [settings.stripe_url])] if settings.has_billing else []
+    return POLICY.format(media=f" {bucket}" if bucket else "", forms="".join(f" {place}" for place in paying))
 
 
 class LateRule(Rule):
@@ -209,7 +215,7 @@ def _static_headers(headers: dict[str, str], _path: str, _url: str) -> None:
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
 
 
-def _init_templates(app: Flask) -> None:
+def _init_templates(app: Flask, settings: Settings) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.globals.update(
         static_url=static_url,
@@ -217,6 +223,8 @@ def _init_templates(app: Flask) -> None:
         form_token=form_token,  # not csrf_token: flask-wtf puts its own under that name
         current_user=current_user,
         page_language=page_language,
+        sells=settings.has_billing,
+        is_play_money=settings.has_billing and not settings.is_live,
         now=clock.now,
     )
     app.jinja_env.newstyle_gettext = True  # type: ignore[attr-defined]  # what the i18n extension reads when it compiles {% trans %}
