@@ -1,4 +1,4 @@
-"""Pages about money, gathered from the packages that hold them."""
+"""All pages of billing: its edges stand in a part of their own each."""
 
 from courseapp.billing.buying.views import pages as buying
 from courseapp.billing.hearing.views import pages as hearing
