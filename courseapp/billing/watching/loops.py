@@ -14,7 +14,6 @@ from courseapp.billing.findings import MOST, Finding
 from courseapp.billing.loops import APPLIED, refresh_checkout, refresh_invoice, refresh_payment, refresh_subscription
 from courseapp.billing.missing import LOOK_BACK, keep_missed
 from courseapp.billing.models import Customer, Reconciliation
-from courseapp.billing.selling import is_selling
 from courseapp.billing.stripe_gateway import PAGE, StripeAwayError, StripeError, StripeKeyError, StripeRefusedError, Thing
 from courseapp.extensions import db
 
@@ -43,13 +42,12 @@ def find_missed(now: datetime) -> int:
 
 def reconcile(clock: Clock) -> None:
     """Begin the nightly comparison where it is due, and carry out what was begun, here or by somebody on a page."""
-    if is_selling():
-        reconciling.begin_nightly(clock())
+    reconciling.begin_nightly(clock())
+    db.session.commit()
+    while (report := reconciling.claim(clock())) is not None:
         db.session.commit()
-        while (report := reconciling.claim(clock())) is not None:
-            db.session.commit()
-            compare_all(report, clock)
-        db.session.rollback()
+        compare_all(report, clock)
+    db.session.rollback()
 
 
 def compare_all(report: Reconciliation, clock: Clock) -> None:
