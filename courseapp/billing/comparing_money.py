@@ -113,5 +113,5 @@ def second_customers() -> list[Finding]:
     query = sa.select(Customer.user_id, Customer.stripe_id).where(Customer.user_id.in_(several.limit(PAGE)))
     theirs: dict[int, list[str]] = defaultdict(list)
     for user_id, stripe_id in db.session.execute(query.order_by(Customer.user_id, Customer.id)):
-        theirs[user_id].append(stripe_id)
+        theirs[user_id or 0].append(stripe_id)
     return [Finding("second_customer", {"customer": ids[0], "other": ids[1]}, {"count": len(ids)}) for ids in theirs.values()]

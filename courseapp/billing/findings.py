@@ -133,7 +133,7 @@ FINDING_KINDS: dict[str, FindingKind] = {
         _l("Open, and not paid"),
         _l("Somebody holds a tier, and nothing that was paid carries it."),
         _l("Look at it at Stripe, if there is anything to look at. Bringing it in line may close something to somebody."),
-        ("subscription", ("checkout",)),
+        ("subscription", "checkout"),
     ),
     "second_customer": FindingKind(
         _l("Several customers who are one person"),

@@ -38,7 +38,7 @@ def events() -> str:
     if asked and asked not in list(Shown):
         abort(404)
     rows = stripe_events.events_before(Shown(asked) if asked else None, request.args.get("before", type=row_number), PAGE + 1)
-    narrowed = {"show": asked} if asked else {}
+    narrowed: dict[str, Any] = {"show": asked} if asked else {}
     return render_template(
         "billing/events.html",
         events=[_shown(row) for row in rows[:PAGE]],
