@@ -1,7 +1,8 @@
-"""Wake-ups for what Stripe has told."""
+"""Wake-ups for what Stripe has told, and for what guests bought."""
 
 from courseapp import clock
 from courseapp.billing import loops
+from courseapp.billing.buying.loops import read_news as read
 from courseapp.billing.selling import is_selling
 from courseapp.billing.watching import loops as watching
 from courseapp.extensions import celery
@@ -26,3 +27,9 @@ def reconcile() -> None:
     """Compare with Stripe, each night and when somebody asked for it."""
     if is_selling():
         watching.reconcile(clock.now)
+
+
+@celery.task(name="billing.read_news")
+def read_news() -> None:
+    """Give people who confirmed an address what guests bought with it."""
+    read(clock.now)

@@ -67,9 +67,7 @@ def test_what_is_older_than_stripe_tries_is_not_asked_for(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("what", ["503", "429", "403", "drop"])
-def test_where_stripe_cannot_say_it_is_logged_and_nothing_else_happens(
-    shop: Shop, what: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_where_stripe_cannot_say_it_is_logged_and_nothing_else_happens(shop: Shop, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     shop.steering.rule(drop=True)
     bought(shop, synced_plan(), make_user("ada@example.org"))
     shop.steering.fail(what, times=None)
