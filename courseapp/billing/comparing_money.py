@@ -97,14 +97,18 @@ def loose_access(after: int, now: datetime) -> tuple[list[Finding], int | None]:
     unpaid = sa.or_(Checkout.id.is_(None), Checkout.state != CheckoutState.FULFILLED)
     is_loose = sa.or_(sa.and_(Entitlement.kind == Kind.SUBSCRIPTION, shut), sa.and_(Entitlement.kind == Kind.PURCHASE, unpaid))
     query = (
-        sa.select(Entitlement.id, Subscription.stripe_id.label("subscription"), Checkout.stripe_id.label("checkout"))
+        sa.select(Entitlement.id, Entitlement.public_id, Subscription.stripe_id.label("subscription"), Checkout.stripe_id.label("checkout"))
         .outerjoin(Subscription, Subscription.id == Entitlement.subscription_id)
         .outerjoin(Checkout, Checkout.id == Entitlement.checkout_id)
         .where(is_live(now), is_loose, Entitlement.id > after)
     )
     rows = db.session.execute(query.order_by(Entitlement.id).limit(PAGE)).all()
-    ids = [{name: its for name, its in (("subscription", row.subscription), ("checkout", row.checkout)) if its} for row in rows]
-    return [Finding("access_loose", each, takes_access=True) for each in ids], rows[-1].id if len(rows) == PAGE else None
+    found = []
+    for row in rows:
+        carriers = {"subscription": row.subscription, "checkout": row.checkout}
+        ids = {"entitlement": row.public_id, **{name: stripe_id for name, stripe_id in carriers.items() if stripe_id}}
+        found.append(Finding("access_loose", ids, takes_access=True))
+    return found, rows[-1].id if len(rows) == PAGE else None
 
 
 def second_customers() -> list[Finding]:
