@@ -22,6 +22,8 @@ from courseapp.authoring import drafts, editing, loops, ordering, parts, uploads
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
+from courseapp.billing.findings import Finding
+from courseapp.billing.models import Reconciliation, StripeEvent
 from courseapp.campaigns import contact_exports, contact_imports, sequence_drafts
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
@@ -277,6 +279,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         **of_people(known, touch),
         **tokens(known),
         **of_mail(known),
+        **of_money(),
     }
 
 
@@ -431,6 +434,16 @@ def of_mail(known: dict[str, User]) -> dict[str, Thing]:
         "paused-stream": {"key": "marketing"},
         "service-stream": {"key": "service"},
     }
+
+
+def of_money() -> dict[str, Thing]:
+    """An event of Stripe's, and a difference that comparing found."""
+    event = StripeEvent(stripe_id="evt_1", type="invoice.paid", made_at=NOW, received_at=NOW, due_at=NOW)
+    finding = Finding("subscription_differs", {"subscription": "sub_1"}, {"what": ["status"]}, takes_access=True)
+    report = Reconciliation(began_at=NOW, ended_at=NOW, is_fixing=True, looked_at=1, findings=[finding.as_row()])
+    db.session.add_all([event, report])
+    db.session.flush()
+    return {"stripe-event": {"id": event.stripe_id}, "finding": {"number": report.id, "place": 0}}
 
 
 def contact_id(user: User) -> str:
