@@ -24,6 +24,7 @@ Thing = dict[str, Any]
 TIMEOUT = (3, 10)  # seconds to connect, and to wait for each answer
 RETRIES = 2
 PAGE = 100
+KEYS = 10  # lookup keys that may be asked for at a time (API reference, "List all prices")
 TOLERANCE = 300  # seconds that a webhook's signature may be old, or in the future
 EVENT_TYPES = (
     *("checkout.session.completed", "checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed"),
@@ -264,9 +265,13 @@ def events(since: datetime, undelivered: bool = False) -> Iterator[Thing]:
 
 
 def prices(lookup_keys: Sequence[str] | None = None, product: str | None = None) -> Iterator[Thing]:
-    """Prices: those that hold one of these lookup keys, or all of a product."""
-    narrow: Thing = {"lookup_keys": list(lookup_keys)} if lookup_keys else {}
-    return _listed("listing prices", _api().prices.list, **narrow, **({"product": product} if product else {}))
+    """Prices, switched off ones too: those that hold one of these lookup keys (of none: none), or all of a product."""
+    narrow: Thing = {"product": product} if product else {}
+    some: list[Thing] = [{}]
+    if lookup_keys is not None:
+        some = [{"lookup_keys": list(lookup_keys[place : place + KEYS])} for place in range(0, len(lookup_keys), KEYS)]
+    for keys in some:
+        yield from _listed("listing prices", _api().prices.list, **keys, **narrow)
 
 
 def products() -> Iterator[Thing]:
