@@ -39,7 +39,7 @@ ROOMS = (
 
 READERS = {
     "campaigns": frozenset({"enrolled", "account_claimed", "consent_given", "consent_withdrawn", "course_completed"}),
-    "operations": frozenset({"stream_paused_itself"}),
+    "operations": frozenset({"stream_paused_itself", "billing_needs_attention"}),
 }
 """Who reads which journal events; a reader claims its receipts."""
 
@@ -52,6 +52,7 @@ WAKES = {
     "broadcasts": "campaigns.work_broadcasts",
     "contacts": "campaigns.work_contacts",
     "uploads": "authoring.work_uploads",
+    "billing.events": "billing.work_events",
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""
 
