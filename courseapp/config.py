@@ -242,8 +242,8 @@ class Settings(BaseSettings):
         return (
             (
                 self.billing not in {"", "demo"},
-                "BILLING is neither empty nor demo. Set it to demo to try paid tiers out with play money (make run BILLING=demo), or remove it; "
-                "real ones come with STRIPE_SECRET_KEY.",
+                "BILLING is neither empty nor demo. Set it to demo to try paid tiers out with play money (make run BILLING=demo), "
+                "or remove it; real ones come with STRIPE_SECRET_KEY.",
             ),
             (
                 is_demo and not self.is_embedded,

@@ -59,7 +59,9 @@ def up(parent: int | None) -> None:
         raise click.ClickException(f"Port {settings.port} is in use. Choose another: make run PORT={settings.port + 1}")
     if settings.has_play_money and is_taken("127.0.0.1", play_money.port_of(settings)):
         kept = settings.data_dir / "stripe_port"
-        raise click.ClickException(f"The stand-in for Stripe needs the port that {kept} names, and it is in use. Free it, or delete that file.")
+        raise click.ClickException(
+            f"The stand-in for Stripe needs the port that {kept} names, and it is in use. Free it, or delete that file."
+        )
     embedded.die_with_parent()
     if parent is not None and os.getppid() != parent:  # it died before we asked to be told
         raise click.ClickException("Whoever started this is gone.")

@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from courseapp.billing.offering import offer_tiers
 from courseapp.config import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,6 +33,8 @@ def port_of(settings: Settings) -> int:
 
 def offer(now: datetime) -> None:
     """Tiers that sell the two example courses; what is there already is left alone. The caller commits."""
+    from courseapp.billing.offering import offer_tiers
+
     offer_tiers(ROOT / "content" / "tiers.yaml", now)
 
 
