@@ -1,8 +1,9 @@
 """The fake Stripe's own books, asked over its API, and held against ours: what was paid must be open, once, with one receipt."""
 
 import random
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import stripe
@@ -15,7 +16,7 @@ GONE, PARTLY, DISPUTED, ENDING, FAILING = 8, 4, 3, 5, 5
 OPEN = {"active", "trialing"}
 SHUT = {"canceled", "unpaid", "incomplete_expired"}
 OURS = """
-SELECT c.public_id, c.state, e.id, e.closed_at IS NULL AND (e.ends_at IS NULL OR e.ends_at > %s)
+SELECT c.public_id, c.state, e.id, e.closed_at IS NULL
 FROM checkouts c LEFT JOIN entitlements e ON e.checkout_id = c.id
 """
 SUBSCRIBED = """
@@ -29,12 +30,13 @@ class Ledger:
     def __init__(self, url: str, key: str) -> None:
         self._api = stripe.StripeClient(key, base_addresses={"api": url}, max_network_retries=4).v1
 
-    def session(self, id: str) -> dict[str, Any]:
-        """One Checkout Session."""
-        return self._api.checkout.sessions.retrieve(id).to_dict()
-
     def _all(self, service: Any, **params: Any) -> list[dict[str, Any]]:
-        return [one.to_dict() for one in service.list({"limit": 100, **params}).auto_paging_iter()]
+        return _patiently(lambda: [one.to_dict() for one in service.list({"limit": 100, **params}).auto_paging_iter()])
+
+    def _charge_of(self, session: dict[str, Any]) -> dict[str, Any]:
+        expanded: Any = {"expand": ["latest_charge"]}
+        found: dict[str, Any] = _patiently(lambda: self._api.payment_intents.retrieve(session["payment_intent"], expanded)).to_dict()
+        return found["latest_charge"]
 
     def sessions(self) -> list[dict[str, Any]]:
         """Those that somebody paid."""
@@ -47,16 +49,16 @@ class Ledger:
         dice.shuffle(bought)
         dice.shuffle(subscribed)
         for number, session in enumerate(bought[: GONE + PARTLY + DISPUTED]):
-            charge = self._api.payment_intents.retrieve(session["payment_intent"]).latest_charge
+            charge = self._charge_of(session)["id"]
             if number < GONE:
                 steering.refund(charge=charge)
             elif number < GONE + PARTLY:
                 steering.refund(charge=charge, amount=900)
             else:
-                steering.dispute(str(charge))
+                steering.dispute(charge)
         for number, session in enumerate(subscribed[: ENDING + FAILING]):
             if number < ENDING:
-                self._api.subscriptions.update(session["subscription"], {"cancel_at_period_end": True})
+                _patiently(lambda session=session: self._api.subscriptions.update(session["subscription"], {"cancel_at_period_end": True}))
             else:
                 steering.card(session["customer"], "declines")
         return {"refunded": GONE, "partly": PARTLY, "disputed": DISPUTED, "ending": ENDING, "failing": FAILING}
@@ -78,8 +80,7 @@ class Ledger:
         sums.detail |= {"paid_sessions": len(sessions)}
 
     def _purchases(self, ground: Ground, sessions: Iterable[dict[str, Any]], sums: Sums) -> None:
-        now = max(one["created"] for one in self._all(self._api.events, limit=1)[:1])
-        rows = ground.rows("sold", OURS.replace("%s", f"to_timestamp({int(now)})"))
+        rows = ground.rows("sold", OURS)
         ours = {row[0]: row[1:] for row in rows}
         opened = Counter(row[0] for row in rows if row[2] is not None)
         sums.duplicated += sum(count - 1 for count in opened.values())
@@ -87,8 +88,8 @@ class Ledger:
         for session in sessions:
             paid.add(session["client_reference_id"])
             state, _entitlement, is_open = ours[session["client_reference_id"]]
-            charge = self._api.payment_intents.retrieve(session["payment_intent"], {"expand": ["latest_charge"]}).latest_charge
-            should_be_open = not charge.refunded and not charge.disputed
+            charge = self._charge_of(session)
+            should_be_open = not charge["refunded"] and not charge["disputed"]
             sums.lost += should_be_open and not is_open
             sums.uncertain += state != "fulfilled"
             sums.expect(should_be_open or not is_open, f"{session['id']} went back, and is open")
@@ -133,3 +134,13 @@ class Ledger:
             if one["billing_reason"] == "subscription_cycle" and one["amount_paid"]
         )
         sums.detail |= {"mails": sum(got.values()), "renewals": sum(renewals.values()), "subjects": dict(Counter(s for _to, s in got))}
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """What Stripe answers once it does: the drill's own questions meet with its faults too."""
+    for _try in range(60):
+        try:
+            return ask()
+        except stripe.StripeError:
+            time.sleep(0.2)
+    return ask()
