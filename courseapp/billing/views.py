@@ -2,5 +2,6 @@
 
 from courseapp.billing.buying.views import pages as buying
 from courseapp.billing.hearing.views import pages as hearing
+from courseapp.billing.watching.views import pages as watching
 
-BLUEPRINTS = (hearing, buying)
+BLUEPRINTS = (hearing, buying, watching)
