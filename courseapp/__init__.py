@@ -39,7 +39,7 @@ ROOMS = (
 
 READERS = {
     "campaigns": frozenset({"enrolled", "account_claimed", "consent_given", "consent_withdrawn", "course_completed"}),
-    "operations": frozenset({"stream_paused_itself"}),
+    "operations": frozenset({"stream_paused_itself", "billing_needs_attention"}),
 }
 """Who reads which journal events; a reader claims its receipts."""
 

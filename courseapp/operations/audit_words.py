@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.accounts.models import Role
+from courseapp.billing.attention import ATTENTION_WORDS
 from courseapp.organisation.history import FIELD_WORDS
 from courseapp.organisation.staff import ROLE_NAMES
 
@@ -121,7 +122,7 @@ OF_MONEY = {
     "billing_reconciled": _l("Compared paid access with Stripe"),
     "billing_synced": _l("Brought tiers and prices in line with Stripe"),
     "payments_exported": _l("Downloaded the list of payments"),
-    "billing_needs_attention": _l("Something about money needs to be looked at: %(what)s"),
+    "billing_needs_attention": _l("Something about money needs to be looked at. %(what)s"),
 }
 OF_SITE = {
     "owner_link_made": _l("Made a link for the first owner on the server"),
@@ -143,7 +144,13 @@ OF_A_ROLE = {"role_granted", "role_taken"}
 """Of these the account is named, for it is of staff; whom of the learners somebody looked up is not told here."""
 
 
-NAMES: dict[str, Mapping[Any, LazyString]] = {"role": ROLE_NAMES, "roles": ROLE_NAMES, "fields": FIELD_WORDS, "better": LETTER_WORDS}
+NAMES: dict[str, Mapping[Any, LazyString]] = {
+    "role": ROLE_NAMES,
+    "roles": ROLE_NAMES,
+    "fields": FIELD_WORDS,
+    "better": LETTER_WORDS,
+    "what": ATTENTION_WORDS,
+}
 """Facts that are told by a name: what each value is called."""
 UNSAID = {"logo_size"}  # it changes with the logo
 
