@@ -6,6 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from courseapp.billing.models import Interval, Plan, Price, Tier
 from courseapp.billing.tiers import touch
@@ -15,6 +16,8 @@ from courseapp.journal import events
 
 LONGEST_TRIAL = 730
 """Days that Stripe takes for a trial (Stripe, "Using trial periods on subscriptions")."""
+
+INTERVAL_WORDS = {Interval.ONCE: _l("paid once"), Interval.MONTH: _l("paid monthly"), Interval.YEAR: _l("paid yearly")}
 
 
 def plan_of(tier: Tier, public_id: str) -> Plan | None:
