@@ -52,6 +52,7 @@ WAKES = {
     "broadcasts": "campaigns.work_broadcasts",
     "contacts": "campaigns.work_contacts",
     "uploads": "authoring.work_uploads",
+    "billing.events": "billing.work_events",
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""
 

@@ -1,0 +1,5 @@
+"""All pages of billing: its edges stand in a part of their own each."""
+
+from courseapp.billing.hearing.views import pages as hearing
+
+BLUEPRINTS = (hearing,)
