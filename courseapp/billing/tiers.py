@@ -156,9 +156,9 @@ def touch(tier: Tier, seen: str | None, now: datetime) -> None:
     tier.changed_at = now
 
 
-def make_tier(facts: TierFacts, now: datetime, by: int | None) -> Tier:
-    """A new tier; its key is made of the name and stays."""
-    tier = Tier(key=_new_key(facts.name), created_at=now, changed_at=now, sensitive_at=None)
+def make_tier(facts: TierFacts, now: datetime, by: int | None, key: str | None = None) -> Tier:
+    """A new tier; its key, made of the name unless it is given, stays."""
+    tier = Tier(key=key or _new_key(facts.name), created_at=now, changed_at=now, sensitive_at=None)
     _fill(tier, facts, now)
     db.session.add(tier)
     db.session.flush()
