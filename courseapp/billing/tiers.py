@@ -127,6 +127,11 @@ def tier_of(public_id: str) -> Tier | None:
     return db.session.scalar(sa.select(Tier).where(Tier.public_id == public_id))
 
 
+def course_named(slug: str) -> Course | None:
+    """The course of an address, published or not."""
+    return db.session.scalar(sa.select(Course).where(Course.slug == slug))
+
+
 def closed_courses() -> Sequence[Course]:
     """Courses that are not for everybody, though no tier opens them as a whole any more."""
     granted = sa.select(TierGrant.id).where(TierGrant.course_id == Course.id, TierGrant.module_id.is_(None)).exists()
@@ -154,6 +159,7 @@ def touch(tier: Tier, seen: str | None, now: datetime) -> None:
     if seen is not None and seen != stamp_of(tier):
         raise Refusal(_("Somebody else has changed this tier meanwhile. Nothing was saved; open it again to see what stands there."))
     tier.changed_at = now
+    db.session.flush()
 
 
 def make_tier(facts: TierFacts, now: datetime, by: int | None, key: str | None = None) -> Tier:

@@ -1,5 +1,6 @@
 """All pages of billing: its edges stand in a part of their own each."""
 
+from courseapp.billing.cataloguing.views import pages as cataloguing
 from courseapp.billing.hearing.views import pages as hearing
 
-BLUEPRINTS = (hearing,)
+BLUEPRINTS = (hearing, cataloguing)
