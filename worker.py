@@ -25,6 +25,7 @@ celery.conf.beat_schedule = {
     "returned mail": {"task": "mailing.read_returned", "schedule": 60.0, "options": {"expires": 60.0}},
     "arrivals by domain": {"task": "mailing.renew_deliverability", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "news": {"task": "campaigns.read_news", "schedule": 15.0, "options": {"expires": 15.0}},
+    "purchases of guests": {"task": "billing.read_news", "schedule": 30.0, "options": {"expires": 30.0}},
     "sequences": {"task": "campaigns.advance_sequences", "schedule": 30.0, "options": {"expires": 30.0}},
     "quiet people": {"task": "campaigns.notice", "schedule": 900.0, "options": {"expires": 900.0}},
     "broadcasts": {"task": "campaigns.work_broadcasts", "schedule": 15.0, "options": {"expires": 15.0}},

@@ -39,6 +39,7 @@ ROOMS = (
 
 READERS = {
     "campaigns": frozenset({"enrolled", "account_claimed", "consent_given", "consent_withdrawn", "course_completed"}),
+    "billing": frozenset({"account_claimed"}),
     "operations": frozenset({"stream_paused_itself", "billing_needs_attention"}),
 }
 """Who reads which journal events; a reader claims its receipts."""
@@ -47,6 +48,7 @@ WAKES = {
     "outbox.service": "mailing.send_service",
     "outbox": "mailing.send_due",
     "news.campaigns": "campaigns.read_news",
+    "news.billing": "billing.read_news",
     "news.operations": "operations.read_news",
     "copies": "learning.build_copies",
     "broadcasts": "campaigns.work_broadcasts",
@@ -79,6 +81,8 @@ def create_app(**overrides: Any) -> Flask:
         LARGE_POSTS={**dict.fromkeys(("authoring.receive", "parts.add", "parts.act"), "instructor"), "contacts.receive": "marketer"},
         LONG_POSTS=frozenset({"editor.change", "editor.keep_draft"}),  # a lesson's whole text
         UNNOTED=UNNOTED,
+        # a page that may write though it is only read: after paying, people come to it by a redirect
+        WRITING_PAGES=frozenset({"billing.done"}),
         # RFC 8058: one-click unsubscription comes from the mail program; and forms to sign up stand on other sites
         FOREIGN_POSTS=frozenset({"mailing.stop", "signup.ask"}),
     )
@@ -90,6 +94,7 @@ def create_app(**overrides: Any) -> Flask:
     init_web(app, settings)
     init_errors(app)
     load_parts("models")
+    app.config["CLOSED_TO_ALL"] = import_module("courseapp.billing.entitlements").closed_to_all  # catalog stands below and may not know
     for views in load_parts("views"):
         for blueprint in views.BLUEPRINTS:
             app.register_blueprint(blueprint)

@@ -241,7 +241,7 @@ def _work(event_id: int, now: datetime) -> str:
     except gateway.StripeRefusedError as error:
         return _again(event_id, now, None, error.words)
     except Exception as error:  # one odd event must not keep all others waiting
-        log.exception("stripe_event_failed", event=event_id, kind=type(error).__name__)
+        log.exception("stripe_event_failed", number=event_id, kind=type(error).__name__)
         return _again(event_id, now, None, f"{type(error).__name__}: see the log")
 
 

@@ -1,6 +1,7 @@
 """All pages of billing: its edges stand in a part of their own each."""
 
+from courseapp.billing.buying.views import pages as buying
 from courseapp.billing.cataloguing.views import pages as cataloguing
 from courseapp.billing.hearing.views import pages as hearing
 
-BLUEPRINTS = (hearing, cataloguing)
+BLUEPRINTS = (hearing, buying, cataloguing)

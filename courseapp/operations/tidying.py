@@ -8,6 +8,7 @@ from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import parts, preparing, uploads
+from courseapp.billing.claiming import has_bought, was_paid_with
 from courseapp.campaigns import contact_exports, contact_imports
 from courseapp.campaigns.models import SequenceRun
 from courseapp.contacts import privacy as contacts_privacy
@@ -58,9 +59,9 @@ def tidy(now: datetime) -> dict[str, int]:
 
 
 def forget_guests(now: datetime) -> int:
-    """Erase guests nobody can come back to; how many. No record is kept of it: who is restored by a backup is idle again."""
+    """Erase guests nobody can come back to, but those who paid for something; how many. No record is kept of it: who is restored by a backup is idle again."""
     can_come_back = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
-    idle = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~can_come_back)
+    idle = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~can_come_back, ~has_bought())
     ids = db.session.scalars(idle.limit(AT_ONCE)).all()
     forget_questions_of(ids, now)
     events.cut([f"user:{number}" for number in ids])
@@ -69,9 +70,9 @@ def forget_guests(now: datetime) -> int:
 
 
 def forget_unconfirmed(now: datetime) -> int:
-    """Erase addresses that somebody typed and nobody confirmed; how many."""
+    """Erase addresses that somebody typed and nobody confirmed, but those that were paid with; how many."""
     query = sa.select(Contact).where(Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), Contact.created_at < now - UNCONFIRMED)
-    contacts = db.session.scalars(query.limit(AT_ONCE)).all()
+    contacts = db.session.scalars(query.where(~was_paid_with()).limit(AT_ONCE)).all()
     for contact in contacts:
         mailing.erase(contact.id, now)
         contacts_privacy.erase(contact, now)
