@@ -15,10 +15,12 @@ from courseapp.billing.checking import findings
 from courseapp.billing.offering import offer
 from courseapp.billing.stripe_gateway import StripeError
 from courseapp.billing.stripe_setup import wishes
+from courseapp.billing.watching.cli import reconcile
 from courseapp.config import Settings
 from courseapp.extensions import db
 
-billing = AppGroup("billing", help="Paid tiers: bring them in line with Stripe, check that all is set up, set it up.")
+billing = AppGroup("billing", help="Paid tiers: set up, bring in line with Stripe, check, compare.")
+billing.add_command(reconcile)
 COMMANDS = (billing,)
 OUTCOME_WORDS = {Outcome.PLANNED: "To do", Outcome.DONE: "Done", Outcome.FAILED: "Not done", Outcome.TOLD: "Look at this"}
 

@@ -23,6 +23,7 @@ from courseapp.billing.loops import refresh_checkout
 from courseapp.billing.models import Checkout, CheckoutState
 from courseapp.billing.selling import need_selling
 from courseapp.billing.stripe_gateway import StripeAwayError, StripeError, StripeRefusedError
+from courseapp.billing.stripe_setup import our_portal
 from courseapp.catalog.landing import kept_landing
 from courseapp.columns import random_public_id
 from courseapp.config import Settings
@@ -77,12 +78,18 @@ def plans() -> str:
 
 
 def free_course() -> dict[str, Any] | None:
-    """The front course as its own page names it, and how much of it is open to everybody."""
+    """The front course as its own page names it, and how much of it is open to everybody; None where none is."""
     front = kept_landing(settings().front_course)
-    if front is None:
+    if front is None or front.is_closed:
         return None
-    part = offers.free_part(front.course_id, clock.now())
-    return {"name": front.course["headline"], "summary": front.course["summary"], "part": part} if part.lessons else None
+    is_open = [lesson for module in front.modules if not module.closed for lesson in module.lessons]
+    return {
+        "name": front.course["headline"],
+        "summary": front.course["summary"],
+        "lessons": len(is_open),
+        "of_lessons": sum(len(module.lessons) for module in front.modules),
+        "minutes": sum(lesson.minutes for lesson in is_open),
+    }
 
 
 def tier_row(offer: offers.TierOffer, user: User | None) -> dict[str, Any]:
@@ -236,6 +243,8 @@ def portal() -> Response:
     params = {"customer": known[0].stripe_id, "return_url": full_url("billing.own"), "locale": checkouts.locale_of(page_language())}
     db.session.rollback()
     try:
+        if (configuration := our_portal()) is not None:
+            params["configuration"] = configuration["id"]
         session = stripe_gateway.create("billing_portal.sessions", params, f"portal:{random_public_id()}")
     except StripeError as error:
         return cannot(error)
