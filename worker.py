@@ -32,6 +32,8 @@ celery.conf.beat_schedule = {
     "contacts": {"task": "campaigns.work_contacts", "schedule": 30.0, "options": {"expires": 30.0}},
     "printed copies": {"task": "learning.build_copies", "schedule": 60.0, "options": {"expires": 60.0}},
     "events of Stripe": {"task": "billing.work_events", "schedule": 60.0, "options": {"expires": 60.0}},
+    "missed events": {"task": "billing.find_missed", "schedule": 900.0, "options": {"expires": 900.0}},
+    "comparing with Stripe": {"task": "billing.reconcile", "schedule": 900.0, "options": {"expires": 900.0}},
     "uploads": {"task": "authoring.work_uploads", "schedule": 30.0, "options": {"expires": 30.0}},
     "figures": {"task": "insights.renew_figures", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "figures after mails": {"task": "insights.renew_mail_figures", "schedule": 600.0, "options": {"expires": 600.0}},

@@ -55,6 +55,7 @@ WAKES = {
     "contacts": "campaigns.work_contacts",
     "uploads": "authoring.work_uploads",
     "billing.events": "billing.work_events",
+    "billing.reconciliation": "billing.reconcile",
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""
 

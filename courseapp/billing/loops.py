@@ -235,13 +235,11 @@ def _work(event_id: int, now: datetime) -> str:
     except gateway.StripeAwayError as error:
         return _again(event_id, now, None, error.words)
     except gateway.StripeKeyError as error:
-        db.session.rollback()
-        need_attention("key_refused", now)
-        return _again(event_id, now, None, error.words)
+        return _again(event_id, now, None, error.words, is_key=True)
     except gateway.StripeRefusedError as error:
         return _again(event_id, now, None, error.words)
     except Exception as error:  # one odd event must not keep all others waiting
-        log.exception("stripe_event_failed", event=event_id, kind=type(error).__name__)
+        log.exception("stripe_event_failed", number=event_id, kind=type(error).__name__)
         return _again(event_id, now, None, f"{type(error).__name__}: see the log")
 
 
@@ -266,11 +264,13 @@ def _disputed_or_refunded(kind: str, about: str) -> Thing | None:
     return gateway.charge(about) if kind.startswith("charge.") else gateway.refund(about)
 
 
-def _again(event_id: int, now: datetime, seconds: float | None, problem: str) -> str:
+def _again(event_id: int, now: datetime, seconds: float | None, problem: str, *, is_key: bool = False) -> str:
     """Let an event come due again; after many attempts no more by itself, and somebody is told."""
     db.session.rollback()
     event = db.session.get_one(StripeEvent, event_id)
     event.problem = problem[:300] or None
+    if is_key:
+        need_attention("key_refused", now)
     if seconds is None and event.attempts >= MOST_ATTEMPTS:
         event.processed_at, event.result = now, FAILED
         need_attention("event_failed", now, event=event.stripe_id)

@@ -9,6 +9,7 @@ from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import parts, preparing, uploads
 from courseapp.billing.claiming import has_bought, was_paid_with
+from courseapp.billing.models import Reconciliation, StripeEvent
 from courseapp.campaigns import contact_exports, contact_imports
 from courseapp.campaigns.models import SequenceRun
 from courseapp.contacts import privacy as contacts_privacy
@@ -25,6 +26,8 @@ IDLE_GUESTS = timedelta(days=120)
 GONE = timedelta(days=30)  # so long the worker may stand still
 UNCONFIRMED = timedelta(days=14)
 HALF_FILES = timedelta(days=1)
+WORKED = timedelta(days=90)  # events of Stripe's
+REPORTS = timedelta(days=365)  # on comparing with Stripe
 AT_ONCE = 1000  # people
 
 
@@ -38,6 +41,8 @@ def tidy(now: datetime) -> dict[str, int]:
         "invitations": sa.delete(Invitation).where(Invitation.expires_at < now - REQUESTS),
         "owner links": sa.delete(OwnerLink).where(OwnerLink.expires_at < now - REQUESTS),
         "changes": sa.delete(AddressChange).where(AddressChange.expires_at < now - REQUESTS),
+        "events of Stripe": sa.delete(StripeEvent).where(StripeEvent.processed_at < now - WORKED),
+        "comparisons with Stripe": sa.delete(Reconciliation).where(Reconciliation.began_at < now - REPORTS),
         "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
     }
     counts = {

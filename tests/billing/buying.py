@@ -15,6 +15,7 @@ from courseapp.extensions import db
 from courseapp.mailing.models import Message
 from tests.billing.conftest import Shop
 from tests.factories import make_plan, make_tier
+from tests.fakes.clicking import Clicker
 
 COUNTRY = "ada@example.org"
 
@@ -108,3 +109,25 @@ def only(model: Any) -> Any:
 def the_customer(user: User) -> Customer:
     """Somebody's customer."""
     return db.session.scalars(sa.select(Customer).where(Customer.user_id == user.id)).one()
+
+
+def portal_of(shop: Shop, person: Clicker, customer: Customer, *plans: Plan) -> Clicker:
+    """Somebody at their Customer Portal, which allows what ours allows."""
+    prices = [price_of(plan).stripe_id for plan in plans]
+    later = {"conditions": [{"type": "decreasing_item_amount"}, {"type": "shortening_interval"}]}
+    products = {product: [] for product in {gateway.price(str(price))["product"] for price in prices}}
+    for price in prices:
+        products[gateway.price(str(price))["product"]].append(price)
+    update = {
+        "enabled": True,
+        "default_allowed_updates": ["price"],
+        "proration_behavior": "always_invoice",
+        "schedule_at_period_end": later,
+    }
+    update["products"] = [{"product": product, "prices": listed} for product, listed in products.items()]
+    features: dict[str, Any] = {"invoice_history": {"enabled": True}, "payment_method_update": {"enabled": True}}
+    features |= {"subscription_cancel": {"enabled": True, "mode": "at_period_end"}} | ({"subscription_update": update} if plans else {})
+    gateway.create("billing_portal.configurations", {"features": features}, f"portal:{len(shop.steering.requests())}")
+    wanted = {"customer": customer.stripe_id, "return_url": "http://localhost/account/plan"}
+    session = gateway.create("billing_portal.sessions", wanted, f"session:{len(shop.steering.requests())}")
+    return person.visit(session["url"])
