@@ -23,7 +23,7 @@ from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
 from courseapp.billing.findings import Finding
-from courseapp.billing.models import Reconciliation, StripeEvent
+from courseapp.billing.models import Checkout, CheckoutState, Interval, Price, Reconciliation, StripeEvent
 from courseapp.campaigns import contact_exports, contact_imports, sequence_drafts
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
@@ -55,6 +55,7 @@ from tests.factories import (
     make_broadcast,
     make_completion,
     make_consent,
+    make_customer,
     make_enrolment,
     make_entitlement,
     make_guest,
@@ -291,7 +292,21 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         **tokens(known),
         **of_mail(known),
         **of_money(),
+        **of_buying(known),
     }
+
+
+def of_buying(known: dict[str, User]) -> dict[str, Thing]:
+    """Plans that are sold, and what the learner went through with; they are the only customer at Stripe."""
+    sold, free = make_plan(), make_plan(interval=Interval.ONCE, amount=0)
+    price = db.session.scalars(sa.select(Price).where(Price.plan_id == sold.id)).one()
+    price.stripe_id = "price_of_nobody"
+    make_customer(known["learner"])
+    facts = {"user_id": known["learner"].id, "plan_id": sold.id, "price_id": price.id, "created_at": NOW}
+    checkout = Checkout(**facts, state=CheckoutState.FULFILLED, settled_at=NOW)
+    db.session.add(checkout)
+    db.session.flush()
+    return {"plan": {"id": sold.public_id}, "free-plan": {"id": free.public_id}, "checkout": {"public_id": checkout.public_id}}
 
 
 def brought_in(folder: Path, slug: str, publish: bool) -> Course:
