@@ -56,6 +56,7 @@ from tests.factories import (
     make_completion,
     make_consent,
     make_enrolment,
+    make_entitlement,
     make_guest,
     make_letter,
     make_message,
@@ -64,6 +65,7 @@ from tests.factories import (
     make_run,
     make_segment,
     make_sequence,
+    make_tier,
     make_user,
 )
 
@@ -250,7 +252,9 @@ def people() -> dict[str, User]:
 
 def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
     """Every kind of thing that an address can be about, by the word that the table has for it."""
-    own, second, draft = (brought_in(folder / slug, slug, slug != "draft") for slug in ("introduction", "second", "draft"))
+    own, second, paid, draft = (brought_in(folder / slug, slug, slug != "draft") for slug in ("introduction", "second", "paid", "draft"))
+    paid.paid_at = NOW
+    make_entitlement(known["other"], make_tier(opens=paid))
     for name in ("guest", "another guest", "learner"):
         make_enrolment(known[name], own)
     make_enrolment(known["other"], second)
@@ -264,6 +268,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         "own": place(own, "two", "line.svg"),
         "touch": place(own, "touch", "circle.svg"),
         "second": place(second, "two", "line.svg"),
+        "paid": place(paid, "one", "square.svg"),
         "draft": place(draft, "two", "line.svg"),
     }
     found["mixed"] = {**found["second"], "slug": own.slug, "key": "there"}
