@@ -302,7 +302,7 @@ UNTOLD = {"operator_made_link", *(kind for kind in WORDS if kind.startswith("sta
 """Whom of the learners an act was about is told to nobody."""
 WITHOUT_A_THING = {
     *("operator_exported", "operator_erased", "owner_link_made", "site_settings_changed", "audit_exported", "payments_exported"),
-    *("stripe_event_replayed", "billing_reconciled", "billing_synced", "billing_needs_attention"),
+    *("stripe_event_replayed", "billing_reconciled", "billing_brought_in_line", "billing_synced", "billing_needs_attention"),
 }
 OF_LISTS = {kind for kind in WORDS if kind.startswith("contacts_")}
 
