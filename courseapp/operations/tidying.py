@@ -8,6 +8,7 @@ from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import parts, preparing, uploads
+from courseapp.billing.leaving import has_bought, is_paid_with
 from courseapp.campaigns import contact_exports, contact_imports
 from courseapp.campaigns.models import SequenceRun
 from courseapp.contacts import privacy as contacts_privacy
@@ -58,9 +59,12 @@ def tidy(now: datetime) -> dict[str, int]:
 
 
 def forget_guests(now: datetime) -> int:
-    """Erase guests nobody can come back to; how many. No record is kept of it: who is restored by a backup is idle again."""
+    """Erase guests nobody can come back to; how many. No record is kept of it: who is restored by a backup is idle again.
+
+    Whoever bought something can come back: by the address that was paid with, and while a subscription goes on it must not be of nobody.
+    """
     can_come_back = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
-    idle = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~can_come_back)
+    idle = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~can_come_back, ~has_bought(User.id))
     ids = db.session.scalars(idle.limit(AT_ONCE)).all()
     forget_questions_of(ids, now)
     events.cut([f"user:{number}" for number in ids])
@@ -69,8 +73,9 @@ def forget_guests(now: datetime) -> int:
 
 
 def forget_unconfirmed(now: datetime) -> int:
-    """Erase addresses that somebody typed and nobody confirmed; how many."""
-    query = sa.select(Contact).where(Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), Contact.created_at < now - UNCONFIRMED)
+    """Erase addresses that somebody typed and nobody confirmed; how many. One that was paid with stays, for by it what was bought is found."""
+    is_new = (Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), Contact.created_at < now - UNCONFIRMED)
+    query = sa.select(Contact).where(*is_new, ~is_paid_with(Contact.id))
     contacts = db.session.scalars(query.limit(AT_ONCE)).all()
     for contact in contacts:
         mailing.erase(contact.id, now)
