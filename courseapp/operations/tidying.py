@@ -73,7 +73,7 @@ def forget_guests(now: datetime) -> int:
 
 
 def forget_unconfirmed(now: datetime) -> int:
-    """Erase addresses that somebody typed and nobody confirmed; how many. One that was paid with stays, for by it what was bought is found."""
+    """Erase addresses that somebody typed and nobody confirmed; how many. One that was paid with stays: it may claim that."""
     is_new = (Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), Contact.created_at < now - UNCONFIRMED)
     query = sa.select(Contact).where(*is_new, ~is_paid_with(Contact.id))
     contacts = db.session.scalars(query.limit(AT_ONCE)).all()
