@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from courseapp.billing.models import Closed, Entitlement, Kind, Tier, TierGrant
-from courseapp.billing.standing import Access
+from courseapp.billing.models import Closed, Entitlement, Kind, Subscription, Tier, TierGrant
+from courseapp.billing.standing import OPEN, Access
 from courseapp.catalog.models import Course, Module
 from courseapp.extensions import db
 from courseapp.journal import events
@@ -106,6 +106,14 @@ def holds_tier(user_id: int, tier_id: int, now: datetime) -> bool:
     """Whether somebody holds a tier now, for whatever reason."""
     found = sa.select(Entitlement.id).where(Entitlement.user_id == user_id, Entitlement.tier_id == tier_id, is_live(now))
     return bool(db.session.scalar(sa.select(found.exists())))
+
+
+def is_paid_up(user_id: int, tier_id: int, now: datetime) -> bool:
+    """Whether somebody holds a tier now and owes nothing for it."""
+    found = sa.select(Entitlement.id).outerjoin(Subscription, Subscription.id == Entitlement.subscription_id)
+    owes_nothing = sa.or_(Entitlement.subscription_id.is_(None), Subscription.status.in_(OPEN))
+    holds = (Entitlement.user_id == user_id, Entitlement.tier_id == tier_id, is_live(now), owes_nothing)
+    return bool(db.session.scalar(sa.select(found.where(*holds).exists())))
 
 
 # Giving and taking

@@ -246,12 +246,17 @@ def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, An
     return given
 
 
-def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None:
-    """Forget a person everywhere, once the address was typed again. Raises Refusal (400)."""
+def check_erasable(person: Person, typed: str) -> None:
+    """Raise Refusal (400) unless the address was typed again, and is that of somebody whom an owner may erase."""
     if address_key(typed.strip()) != person.contact.address_key:
         raise Refusal(_("That is not the address of this account. Nothing was erased."), 400)
     if roles_of(person.user):
         raise Refusal(_("This account has a staff role. Whoever runs the server can erase it by the command line."), 400)
+
+
+def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None:
+    """Forget a person everywhere, once the address was typed again and what they paid for has ended. Raises Refusal (400)."""
+    check_erasable(person, typed)
     erase(person.user, person.contact, now)
     events.record("staff_erased", "erased", now, by=staff.id, role=Role.OWNER.value)
 
