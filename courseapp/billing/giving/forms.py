@@ -1,0 +1,70 @@
+"""The forms of gifts: whom to give what, why and until when; until when instead; why it is taken back."""
+
+from collections.abc import Sequence
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import DateField, EmailField, Field, SelectField, StringField
+from wtforms.fields.choices import SelectChoice
+from wtforms.validators import DataRequired, Length, Optional, Regexp, ValidationError
+
+from courseapp.billing.models import Tier
+
+ON_ONE_LINE = Regexp(
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ue000-\uf8ff]*\Z", message=_l("Please leave out line breaks and control characters.")
+)
+ADDRESS = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "maxlength": "254"}
+NO_DATE = _l("Please write a date as 2027-01-31, or leave it empty for no end.")
+
+
+class UntilField(DateField):
+    """A day, or none, with words of ours for what is no day."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """As in the browser's field."""
+        if not valuelist or not valuelist[0].strip():
+            self.data = None
+            return
+        try:
+            super().process_formdata([valuelist[0].strip()])
+        except ValueError as error:
+            raise ValueError(NO_DATE) from error
+
+
+def _why(missing: object) -> StringField:
+    checks = [DataRequired(missing), Length(max=200, message=_l("Please keep it under 200 characters.")), ON_ONE_LINE]
+    return StringField(_l("Why"), checks, filters=[lambda typed: (typed or "").strip()], render_kw={"maxlength": "200"})
+
+
+class GiftForm(FlaskForm):
+    """A gift."""
+
+    address = EmailField(
+        _l("Their e-mail address"), [DataRequired(_l("Please type an e-mail address.")), Length(max=254)], render_kw=ADDRESS
+    )
+    tier = SelectField(_l("What"), validate_choice=False)
+    until = UntilField(_l("Until the end of"), [Optional()])
+    reason = _why(_l("Please write down why it is given."))
+
+    def offer(self, tiers: Sequence[Tier]) -> "GiftForm":
+        """Have these tiers to choose from."""
+        self.tier.choices = [SelectChoice(tier.public_id, tier.name) for tier in tiers]
+        return self
+
+    def validate_tier(self, field: Field) -> None:
+        """One of those on offer."""
+        if field.data not in {choice[0] for choice in self.tier.choices}:
+            raise ValidationError(_("Please choose one of the tiers in the list."))
+
+
+class UntilForm(FlaskForm):
+    """Until when instead."""
+
+    until = UntilField(_l("Until the end of"), [Optional()])
+
+
+class WithdrawalForm(FlaskForm):
+    """Why it is taken back."""
+
+    reason = _why(_l("Please write down why it is taken back. Whoever holds it reads that."))
