@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from flask_babel import format_date
 
 USUAL = 12  # months
+Asked = sa.Select[*tuple[Any, ...]]
+"""A statement for rows of several columns."""
 
 
 class Month(NamedTuple):
@@ -67,8 +69,5 @@ def within(column: Any, months: Sequence[Month], zone: ZoneInfo) -> tuple[sa.Lab
         column: a moment of a row, or an expression of that type.
     """
     ends = [month.following.begins_at(zone) for month in months]
-    number: sa.ColumnElement[int] = sa.literal_column(str(len(months) - 1), sa.Integer)
-    if len(months) > 1:
-        earlier = ((column < end, sa.literal_column(str(place), sa.Integer)) for place, end in enumerate(ends[:-1]))
-        number = sa.case(*earlier, else_=number)
+    number = sa.case(*((column < end, sa.literal_column(str(place), sa.Integer)) for place, end in enumerate(ends)))
     return number.label("in_month"), sa.and_(column >= months[0].begins_at(zone), column < ends[-1])

@@ -12,7 +12,7 @@ from courseapp.billing.models import Payment, Plan, Refund, Tier
 from courseapp.billing.standing import GONE_BACK
 from courseapp.contacts.spreadsheets import csv_of
 from courseapp.extensions import snapshot
-from courseapp.insights.months import Month
+from courseapp.insights.months import Asked, Month
 
 COLUMNS = ("date", "kind", "plan", "tier", "currency", "amount", "tax", "invoice", "stripe_id")
 AT_ONCE = 500  # lines
@@ -41,7 +41,7 @@ def _line(row: Any, zone: ZoneInfo) -> Sequence[object]:
     return (row.at.astimezone(zone).date(), row.kind, row.key, row.neutral_name, *money, row.invoice_number, row.stripe_id)
 
 
-def _lines(first: Month, last: Month, zone: ZoneInfo) -> sa.Select[Any]:
+def _lines(first: Month, last: Month, zone: ZoneInfo) -> Asked:
     begins, ends = first.begins_at(zone), last.following.begins_at(zone)
     sold = (Plan.key, Tier.neutral_name, Payment.currency)
     payments = sa.select(

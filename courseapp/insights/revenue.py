@@ -7,14 +7,13 @@ taken off: Stripe does not call it a refund.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from courseapp.billing.models import Interval, Payment, Plan, Refund, Tier
 from courseapp.billing.standing import GONE_BACK
-from courseapp.insights.months import Month, within
+from courseapp.insights.months import Asked, Month, within
 
 
 @dataclass
@@ -97,15 +96,15 @@ def _add(found: dict[str, Revenue], currency: str, months: Sequence[Month], mont
     return revenue
 
 
-def _paid(months: Sequence[Month], zone: ZoneInfo) -> sa.Select[Any]:
+def _paid(months: Sequence[Month], zone: ZoneInfo) -> Asked:
     month, is_within = within(Payment.paid_at, months, zone)
     keys = (month, Payment.currency, Payment.plan_id, Payment.disputed)
-    query: sa.Select[Any] = sa.select(*keys, sa.func.sum(Payment.amount), sa.func.count()).where(is_within, Payment.amount > 0)
+    query: Asked = sa.select(*keys, sa.func.sum(Payment.amount), sa.func.count()).where(is_within, Payment.amount > 0)
     return query.group_by(*keys).order_by(*keys)
 
 
-def _refunded(months: Sequence[Month], zone: ZoneInfo) -> sa.Select[Any]:
+def _refunded(months: Sequence[Month], zone: ZoneInfo) -> Asked:
     month, is_within = within(Refund.made_at, months, zone)
     keys = (month, Payment.currency, Payment.plan_id)
-    query: sa.Select[Any] = sa.select(*keys, sa.func.sum(Refund.amount), sa.func.count()).join(Payment, Payment.id == Refund.payment_id)
+    query: Asked = sa.select(*keys, sa.func.sum(Refund.amount), sa.func.count()).join(Payment, Payment.id == Refund.payment_id)
     return query.where(is_within, Refund.status.in_(GONE_BACK)).group_by(*keys).order_by(*keys)

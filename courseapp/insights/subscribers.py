@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from courseapp.billing.entitlements import is_live
 from courseapp.billing.models import Checkout, CheckoutState, Entitlement, Interval, Kind, Payment, Plan, Subscription
 from courseapp.billing.standing import GRACE, LATE
-from courseapp.insights.months import Month, within
+from courseapp.insights.months import Asked, Month, within
 from courseapp.insights.revenue import Sold, plans_sold
 
 NEVER_BEGAN = ("incomplete", "incomplete_expired")
@@ -71,7 +71,7 @@ def moves_in(seen: sa.Connection, months: Sequence[Month], zone: ZoneInfo, now: 
     found = {month: Moves() for month in months}
     has_begun = Subscription.status.not_in(NEVER_BEGAN)
     is_bought = (Checkout.state == CheckoutState.FULFILLED, Plan.interval == Interval.ONCE)
-    asked: dict[str, sa.Select[Any]] = {
+    asked: dict[str, Asked] = {
         "begun": _counted(Subscription.began_at, months, zone).where(has_begun),
         "ended": _counted(Subscription.ended_at, months, zone).where(has_begun),
         "bought": _counted(Checkout.settled_at, months, zone).join(Plan, Plan.id == Checkout.plan_id).where(*is_bought),
@@ -100,17 +100,17 @@ def first_moment(seen: sa.Connection) -> datetime | None:
     return min(filter(None, (seen.scalar(query) for query in asked)), default=None)
 
 
-def _counted(column: Any, months: Sequence[Month], zone: ZoneInfo) -> sa.Select[Any]:
+def _counted(column: Any, months: Sequence[Month], zone: ZoneInfo) -> Asked:
     month, is_within = within(column, months, zone)
-    query: sa.Select[Any] = sa.select(month, sa.func.count())
+    query: Asked = sa.select(month, sa.func.count())
     return query.where(is_within).group_by(month)
 
 
-def _trials(months: Sequence[Month], zone: ZoneInfo, now: datetime) -> sa.Select[Any]:
+def _trials(months: Sequence[Month], zone: ZoneInfo, now: datetime) -> Asked:
     """By the month in which a trial was over: at its end, or before it where the subscription ended first."""
     ended, over = Subscription.ended_at, Subscription.trial_ends_at
     month, is_within = within(sa.case((ended < over, ended), else_=over), months, zone)
     is_paid = sa.select(Payment.id).where(Payment.subscription_id == Subscription.id, Payment.amount > 0).exists()
     is_over = sa.or_(over <= now, ended <= now)
-    query: sa.Select[Any] = sa.select(month, sa.func.count(), sa.func.sum(sa.case((is_paid, 1), else_=0)))
+    query: Asked = sa.select(month, sa.func.count(), sa.func.sum(sa.case((is_paid, 1), else_=0)))
     return query.where(is_within, over.is_not(None), is_over, Subscription.status.not_in(NEVER_BEGAN)).group_by(month)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import DateField, EmailField, Field, SelectField, StringField
+from wtforms import DateField, EmailField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, Length, Optional, Regexp, ValidationError
+from wtforms.validators import AnyOf, DataRequired, Length, Optional, Regexp
 
 from courseapp.billing.models import Tier
 
@@ -50,12 +50,8 @@ class GiftForm(FlaskForm):
     def offer(self, tiers: Sequence[Tier]) -> "GiftForm":
         """Have these tiers to choose from."""
         self.tier.choices = [SelectChoice(tier.public_id, tier.name) for tier in tiers]
+        self.tier.validators = (AnyOf([tier.public_id for tier in tiers], message=_("Please choose one of the tiers in the list.")),)
         return self
-
-    def validate_tier(self, field: Field) -> None:
-        """One of those on offer."""
-        if field.data not in {choice[0] for choice in self.tier.choices}:
-            raise ValidationError(_("Please choose one of the tiers in the list."))
 
 
 class UntilForm(FlaskForm):

@@ -36,6 +36,8 @@ DISPUTE_WORDS = {
     "under_review": _l("being looked at by the bank"),
     "won": _l("won: the money is yours"),
     "lost": _l("lost: the money went back"),
+    "appeal_needs_response": _l("lost, with an appeal to be answered at Stripe"),
+    "appeal_under_review": _l("lost, and being looked at again by the bank"),
     "warning_needs_response": _l("an inquiry, to be answered at Stripe"),
     "warning_under_review": _l("an inquiry, being looked at by the bank"),
     "warning_closed": _l("an inquiry that came to nothing"),
