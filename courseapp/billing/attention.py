@@ -1,6 +1,7 @@
 """What about money somebody must look at, by short codes: noted in the journal, of which owners are told by mail."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from flask_babel import lazy_gettext as _l
@@ -37,7 +38,7 @@ def need_attention(what: str, now: datetime, **ids: int | str | None) -> bool:
     """
     if what not in ATTENTION_WORDS:
         raise ValueError(f"{what} has no words in ATTENTION_WORDS")
-    facts = {"what": what, **{name: str(value) for name, value in ids.items() if value is not None}}
+    facts: dict[str, Any] = {"what": what, **{name: str(value) for name, value in ids.items() if value is not None}}
     said = [Event.data[name].as_string() == value for name, value in facts.items()]
     if db.session.scalar(sa.select(events.has_happened(NEEDED, SUBJECT, Event.at > now - QUIET, *said))):
         return False

@@ -36,18 +36,35 @@ def closed_modules(course_id: Any, user_id: Any, now: Any) -> sa.ScalarSelect[st
     All three may be columns of the statement around it or parameters. A lesson is closed where its module is.
     """
     module, course = aliased(Module), aliased(Course)
-    covers = sa.and_(TierGrant.course_id == module.course_id, sa.or_(TierGrant.module_id.is_(None), TierGrant.module_id == module.id))
-    is_sold = sa.select(TierGrant.id).where(covers).correlate_except(TierGrant).exists()
     held = sa.select(Entitlement.id).join(TierGrant, TierGrant.tier_id == Entitlement.tier_id)
-    is_held = held.where(covers, Entitlement.user_id == user_id, is_live(now)).correlate_except(Entitlement, TierGrant).exists()
+    own = (_covers(module), Entitlement.user_id == user_id, is_live(now))
+    is_held = held.where(*own).correlate_except(Entitlement, TierGrant).exists()
     closed = sa.select(sa.func.aggregate_strings(sa.cast(module.id, sa.String), " ")).join(course, course.id == module.course_id)
-    where = (module.course_id == course_id, sa.or_(course.paid_at.is_not(None), is_sold), ~is_held)
+    where = (module.course_id == course_id, _is_sold(module, course), ~is_held)
     return closed.where(*where).correlate_except(module, course).scalar_subquery()
 
 
 def modules_in(closed: str | None) -> frozenset[int]:
     """The ids in such a string."""
     return frozenset(map(int, (closed or "").split()))
+
+
+def closed_to_all(course_id: int) -> frozenset[int]:
+    """The ids of a course's modules that are closed to whoever holds nothing."""
+    module, course = aliased(Module), aliased(Course)
+    query = sa.select(module.id).join(course, course.id == module.course_id)
+    return frozenset(db.session.scalars(query.where(module.course_id == course_id, _is_sold(module, course))))
+
+
+def _covers(module: Any) -> sa.ColumnElement[bool]:
+    """SQL, about a `TierGrant` of the statement around it: it opens this module."""
+    return sa.and_(TierGrant.course_id == module.course_id, sa.or_(TierGrant.module_id.is_(None), TierGrant.module_id == module.id))
+
+
+def _is_sold(module: Any, course: Any) -> sa.ColumnElement[bool]:
+    """SQL: a module of a course is not for everybody."""
+    is_granted = sa.select(TierGrant.id).where(_covers(module)).correlate_except(TierGrant).exists()
+    return sa.or_(course.paid_at.is_not(None), is_granted)
 
 
 def tiers_opening(course_id: int, module_id: int | None = None) -> Sequence[Tier]:
@@ -69,6 +86,13 @@ def entitlements_of(user_id: int) -> Sequence[Entitlement]:
     """All that a person holds or held, the latest first."""
     query = sa.select(Entitlement).where(Entitlement.user_id == user_id).order_by(Entitlement.begins_at.desc(), Entitlement.id.desc())
     return db.session.scalars(query).all()
+
+
+def held_for(user_id: int, module: Module) -> Sequence[Entitlement]:
+    """What somebody holds, held or is to hold that opens a module; what opened it last comes first."""
+    opening = sa.select(TierGrant.tier_id).where(_covers(module))
+    query = sa.select(Entitlement).where(Entitlement.user_id == user_id, Entitlement.tier_id.in_(opening))
+    return db.session.scalars(query.order_by(Entitlement.begins_at.desc(), Entitlement.id.desc())).all()
 
 
 def holds_tier(user_id: int, tier_id: int, now: datetime) -> bool:

@@ -162,13 +162,13 @@ def _fetched(what: str, fetch: Any, id: str, **params: Any) -> Thing | None:
 
 
 def checkout_session(id: str) -> Thing | None:
-    """A Checkout Session, with its line items and payment intent."""
-    return _fetched("fetching a checkout", _api().checkout.sessions.retrieve, id, expand=["line_items", "payment_intent"])
+    """A Checkout Session, with its payment intent and invoice."""
+    return _fetched("fetching a checkout", _api().checkout.sessions.retrieve, id, expand=["payment_intent", "invoice"])
 
 
 def subscription(id: str) -> Thing | None:
-    """A subscription."""
-    return _fetched("fetching a subscription", _api().subscriptions.retrieve, id)
+    """A subscription, with its latest invoice."""
+    return _fetched("fetching a subscription", _api().subscriptions.retrieve, id, expand=["latest_invoice"])
 
 
 def invoice(id: str) -> Thing | None:

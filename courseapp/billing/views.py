@@ -1,5 +1,8 @@
-"""Pages about money, gathered from the packages that hold them."""
+"""All pages of billing: its edges stand in a part of their own each."""
 
-from courseapp.billing.giving.views import pages as gift_pages
+from courseapp.billing.buying.views import pages as buying
+from courseapp.billing.giving.views import pages as giving
+from courseapp.billing.hearing.views import pages as hearing
+from courseapp.billing.watching.views import pages as watching
 
-BLUEPRINTS = (gift_pages,)
+BLUEPRINTS = (hearing, buying, watching, giving)

@@ -121,6 +121,7 @@ OF_MONEY = {
     "access_withdrawn": _l("Took back a paid tier that was given"),
     "stripe_event_replayed": _l("Had an event of Stripe’s looked at again"),
     "billing_reconciled": _l("Compared paid access with Stripe"),
+    "billing_brought_in_line": _l("Brought paid access in line with what Stripe says, in one case"),
     "billing_synced": _l("Brought tiers and prices in line with Stripe"),
     "payments_exported": _l("Downloaded the list of payments"),
     "billing_needs_attention": _l("Something about money needs to be looked at. %(what)s"),
