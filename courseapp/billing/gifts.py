@@ -9,12 +9,12 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
 from courseapp.accounts.people import user_of_contact
+from courseapp.billing import letters
 from courseapp.billing.entitlements import give, is_live
 from courseapp.billing.models import Entitlement, Kind, Tier
 from courseapp.contacts.address import address_hint
@@ -24,11 +24,9 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal.models import Event
 from courseapp.mailing.links import full_url
-from courseapp.mailing.outbox import enqueue
 
 KNOWN_FOR = timedelta(hours=1)  # as a learner's page is open to whoever found them
 LONGEST = timedelta(days=10 * 366)
-MAIL_WAITS = timedelta(days=7)
 
 
 def tiers_to_give() -> Sequence[Tier]:
@@ -72,16 +70,7 @@ def make_gift(user: User, tier: Tier, now: datetime, *, ends_at: datetime | None
     if db.session.scalar(held.where(is_live(now)).limit(1)) is not None:
         raise Refusal(_("They have this tier as a gift already. It is in the list: change there until when."), 409)
     gift = give(user.id, tier.id, now, ends_at=ends_at, reason=reason, by_user_id=by_user_id)
-    assert user.contact_id is not None
-    enqueue(
-        dedupe_key=f"service:gift:{gift.public_id}",
-        stream="service",
-        contact_id=user.contact_id,
-        template="billing/gift",
-        fields={"courses_url": full_url(current_app.config["HOME_ENDPOINT"])},
-        now=now,
-        expires_at=min(filter(None, (ends_at, now + MAIL_WAITS))),
-    )
+    letters.given(gift, now)
     return gift
 
 

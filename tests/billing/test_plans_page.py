@@ -204,7 +204,11 @@ def test_without_a_key_there_is_no_page_and_no_word_about_money(app: Flask, clie
     pages = [client.visit("catalog.landing")]
     client.sign_in(user)
     lesson = lessons_of(course)[0].public_id
-    pages += [client.visit("accounts.settings"), client.visit("learning.lesson", id=lesson), client.visit("learning.course", slug=course.slug)]
+    pages += [
+        client.visit("accounts.settings"),
+        client.visit("learning.lesson", id=lesson),
+        client.visit("learning.course", slug=course.slug),
+    ]
     for page in pages:
         assert page.status_code == 200
         assert MONEY.findall(words_of(page).replace("nobody pays", "")) == []

@@ -130,6 +130,13 @@ def gift_page(given: Entitlement, until_form: UntilForm | None = None, withdrawa
     )
 
 
+def too_late(id: str) -> Response:
+    """Somebody else was faster, or its time was over."""
+    db.session.rollback()
+    flash(_("This gift is over already, or was taken back. Nothing was changed."), "error")
+    return redirect(url_for("gifts.gift", id=id), 303)
+
+
 @pages.post("/staff/gifts/<id>/end")
 @limiter.limit("60 per hour")
 def prolong(id: str) -> Answer:
@@ -143,7 +150,7 @@ def prolong(id: str) -> Answer:
         form.until.errors = [refusal.words]
         return gift_page(given, until_form=form), 422
     if not change_end(given, ends_at, now, current_user.id):
-        raise Refusal(_("This gift is over already, or was taken back. Give another one instead."))
+        return too_late(id)
     return done("prolong", _("Changed. No mail tells them; they see it on the page of their plan."), id)
 
 
@@ -155,5 +162,5 @@ def take_back(id: str) -> Answer:
     if not form.validate():
         return gift_page(given, withdrawal_form=form), 422
     if not withdraw(given, now, current_user.id, form.reason.data):
-        raise Refusal(_("This gift is over already, or was taken back."))
+        return too_late(id)
     return done("take_back", _("It is taken back. What they have done and earned stays theirs."), id)
