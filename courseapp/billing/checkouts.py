@@ -116,12 +116,6 @@ def note_session(checkout_id: int, stripe_id: str) -> None:
     db.session.execute(sa.update(Checkout).where(Checkout.id == checkout_id, is_unsettled).values(**values))
 
 
-def note_customer(user_id: int, stripe_id: str, now: datetime) -> None:
-    """Keep whose customer at Stripe this is."""
-    if db.session.scalar(sa.select(Customer.id).where(Customer.stripe_id == stripe_id)) is None:
-        db.session.add(Customer(user_id=user_id, stripe_id=stripe_id, created_at=now))
-
-
 def session_params(checkout: Checkout, customer: str | None, language: str) -> dict[str, Any]:
     """What a Checkout Session is made of. Nothing in it says more of anybody than ids of ours."""
     settings: Settings = current_app.config["SETTINGS"]

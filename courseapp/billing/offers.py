@@ -1,11 +1,10 @@
-"""What is offered, as people read it: tiers with what they open, plans with their price in one currency, and what stays free.
+"""What is offered, as people read it: tiers with what they open, and plans with their price in one currency.
 
 A price is offered once Stripe knows it; what costs nothing and is taken once needs no Stripe.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 
 import sqlalchemy as sa
@@ -13,7 +12,6 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import contains_eager
 
 from courseapp.billing.amounts import amount_words
-from courseapp.billing.entitlements import closed_modules, modules_in
 from courseapp.billing.models import Interval, Plan, Price, Tier, TierGrant
 from courseapp.catalog.models import Course, Lesson, Module
 from courseapp.catalog.outline import is_released
@@ -38,15 +36,6 @@ class TierOffer:
     tier: Tier
     opens: tuple[Opened, ...]
     prices: tuple[Price, ...]
-
-
-@dataclass(frozen=True)
-class FreePart:
-    """How much of a course is open to everybody."""
-
-    lessons: int
-    of_lessons: int
-    minutes: int
 
 
 def price_words(price: Price) -> str:
@@ -107,16 +96,3 @@ def opened_by(tier_id: int) -> tuple[Opened, ...]:
         own = list(reversed(modules.values()))
         found.append(Opened(title, tuple(row[1] for row in own), sum(row[3] for row in own), sum(row[4] for row in own), bool(own[0][2])))
     return tuple(found)
-
-
-def free_part(course_id: int, now: datetime) -> FreePart:
-    """How much of a course is open to somebody who holds nothing."""
-    nobody = sa.literal(0)
-    closed = modules_in(db.session.scalar(sa.select(closed_modules(sa.literal(course_id), nobody, sa.literal(now)))))
-    rows = db.session.execute(
-        sa.select(Lesson.module_id, sa.func.count(), sa.func.sum(Lesson.minutes))
-        .where(Lesson.course_id == course_id, is_released())
-        .group_by(Lesson.module_id)
-    ).all()
-    is_open = [row for row in rows if row[0] not in closed]
-    return FreePart(sum(row[1] for row in is_open), sum(row[1] for row in rows), sum(row[2] for row in is_open))

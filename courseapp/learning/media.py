@@ -56,4 +56,5 @@ def _needs_where_open(asset: Asset, closed: frozenset[int]) -> list[Need]:
 
 
 def _shows(html: Any, asset: Asset) -> sa.ColumnElement[bool]:
-    return html.contains(f"/assets/{asset.public_id}.")
+    shown: sa.ColumnElement[bool] = html.contains(f"/assets/{asset.public_id}.")
+    return shown

@@ -64,7 +64,10 @@ def tidy(now: datetime) -> dict[str, int]:
 
 
 def forget_guests(now: datetime) -> int:
-    """Erase guests nobody can come back to, but those who paid for something; how many. No record is kept of it: who is restored by a backup is idle again."""
+    """Erase guests nobody can come back to, but those who paid for something; how many.
+
+    No record is kept of it: who is restored by a backup is idle again.
+    """
     can_come_back = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
     idle = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~can_come_back, ~has_bought())
     ids = db.session.scalars(idle.limit(AT_ONCE)).all()

@@ -22,6 +22,8 @@ from courseapp.authoring import drafts, editing, loops, ordering, parts, uploads
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
+from courseapp.billing.findings import Finding
+from courseapp.billing.models import Reconciliation, StripeEvent
 from courseapp.campaigns import contact_exports, contact_imports, sequence_drafts
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
@@ -54,6 +56,7 @@ from tests.factories import (
     make_completion,
     make_consent,
     make_enrolment,
+    make_entitlement,
     make_guest,
     make_letter,
     make_message,
@@ -62,6 +65,7 @@ from tests.factories import (
     make_run,
     make_segment,
     make_sequence,
+    make_tier,
     make_user,
 )
 
@@ -248,7 +252,9 @@ def people() -> dict[str, User]:
 
 def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
     """Every kind of thing that an address can be about, by the word that the table has for it."""
-    own, second, draft = (brought_in(folder / slug, slug, slug != "draft") for slug in ("introduction", "second", "draft"))
+    own, second, paid, draft = (brought_in(folder / slug, slug, slug != "draft") for slug in ("introduction", "second", "paid", "draft"))
+    paid.paid_at = NOW
+    make_entitlement(known["other"], make_tier(opens=paid))
     for name in ("guest", "another guest", "learner"):
         make_enrolment(known[name], own)
     make_enrolment(known["other"], second)
@@ -262,6 +268,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         "own": place(own, "two", "line.svg"),
         "touch": place(own, "touch", "circle.svg"),
         "second": place(second, "two", "line.svg"),
+        "paid": place(paid, "one", "square.svg"),
         "draft": place(draft, "two", "line.svg"),
     }
     found["mixed"] = {**found["second"], "slug": own.slug, "key": "there"}
@@ -277,6 +284,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         **of_people(known, touch),
         **tokens(known),
         **of_mail(known),
+        **of_money(),
     }
 
 
@@ -431,6 +439,16 @@ def of_mail(known: dict[str, User]) -> dict[str, Thing]:
         "paused-stream": {"key": "marketing"},
         "service-stream": {"key": "service"},
     }
+
+
+def of_money() -> dict[str, Thing]:
+    """An event of Stripe's, and a difference that comparing found."""
+    event = StripeEvent(stripe_id="evt_1", type="invoice.paid", made_at=NOW, received_at=NOW, due_at=NOW)
+    finding = Finding("subscription_differs", {"subscription": "sub_1"}, {"what": ["status"]}, takes_access=True)
+    report = Reconciliation(began_at=NOW, ended_at=NOW, is_fixing=True, looked_at=1, findings=[finding.as_row()])
+    db.session.add_all([event, report])
+    db.session.flush()
+    return {"stripe-event": {"id": event.stripe_id}, "finding": {"number": report.id, "place": 0}}
 
 
 def contact_id(user: User) -> str:

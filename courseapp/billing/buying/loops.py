@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from flask import url_for
+
 from courseapp.billing import checkouts, claiming, stripe_gateway
+from courseapp.billing.customers import keep_customer
 from courseapp.billing.holdings import customers_of
 from courseapp.billing.models import Checkout
 from courseapp.billing.stripe_gateway import StripeError, StripeRefusedError
 from courseapp.extensions import db
 from courseapp.journal.events import unread
-from courseapp.mailing.links import full_url
 
 BATCH = 100
 
@@ -26,13 +28,13 @@ def lead_on(checkout_id: int, language: str, now: datetime) -> str:
     db.session.commit()
     for rival_id, rival_public_id, stripe_id in rivals:
         if not _end(stripe_id):
-            return full_url("billing.done", public_id=rival_public_id)
+            return url_for("billing.done", public_id=rival_public_id)
         checkouts.give_up(rival_id, now)
         db.session.commit()
     if known is None:
         return _open_session(checkout_id, language, now)
     session = stripe_gateway.checkout_session(known)
-    return str(session["url"]) if session is not None and session["status"] == "open" else full_url("billing.done", public_id=public_id)
+    return str(session["url"]) if session is not None and session["status"] == "open" else url_for("billing.done", public_id=public_id)
 
 
 def _end(stripe_id: str) -> bool:
@@ -77,7 +79,7 @@ def _customer_for(checkout_id: int, now: datetime) -> str | None:
     key = f"customer:{user.public_id}:{checkout.public_id}"  # of the wish too: a failure is repeated for a day under the same key
     db.session.commit()
     made = stripe_gateway.create("customers", params, key)
-    checkouts.note_customer(user_id, made["id"], now)
+    keep_customer(made["id"], user_id, now)
     db.session.commit()
     return str(made["id"])
 

@@ -77,12 +77,18 @@ def plans() -> str:
 
 
 def free_course() -> dict[str, Any] | None:
-    """The front course as its own page names it, and how much of it is open to everybody."""
+    """The front course as its own page names it, and how much of it is open to everybody; None where none is."""
     front = kept_landing(settings().front_course)
-    if front is None:
+    if front is None or front.is_closed:
         return None
-    part = offers.free_part(front.course_id, clock.now())
-    return {"name": front.course["headline"], "summary": front.course["summary"], "part": part} if part.lessons else None
+    is_open = [lesson for module in front.modules if not module.closed for lesson in module.lessons]
+    return {
+        "name": front.course["headline"],
+        "summary": front.course["summary"],
+        "lessons": len(is_open),
+        "of_lessons": sum(len(module.lessons) for module in front.modules),
+        "minutes": sum(lesson.minutes for lesson in is_open),
+    }
 
 
 def tier_row(offer: offers.TierOffer, user: User | None) -> dict[str, Any]:
