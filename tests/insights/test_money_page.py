@@ -83,12 +83,12 @@ def test_what_it_says(owner: Client) -> None:
     assert months["October 2026"] == ["0", "€0.00", "€2.50", "-€2.50"]
     assert months["Together"] == ["2", "€1,243.56", "€2.50", "€1,241.06"]
     assert cells(page, "By plan, December 2025 to November 2026, EUR") == [
-        ["More room, monthly room-month", "1", "€9.00", "€2.50", "€6.50"],
-        ["More room, once room-once", "1", "€1,234.56", "€0.00", "€1,234.56"],
+        ["More room, paid monthly room-month", "1", "€9.00", "€2.50", "€6.50"],
+        ["More room, paid once room-once", "1", "€1,234.56", "€0.00", "€1,234.56"],
     ]
     assert cells(page, "By plan, December 2025 to November 2026, JPY") == [["A plan that is not known here", "1", "¥1,200", "¥0", "¥1,200"]]
     assert cells(page, "Payments of these months that were disputed, EUR") == [["lost: the money went back", "1", "€1,234.56"]]
-    assert cells(page, "Subscriptions by plan, as of this moment") == [["More room, monthly room-month", "1", "0", "0", "0"]]
+    assert cells(page, "Subscriptions by plan, as of this moment") == [["More room, paid monthly room-month", "1", "0", "0", "0"]]
     assert {row[0]: row[1:] for row in cells(page, "What happened in each month")}["November 2026"] == ["0", "0", "0", "0", "0", "1"]
     assert re.findall(r'stat-number">([^<]*)<', page) == ["1", "0", "0", "1"]
     assert "ada" not in page.casefold()

@@ -13,7 +13,7 @@ from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.billing.amounts import amount_words
-from courseapp.billing.models import Interval
+from courseapp.billing.plans import INTERVAL_WORDS
 from courseapp.billing.selling import need_selling
 from courseapp.contacts.windows import zone_of
 from courseapp.delivery import disposition_of
@@ -30,7 +30,6 @@ pages = Blueprint("money", __name__)
 pages.before_request(need_role(Role.OWNER))
 pages.before_request(need_selling)
 log = structlog.get_logger()
-INTERVAL_WORDS = {Interval.ONCE: _l("once"), Interval.MONTH: _l("monthly"), Interval.YEAR: _l("yearly")}
 DISPUTE_WORDS = {
     "needs_response": _l("to be answered at Stripe"),
     "under_review": _l("being looked at by the bank"),
