@@ -342,7 +342,7 @@ def test_each_line_says_about_what_it_is(app: Flask, ada: User, owner: User) -> 
     kinds |= {"price": "plan", "access": "user"}
     things["invitation"], kinds["staff"] = things["staff"], "invitation"
     parts = {"lesson_edited": {"lesson_id": lessons_of(course)[0].id}, "source_made": {"source_id": source.id}}
-    parts |= {kind: {"tier_id": plan.tier_id} for kind in ("access_given", "access_withdrawn")}
+    parts |= {kind: {"tier_id": plan.tier_id} for kind in ("access_given", "access_end_changed", "access_withdrawn")}
     for kind in WORDS.keys() - UNTOLD - WITHOUT_A_THING - OF_LISTS:
         first = kind.partition("_")[0]
         number, name = things[first]
