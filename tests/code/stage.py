@@ -23,7 +23,7 @@ from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
 from courseapp.billing.findings import Finding
-from courseapp.billing.models import Reconciliation, StripeEvent
+from courseapp.billing.models import Checkout, CheckoutState, Interval, Price, Reconciliation, StripeEvent
 from courseapp.campaigns import contact_exports, contact_imports, sequence_drafts
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
@@ -55,12 +55,14 @@ from tests.factories import (
     make_broadcast,
     make_completion,
     make_consent,
+    make_customer,
     make_enrolment,
     make_entitlement,
     make_guest,
     make_letter,
     make_message,
     make_outcome,
+    make_plan,
     make_position,
     make_run,
     make_segment,
@@ -97,6 +99,7 @@ HEAD = {
     "late": "send",
 }
 LETTER = {"delay_days": "1", "condition": "", "subject": "News", "preheader": "Of today", "body": "Words."}
+TIER = {"name": "Other", "neutral_name": "Your course", "summary": "More of it.", "position": "1"}
 FORMS: dict[str, Thing] = {
     "insights.add_source": {"word": "leaflet"},
     "accounts.change_address": {"new_address": "new@example.org"},
@@ -157,6 +160,10 @@ FORMS: dict[str, Thing] = {
     "segments.make": {"name": "New", "node": "r", "r:mode": "all", "do": "save"},
     "postroom.resume": {"waiting": "send"},
     "postroom.settle_doubt": {"choice": "again"},
+    "tiers.add_plan": {"interval": "month"},
+    "tiers.change": TIER | {"seen": "{seen}"},
+    "tiers.change_plan": {"price_eur": "12,50", "trial_days": "0", "seen": "{seen}"},
+    "tiers.make": TIER,
     "support.change_address": {"new_address": "new@example.org"},
     "support.erase_person": {"address": "{address}"},
     "support.find_person": {"address": "learner@example.org"},
@@ -285,7 +292,21 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         **tokens(known),
         **of_mail(known),
         **of_money(),
+        **of_buying(known),
     }
+
+
+def of_buying(known: dict[str, User]) -> dict[str, Thing]:
+    """Plans that are sold, and what the learner went through with; they are the only customer at Stripe."""
+    sold, free = make_plan(), make_plan(interval=Interval.ONCE, amount=0)
+    price = db.session.scalars(sa.select(Price).where(Price.plan_id == sold.id)).one()
+    price.stripe_id = "price_of_nobody"
+    make_customer(known["learner"])
+    facts = {"user_id": known["learner"].id, "plan_id": sold.id, "price_id": price.id, "created_at": NOW}
+    checkout = Checkout(**facts, state=CheckoutState.FULFILLED, settled_at=NOW)
+    db.session.add(checkout)
+    db.session.flush()
+    return {"plan": {"id": sold.public_id}, "free-plan": {"id": free.public_id}, "checkout": {"public_id": checkout.public_id}}
 
 
 def brought_in(folder: Path, slug: str, publish: bool) -> Course:
@@ -380,6 +401,7 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
         "letter": {"id": make_letter().public_id, "to": known["marketer"].public_id},
         "segment": chosen_people(),
+        "tier": sold(),
         "broadcast": {"id": make_broadcast().public_id, "to": known["marketer"].public_id},
         "sent-broadcast": {"id": make_broadcast(is_sent=True).public_id},
         **lists(known),
@@ -426,6 +448,12 @@ def chosen_people() -> Thing:
     """A segment."""
     found = make_segment(name="Everybody")
     return {"id": found.public_id, "seen": stamp_of(found)}
+
+
+def sold() -> Thing:
+    """A tier that opens nothing, with a monthly plan."""
+    plan = make_plan()
+    return {"id": plan.tier.public_id, "plan": plan.public_id, "seen": plan.tier.changed_at.isoformat()}
 
 
 def of_mail(known: dict[str, User]) -> dict[str, Thing]:
