@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from courseapp.billing.models import Closed, Entitlement, Kind, Tier, TierGrant
-from courseapp.billing.standing import Access
+from courseapp.billing.models import Closed, Entitlement, Kind, Subscription, Tier, TierGrant
+from courseapp.billing.standing import OPEN, Access
 from courseapp.catalog.models import Course, Module
 from courseapp.extensions import db
 from courseapp.journal import events
@@ -23,6 +23,11 @@ def is_live(now: Any) -> sa.ColumnElement[bool]:
     """SQL, about an `Entitlement` of the statement around it: it opens what its tier grants. `now` may be a parameter."""
     is_over = sa.and_(Entitlement.ends_at.is_not(None), Entitlement.ends_at <= now)
     return sa.and_(Entitlement.closed_at.is_(None), Entitlement.begins_at <= now, ~is_over)
+
+
+def is_open(held: Entitlement, now: datetime) -> bool:
+    """The same, about one that is there."""
+    return held.closed_at is None and held.begins_at <= now and (held.ends_at is None or held.ends_at > now)
 
 
 def closed_modules(course_id: Any, user_id: Any, now: Any) -> sa.ScalarSelect[str]:
@@ -108,6 +113,14 @@ def holds_tier(user_id: int, tier_id: int, now: datetime) -> bool:
     return bool(db.session.scalar(sa.select(found.exists())))
 
 
+def is_paid_up(user_id: int, tier_id: int, now: datetime) -> bool:
+    """Whether somebody holds a tier now and owes nothing for it."""
+    found = sa.select(Entitlement.id).outerjoin(Subscription, Subscription.id == Entitlement.subscription_id)
+    owes_nothing = sa.or_(Entitlement.subscription_id.is_(None), Subscription.status.in_(OPEN))
+    holds = (Entitlement.user_id == user_id, Entitlement.tier_id == tier_id, is_live(now), owes_nothing)
+    return bool(db.session.scalar(sa.select(found.where(*holds).exists())))
+
+
 # Giving and taking
 
 
@@ -161,13 +174,27 @@ def give(user_id: int, tier_id: int, now: datetime, *, ends_at: datetime | None,
     return gift
 
 
-def withdraw(gift: Entitlement, now: datetime, by_user_id: int) -> bool:
-    """Take a gift back; False where it was closed already."""
-    if gift.closed_at is not None:
+def change_end(gift: Entitlement, ends_at: datetime | None, now: datetime, by_user_id: int) -> bool:
+    """Have a gift end at another moment (None: at none that is known); False where it is over or was taken back."""
+    if not _change_open(gift, now, ends_at=ends_at):
         return False
-    gift.closed_at, gift.closed_why = now, Closed.WITHDRAWN
-    events.record("access_withdrawn", f"user:{gift.user_id}", now, tier_id=gift.tier_id, by=by_user_id)
+    until = ends_at.isoformat() if ends_at is not None else None
+    events.record("access_end_changed", f"user:{gift.user_id}", now, tier_id=gift.tier_id, until=until, by=by_user_id)
     return True
+
+
+def withdraw(gift: Entitlement, now: datetime, by_user_id: int, reason: str = "") -> bool:
+    """Take a gift back, for a reason that its holder reads; False where it is over or was taken back already."""
+    if not _change_open(gift, now, closed_at=now, closed_why=Closed.WITHDRAWN):
+        return False
+    events.record("access_withdrawn", f"user:{gift.user_id}", now, tier_id=gift.tier_id, reason=reason, by=by_user_id)
+    return True
+
+
+def _change_open(gift: Entitlement, now: datetime, **changes: Any) -> bool:
+    """Change a gift in one statement that finds it only while it is open: of two who press at once, the later one is told."""
+    own = (Entitlement.id == gift.id, Entitlement.kind == Kind.GIFT, is_live(now))
+    return bool(db.session.execute(sa.update(Entitlement).where(*own).values(**changes)).rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
 
 
 def _note(type: str, entitlement: Entitlement, now: datetime) -> None:

@@ -100,7 +100,12 @@ HEAD = {
 }
 LETTER = {"delay_days": "1", "condition": "", "subject": "News", "preheader": "Of today", "body": "Words."}
 TIER = {"name": "Other", "neutral_name": "Your course", "summary": "More of it.", "position": "1"}
+GIVEN = "tiersthataresold"
 FORMS: dict[str, Thing] = {
+    "gifts.make": {"address": "learner@example.org", "tier": GIVEN, "reason": "A scholarship"},
+    "gifts.prolong": {"until": ""},
+    "gifts.take_back": {"reason": "By mistake"},
+    "money.export": {"first": "2026-11", "last": "2026-11"},
     "insights.add_source": {"word": "leaflet"},
     "accounts.change_address": {"new_address": "new@example.org"},
     "accounts.ask_for_link": {"address": "somebody@example.org"},
@@ -261,7 +266,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
     """Every kind of thing that an address can be about, by the word that the table has for it."""
     own, second, paid, draft = (brought_in(folder / slug, slug, slug != "draft") for slug in ("introduction", "second", "paid", "draft"))
     paid.paid_at = NOW
-    make_entitlement(known["other"], make_tier(opens=paid))
+    given = make_entitlement(known["other"], make_tier(opens=paid, public_id=GIVEN))
     for name in ("guest", "another guest", "learner"):
         make_enrolment(known[name], own)
     make_enrolment(known["other"], second)
@@ -277,6 +282,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         "second": place(second, "two", "line.svg"),
         "paid": place(paid, "one", "square.svg"),
         "draft": place(draft, "two", "line.svg"),
+        "gift": {"id": given.public_id},
     }
     found["mixed"] = {**found["second"], "slug": own.slug, "key": "there"}
     two, touch = lesson_of(own, "two"), lesson_of(own, "touch")
