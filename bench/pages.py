@@ -117,12 +117,9 @@ class Pages:
         ratio, detail = self._measure([self.lesson_side, self.floor_side])
         statements = self.ground.statements(self.lesson_side)
         size = self._body_size(self.lesson_side)
-        detail |= statements | {
-            "largest_body_bytes": size,
-            "floor_bare_select": self._leaner_floor(),
-            "queries_when_sold": self._when_sold(),
-        }
-        holds = ratio >= 0.7 and (statements["queries"] or 0) <= 3 and size <= 40_000
+        sold = self._when_sold()
+        detail |= statements | {"largest_body_bytes": size, "floor_bare_select": self._leaner_floor(), "queries_when_sold": sold}
+        holds = ratio >= 0.7 and max(statements["queries"] or 0, sold or 0) <= 3 and size <= 40_000
         return [Row("lesson_page", ratio, "× floor", ">= 0.7, <= 3 queries, <= 40 KB", holds, detail)]
 
     def record_progress(self) -> list[Row]:

@@ -24,6 +24,18 @@ def test_a_paid_session_says_what_and_by_whom(clicked_side: Side) -> None:
     assert (found["payment_intent"]["status"], found["payment_intent"]["amount_received"]) == ("succeeded", 4900)
     assert found["payment_intent"]["latest_charge"].startswith("ch_")
     assert found["url"] is None
+    assert found["total_details"]["amount_tax"] == 0
+
+
+def test_a_purchase_with_an_invoice_leads_to_it(clicked_side: Side) -> None:
+    session = clicked_side.session(
+        clicked_side.price(clicked_side.product()), invoice_creation={"enabled": True}, customer_creation="always"
+    )
+    clicked_side.steering.buy(session["id"], email="ada@example.org")
+    found = session_of(session["id"])
+    assert (found["invoice"]["status"], found["invoice"]["parent"]) == ("paid", None)
+    assert found["invoice"]["number"]
+    assert stripe_gateway.invoice_of_payment(found["payment_intent"]["id"]) == found["invoice"]["id"]
 
 
 def test_a_session_of_a_subscription_leads_to_it(clicked_side: Side) -> None:
@@ -84,7 +96,8 @@ def test_a_renewal_that_fails_is_past_due_and_its_invoice_can_be_paid_at_its_pag
     late = stripe_gateway.subscription(number)
     assert late is not None
     assert late["status"] == "past_due"
-    invoice = stripe_gateway.invoice(late["latest_invoice"])
+    assert late["latest_invoice"]["status"] == "open"
+    invoice = stripe_gateway.invoice(late["latest_invoice"]["id"])
     assert invoice is not None
     assert (invoice["status"], invoice["amount_paid"], invoice["billing_reason"]) == ("open", 0, "subscription_cycle")
     assert invoice["hosted_invoice_url"].startswith("http")

@@ -31,7 +31,7 @@ def test_the_end_of_a_period_stands_on_the_item(stripe_side: Side) -> None:
     assert "current_period_end" not in found
     assert (found["status"], found["cancel_at"], found["cancel_at_period_end"], found["trial_end"]) == ("active", None, False, None)
     assert found["metadata"] == {"checkout": stripe_side.prefix}
-    assert {"canceled_at", "ended_at", "created", "livemode", "pause_collection"} <= found.keys()
+    assert {"canceled_at", "ended_at", "start_date", "created", "livemode", "pause_collection"} <= found.keys()
 
 
 def test_a_trial_says_when_it_ends(stripe_side: Side) -> None:
@@ -62,12 +62,13 @@ def test_a_scheduled_end_and_its_taking_back(stripe_side: Side) -> None:
 def test_an_invoice_names_its_subscription_and_its_payment(stripe_side: Side) -> None:
     price = monthly(stripe_side)
     subscription = subscription_of(stripe_side.subscribed(price))
-    invoice = stripe_gateway.invoice(subscription["latest_invoice"])
+    invoice = stripe_gateway.invoice(subscription["latest_invoice"]["id"])
     assert invoice is not None
     assert invoice["parent"]["subscription_details"]["subscription"] == subscription["id"]
     assert (invoice["status"], invoice["amount_paid"], invoice["currency"]) == ("paid", 1000, "eur")
     assert (invoice["customer"], invoice["billing_reason"]) == (subscription["customer"], "subscription_create")
     assert {"hosted_invoice_url", "created", "status_transitions", "next_payment_attempt", "attempt_count"} <= invoice.keys()
+    assert {"attempted", "amount_due", "number", "total_taxes"} <= invoice.keys()
     assert not {"subscription", "payment_intent", "charge"} & invoice.keys()
     (payment,) = invoice["payments"]["data"]
     assert payment["status"] == "paid"
