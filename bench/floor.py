@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, abort, g, redirect, render_template, send_file, url_for
+from flask import Flask, abort, g, redirect, render_template, request, send_file, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from jinja2 import DictLoader
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -68,6 +68,16 @@ class FloorMark(Base):
     marked_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
 
 
+class FloorHook(Base):
+    """A call from outside that the floor has taken in."""
+
+    __tablename__ = "floor_hooks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(sa.String(255), unique=True)
+    taken_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+
+
 class BareUser(UserMixin):
     """A row without an entity."""
 
@@ -79,6 +89,7 @@ UPSERT = sa.text(
     "INSERT INTO floor_marks (user_id, item, marked_at) VALUES (:user_id, :item, :now) "
     "ON CONFLICT (user_id, item) DO UPDATE SET marked_at = excluded.marked_at"
 )
+INSERT = sa.text("INSERT INTO floor_hooks (key, taken_at) VALUES (:key, :now)")
 SELECT = sa.text("SELECT id, name, email, created_at FROM floor_users WHERE id = :id")
 
 
@@ -142,5 +153,11 @@ def create_app() -> Flask:
         session().execute(UPSERT, {"user_id": int(current_user.get_id()), "item": item, "now": datetime.now(UTC)})
         session().commit()
         return redirect(url_for("page"), 303)
+
+    @app.post("/hook")
+    def take() -> Response:
+        session().execute(INSERT, {"key": request.get_json()["id"], "now": datetime.now(UTC)})
+        session().commit()
+        return Response(status=200)
 
     return app

@@ -43,6 +43,11 @@ class Plan:
         return 250 if self.quick else 450
 
     @property
+    def events(self) -> int:
+        """Events of Stripe's for one window: more than a window can use up."""
+        return 1500 if self.quick else 3000
+
+    @property
     def mails(self) -> int:
         """Messages in the outbox for one round."""
         return 300 if self.quick else 1500

@@ -27,6 +27,7 @@ from bench.processes import ROOT
 from bench.result import Plan, Row
 from bench.segments import expansion, segment_count
 from bench.ticks import idle_tick
+from bench.webhooks import webhook_intake
 
 RESULTS = Path(__file__).parent / "results.json"
 NAMES = (
@@ -39,6 +40,7 @@ NAMES = (
     "web_rss_mb",
     "web_start_s",
     "growth_1m",
+    "webhook_intake",
     "outbox_vs_building",
     "outbox_vs_prebuilt",
     "idle_tick_ms",
@@ -103,6 +105,10 @@ def works(ground: Ground, plan: Plan, wanted: set[str]) -> list[Callable[[], lis
             "growth_1m": pages.growth,
         }
         found += [step for name, step in steps.items() if name in wanted]
+    if "webhook_intake" in wanted:
+        if not wanted & set(OF_PAGES):
+            ground.prepare("bench", plan.learners, template="small")
+        found.append(lambda: webhook_intake(ground, plan))
     if wanted & {"outbox_vs_building", "outbox_vs_prebuilt"}:
         found.append(lambda: Mails(ground, plan).rows())
     if wanted & {"idle_tick_ms", "idle_tick_growth"}:

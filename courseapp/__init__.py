@@ -44,7 +44,8 @@ READERS = {
             *("tier_bought", "payment_failed"),
         }
     ),
-    "operations": frozenset({"stream_paused_itself"}),
+    "billing": frozenset({"account_claimed"}),
+    "operations": frozenset({"stream_paused_itself", "billing_needs_attention"}),
 }
 """Who reads which journal events; a reader claims its receipts."""
 
@@ -52,11 +53,14 @@ WAKES = {
     "outbox.service": "mailing.send_service",
     "outbox": "mailing.send_due",
     "news.campaigns": "campaigns.read_news",
+    "news.billing": "billing.read_news",
     "news.operations": "operations.read_news",
     "copies": "learning.build_copies",
     "broadcasts": "campaigns.work_broadcasts",
     "contacts": "campaigns.work_contacts",
     "uploads": "authoring.work_uploads",
+    "billing.events": "billing.work_events",
+    "billing.reconciliation": "billing.reconcile",
 }
 """Topic of a wake-up after a commit → the task it starts. The timetable in worker.py starts the same tasks anyway."""
 
@@ -83,6 +87,8 @@ def create_app(**overrides: Any) -> Flask:
         LARGE_POSTS={**dict.fromkeys(("authoring.receive", "parts.add", "parts.act"), "instructor"), "contacts.receive": "marketer"},
         LONG_POSTS=frozenset({"editor.change", "editor.keep_draft"}),  # a lesson's whole text
         UNNOTED=UNNOTED,
+        # a page that may write though it is only read: after paying, people come to it by a redirect
+        WRITING_PAGES=frozenset({"billing.done"}),
         # RFC 8058: one-click unsubscription comes from the mail program; and forms to sign up stand on other sites
         FOREIGN_POSTS=frozenset({"mailing.stop", "signup.ask"}),
     )
@@ -94,6 +100,7 @@ def create_app(**overrides: Any) -> Flask:
     init_web(app, settings)
     init_errors(app)
     load_parts("models")
+    app.config["CLOSED_TO_ALL"] = import_module("courseapp.billing.entitlements").closed_to_all  # catalog stands below and may not know
     for views in load_parts("views"):
         for blueprint in views.BLUEPRINTS:
             app.register_blueprint(blueprint)

@@ -7,6 +7,8 @@
 
 import contextlib
 import secrets
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,12 +18,14 @@ from babel.numbers import list_currencies
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from courseapp.rates import checked_rate, checked_rates
+
 UNSAFE_SECRETS = {"", "dev", "secret", "changeme", "change-me", "test", "default"}
-UNITS = {"second": 1, "minute": 60, "hour": 3600}
 SECRET_MINIMUM = 32  # characters; token_urlsafe(32) gives 43
 WEBHOOK_SECRET_MINIMUM = 16
 LIVE_KEYS = ("sk_live_", "rk_live_")
 TEST_KEYS = ("sk_test_", "rk_test_")
+PLAY_KEY = "sk_test_play_money"
 STATEMENT_MAXIMUM = 22  # characters (Stripe, "Statement descriptors")
 
 
@@ -34,33 +38,6 @@ class S3Access:
     region: str = "us-east-1"
     endpoint: str = ""
     public_endpoint: str = ""
-
-
-def rate_of(words: str) -> float:
-    """Mails per second, of words such as `10/second`, `300/minute` or `5000/hour`. Raises ValueError."""
-    number, _slash, unit = words.strip().partition("/")
-    if unit not in UNITS or not number.isdecimal() or not int(number):
-        raise ValueError(f"{words!r} is no rate: write it as 10/second, 300/minute or 5000/hour")
-    return int(number) / UNITS[unit]
-
-
-def rates_of(words: str) -> dict[str, float]:
-    """Mails per second by domain, of words such as `gmail.com=120/minute, *=600/minute`. Raises ValueError."""
-    pairs = [part.partition("=") for part in words.split(",") if part.strip()]
-    return {domain.strip().lower(): rate_of(rate) for domain, _equals, rate in pairs}
-
-
-def checked_rate(words: str) -> str:
-    """A rate as it was typed. Raises ValueError where it is none."""
-    if words.strip():
-        rate_of(words)
-    return words.strip()
-
-
-def checked_rates(words: str) -> str:
-    """Rates by domain as they were typed. Raises ValueError where they are none."""
-    rates_of(words)
-    return words.strip()
 
 
 def checked_currencies(words: str) -> str:
@@ -113,6 +90,7 @@ class Settings(BaseSettings):
     postmark_secret: str = ""
     mailgun_signing_key: str = ""
 
+    billing: str = ""
     stripe_secret_key: str = ""
     stripe_webhook_secrets: str = ""
     stripe_url: str = ""
@@ -204,6 +182,11 @@ class Settings(BaseSettings):
         return self.stripe_secret_key.startswith(LIVE_KEYS)
 
     @property
+    def has_play_money(self) -> bool:
+        """Whether paid tiers are tried out at the stand-in for Stripe that `make run BILLING=demo` starts."""
+        return self.billing == "demo"
+
+    @property
     def webhook_secrets(self) -> list[str]:
         """The secrets by which webhooks may be signed; two while one is rolled."""
         return [part.strip() for part in self.stripe_webhook_secrets.split(",") if part.strip()]
@@ -253,6 +236,29 @@ class Settings(BaseSettings):
 
     def _billing_checks(self) -> tuple[tuple[bool, str], ...]:
         """What may be wrong about taking money, each with its words. In embedded mode too: a key is a key."""
+        return (*self._demo_checks(), *self._stripe_checks())
+
+    def _demo_checks(self) -> tuple[tuple[bool, str], ...]:
+        """What may be wrong about trying it out with play money."""
+        is_demo = self.has_play_money
+        return (
+            (
+                self.billing not in {"", "demo"},
+                "BILLING is neither empty nor demo. Set it to demo to try paid tiers out with play money (make run BILLING=demo), "
+                "or remove it; real ones come with STRIPE_SECRET_KEY.",
+            ),
+            (
+                is_demo and not self.is_embedded,
+                "BILLING=demo is for make run alone. Remove BILLING, and set STRIPE_SECRET_KEY to a key of Stripe's.",
+            ),
+            (
+                is_demo and bool(self.stripe_secret_key or self.stripe_url or self.stripe_webhook_secrets),
+                "BILLING=demo brings its own STRIPE_SECRET_KEY, STRIPE_URL and STRIPE_WEBHOOK_SECRETS. Remove these, or remove BILLING.",
+            ),
+        )
+
+    def _stripe_checks(self) -> tuple[tuple[bool, str], ...]:
+        """What may be wrong about the key and what goes with it."""
         place = urlsplit(self.stripe_url)
         secrets_short = any(len(part) < WEBHOOK_SECRET_MINIMUM for part in self.webhook_secrets)
         return (
@@ -341,16 +347,35 @@ class Settings(BaseSettings):
         """These settings with a secret: embedded mode makes one on first use and keeps it in `data_dir`."""
         if self.secret_key or not self.is_embedded:
             return self
-        kept = self.data_dir / "secret_key"
+        return self.model_copy(update={"secret_key": self._kept("secret_key", lambda: secrets.token_urlsafe(32))})
+
+    def with_play_money(self) -> "Settings":
+        """These settings with those of a shop at the stand-in for Stripe, where BILLING=demo asks for it. Its port stays the same."""
+        if not self.has_play_money:
+            return self
+        port = self._kept("stripe_port", _free_port)
+        secret = self._kept("stripe_webhook_secret", lambda: f"whsec_{secrets.token_urlsafe(24)}")
+        where = {"stripe_secret_key": PLAY_KEY, "stripe_url": f"http://127.0.0.1:{port}", "stripe_webhook_secrets": secret}
+        return self.model_copy(update={**where, "stripe_trials": True})
+
+    def _kept(self, name: str, make: Callable[[], str]) -> str:
+        """What a file of this name in `data_dir` says; it is made on first use."""
+        kept = self.data_dir / name
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if not kept.exists():
-            fresh = self.data_dir / f"secret_key.{secrets.token_hex(4)}"
+            fresh = self.data_dir / f"{name}.{secrets.token_hex(4)}"
             fresh.touch(mode=0o600)
-            fresh.write_text(secrets.token_urlsafe(32))
-            with contextlib.suppress(FileExistsError):  # another process was first, and its secret counts
+            fresh.write_text(make())
+            with contextlib.suppress(FileExistsError):  # another process was first, and what it made counts
                 kept.hardlink_to(fresh)
             fresh.unlink()
-        return self.model_copy(update={"secret_key": kept.read_text().strip()})
+        return kept.read_text().strip()
+
+
+def _free_port() -> str:
+    with socket.socket() as line:
+        line.bind(("127.0.0.1", 0))
+        return str(line.getsockname()[1])
 
 
 class MissingSettings(SystemExit):
@@ -365,4 +390,4 @@ def load_settings(**overrides: object) -> Settings:
     settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates and names a wrong field
     if problems := settings.problems():
         raise MissingSettings(problems)
-    return settings.with_secret()
+    return settings.with_secret().with_play_money()

@@ -293,7 +293,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later loses updates or fails at once on SQLite, whatever the
     # busy_timeout; so all that may write takes the write lock first, and only pages that read do not.
-    reading = has_request_context() and request.method in SAFE_METHODS
+    reading = has_request_context() and request.method in SAFE_METHODS and request.endpoint not in current_app.config["WRITING_PAGES"]
     reading = reading or connection.get_execution_options().get("only_reads", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 

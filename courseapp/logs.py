@@ -26,7 +26,7 @@ from courseapp.config import Settings
 WELL_FORMED = re.compile(r"[0-9A-Za-z-]{8,64}")  # a UUID, or the hex digits of nginx's $request_id
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 FRAMES = 20  # of a failure, the innermost
-QUIET = ("kombu", "amqp", "fontTools", "alembic", "celery")
+QUIET = ("kombu", "amqp", "fontTools", "alembic", "celery", "stripe")
 _present: ContextVar[str] = ContextVar("request_id", default="")
 _began: ContextVar[float] = ContextVar("began", default=0.0)
 

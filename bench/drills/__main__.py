@@ -27,6 +27,7 @@ from bench.drills.keeping import backup_under_load
 from bench.drills.killing import mail_workers_killed
 from bench.drills.mails import races, sigterm_mid_send, smtp_trouble
 from bench.drills.outages import postgresql_gone, redis_gone
+from bench.drills.purchases import stripe_webhooks
 from bench.drills.relay import real_relay
 from bench.drills.schedules import two_beats
 from bench.drills.uploads import upload_cut
@@ -49,6 +50,7 @@ DRILLS = {
     "import_killed": (import_killed, 240),
     "disk_full": (disk_full, 150),
     "upload_cut": (upload_cut, 240),
+    "stripe_webhooks": (stripe_webhooks, 180),
     "clock_jumps": (clock_jumps, 180),
     "backup_under_load": (backup_under_load, 240),
 }

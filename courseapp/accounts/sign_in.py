@@ -73,7 +73,12 @@ def ask_to_sign_in(
 
 
 def new_request(
-    contact_id: int | HeldRow, browser: str, now: datetime, guest: User | None = None, purposes: tuple[Purpose, ...] = ()
+    contact_id: int | HeldRow,
+    browser: str,
+    now: datetime,
+    guest: User | None = None,
+    purposes: tuple[Purpose, ...] = (),
+    lifetime: timedelta = LIFETIME,
 ) -> tuple[str, str]:
     """A fresh link token and code for a contact; a row keeps only their hashes."""
     token, code = secrets.token_urlsafe(32), f"{secrets.randbelow(10**6):06d}"
@@ -88,7 +93,7 @@ def new_request(
         purposes=" ".join(purposes),
         tries=0,
         created_at=now,
-        expires_at=now + LIFETIME,
+        expires_at=now + lifetime,
     )
     return token, code
 

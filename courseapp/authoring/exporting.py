@@ -120,7 +120,8 @@ def _opened(part: Part) -> IO[bytes]:
 
 def _course_page(course: Course) -> Part:
     named = {name: getattr(course, name) for name in ("slug", "title", "language", "edition", "summary", "headline")}
-    front = {name: value for name, value in {**named, **course.front}.items() if value}
+    access = "paid" if course.paid_at is not None else ""
+    front = {name: value for name, value in {**named, "access": access, **course.front}.items() if value}
     return Part("course.md", with_front(front, course.article_source))
 
 

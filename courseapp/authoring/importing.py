@@ -38,7 +38,7 @@ from courseapp.authoring.revising import (
     set_needs,
 )
 from courseapp.authoring.undoing import standing_of
-from courseapp.authoring.validation import refuse_unreviewed_touch, validate
+from courseapp.authoring.validation import closes_course, refuse_unreviewed_touch, report_access, validate
 from courseapp.catalog.copies import want_copies
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Origin, Revision
 from courseapp.columns import random_public_id
@@ -143,6 +143,7 @@ def _imported(
     difference = writer.difference()
     warn_of_edits(course, difference.changed, difference.removed, {lesson.key: lesson.file for lesson in draft.lessons}, report)
     warn_of_order(course, difference.course, report)
+    report_access(draft, course, report)
     if course is not None and course.is_published and not publish and not difference.is_empty:
         mend = "Add --publish to change what learners see, or --dry-run to look first."
         report.error("course_is_live", "course.md", 0, "The course is published, and this would change it.", mend)
@@ -208,7 +209,8 @@ class _Writer:
 
     def difference(self) -> Difference:
         """What would change."""
-        result = Difference(course=self.course is None or self.course.content_hash != self._course_hash())
+        is_other = self.course is None or self.course.content_hash != self._course_hash()
+        result = Difference(course=is_other or closes_course(self.draft, self.course))
         for lesson in self.draft.lessons:
             row = self.lessons.get(lesson.key)
             if row is None or row.retired_at is not None:
@@ -270,11 +272,15 @@ class _Writer:
         course.summary, course.headline, course.front = draft.summary, draft.headline, draft.front
         course.article_source, course.article_html = draft.article, self.article.html
         course.content_hash, course.changed_at, course.reordered_at = self._course_hash(), now, None
+        is_closing = draft.access == "paid" and course.paid_at is None
+        course.paid_at = now if is_closing else course.paid_at
         course.version += 1
         if self.publish:
             course.published_at = course.published_at or now
         db.session.add(course)
         db.session.flush()
+        if is_closing:
+            events.record("course_closed", f"course:{course.id}", now, by=self.by_user_id)
         return course
 
     def _write_assets(self, course: Course) -> None:

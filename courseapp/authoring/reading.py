@@ -12,7 +12,10 @@ from courseapp.catalog.models import Need, Rule
 if TYPE_CHECKING:  # what knows files is large, and the editor reads lessons without any
     from courseapp.authoring.receiving import SourceFile
 
-COURSE_FIELDS = {"slug", "title", "language", "edition", "summary", "headline", "for_whom", "not_for", "sample", "questions", "made_by"}
+COURSE_FIELDS = {
+    *("slug", "title", "language", "edition", "summary", "headline", "access"),
+    *("for_whom", "not_for", "sample", "questions", "made_by"),
+}
 MODULE_FIELDS = {"key", "title", "summary", "order"}
 LESSON_FIELDS = {
     *("id", "title", "module", "minutes", "shows", "needs_check", "completes"),
@@ -63,6 +66,8 @@ class CourseDraft:
     edition: str
     summary: str
     headline: str
+    access: str  # paid or open; empty where the file leaves it as it is
+    access_line: int
     front: dict[str, Any]
     article: str
     article_line: int
@@ -97,6 +102,8 @@ def read_course(files: "dict[str, SourceFile]", report: Report) -> CourseDraft |
         edition=words.text("edition", 20, ""),
         summary=words.text("summary", 500),
         headline=words.text("headline", 120),
+        access=words.choice("access", ["paid", "open"], ""),
+        access_line=front.line("access"),
         front=_read_public(words),
         article=front.body,
         article_line=front.body_line,

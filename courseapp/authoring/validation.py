@@ -5,7 +5,7 @@ import re
 from courseapp.authoring.patience import A_TEXT, at_most
 from courseapp.authoring.reading import CourseDraft, LessonDraft
 from courseapp.authoring.report import Report, Unfit
-from courseapp.catalog.models import Need
+from courseapp.catalog.models import Course, Need
 
 MAY_BE_TITLE = re.compile(r"(?<!#)#(?:[ \t]|$)|^[ \t>*+-]*=+[ \t]*$", re.MULTILINE)  # a title, or much like one
 
@@ -43,6 +43,21 @@ def refuse_closed_sample(lesson: LessonDraft, file: str, report: Report) -> None
     if lesson.needs_check is not Need.NONE:
         words = f"The sample lesson “{lesson.key}” needs the safety check."
         report.error("sample_closed", file, 0, words, "Choose one that everyone may read.")
+
+
+def closes_course(draft: CourseDraft, course: Course | None) -> bool:
+    """Whether a draft closes a course that is open."""
+    return draft.access == "paid" and course is not None and course.paid_at is None
+
+
+def report_access(draft: CourseDraft, course: Course | None, report: Report) -> None:
+    """A file may close a course and never open it: what people pay for is not given away by mistake."""
+    if closes_course(draft, course):
+        words = "This closes the course to everybody who holds no tier that opens it."
+        report.warn("access_closes", "course.md", draft.access_line, words, "The owner says which tiers do, at /staff/tiers.")
+    if draft.access == "open" and course is not None and course.paid_at is not None:
+        words, mend = "The course is paid, and no file opens it.", "Leave the line out. The owner opens a course at /staff/tiers."
+        report.error("access_open", "course.md", draft.access_line, words, mend)
 
 
 def validate_lesson(lesson: LessonDraft, report: Report) -> None:

@@ -20,7 +20,6 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db
 
 log = structlog.get_logger()
-BOUGHT = (CheckoutState.WAITING, CheckoutState.FULFILLED)
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,6 @@ class Leaving:
     customers: tuple[str, ...] = ()
     subscriptions: tuple[str, ...] = ()
     checkouts: tuple[str, ...] = ()
-
-
-def has_bought(user_id: Any) -> sa.Exists:
-    """SQL: somebody paid for something, or is about to have; such a guest is not tidied away, for their address can claim it."""
-    return sa.select(Checkout.id).where(Checkout.user_id == user_id, Checkout.state.in_(BOUGHT)).correlate_except(Checkout).exists()
-
-
-def is_paid_with(contact_id: Any) -> sa.Exists:
-    """SQL: an address was paid with, and whoever confirms it owns what was bought."""
-    return sa.select(Checkout.id).where(Checkout.contact_id == contact_id, Checkout.state.in_(BOUGHT)).correlate_except(Checkout).exists()
 
 
 def names_held(user_id: int, now: Any) -> list[str]:

@@ -5,6 +5,7 @@ first asked, and a site that sells nothing never loads it.
 """
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ Thing = dict[str, Any]
 TIMEOUT = (3, 10)  # seconds to connect, and to wait for each answer
 RETRIES = 2
 PAGE = 100
+KEYS = 10  # lookup keys that may be asked for at a time (API reference, "List all prices")
 TOLERANCE = 300  # seconds that a webhook's signature may be old, or in the future
 EVENT_TYPES = (
     *("checkout.session.completed", "checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed"),
@@ -58,6 +60,10 @@ class StripeRefusedError(StripeError):
 
 class StripeKeyError(StripeError):
     """The key is wrong, or may not do this: nothing helps but another key."""
+
+
+class StripePermissionError(StripeKeyError):
+    """The key is one of ours, and may not do this."""
 
 
 class ForgedError(ValueError):
@@ -96,13 +102,21 @@ def _asking(what: str) -> Iterator[None]:
         yield
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         raise StripeAwayError(f"{what}: Stripe could not be reached or was busy") from error
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        raise StripeKeyError(f"{what}: the key is wrong or may not do this") from error
+    except stripe.PermissionError as error:
+        raise StripePermissionError(f"{what}: the key may not do this") from error
+    except stripe.AuthenticationError as error:
+        raise StripeKeyError(f"{what}: the key is wrong") from error
     except (stripe.InvalidRequestError, stripe.CardError, stripe.IdempotencyError) as error:
         code, param = str(error.code or ""), str(getattr(error, "param", None) or "")
         raise StripeRefusedError(f"{what}: {code or type(error).__name__} {param}".strip(), code, param) from error
     except stripe.StripeError as error:  # APIError above all: a 500
         raise StripeAwayError(f"{what}: Stripe failed") from error
+
+
+def api_version() -> str:
+    """The version of Stripe's API that the package speaks, and that our endpoint is to be told in."""
+    version: str = _stripe().api_version
+    return version
 
 
 def moment(stamp: int | None) -> datetime | None:
@@ -127,23 +141,34 @@ def id_of(thing: Any) -> str | None:
 def verified(body: bytes, signature: str | None, secrets: Sequence[str], now: float | None = None) -> Thing:
     """The event of a webhook, once its signature fits one of the secrets and is of about now (Unix time, of the machine's clock).
 
-    Raises ForgedError. The package takes signatures of the future, and fails in ways of its own over bytes that are no text.
+    Raises ForgedError. Only the signature is the package's to look at, for it would take a millisecond to make its objects of an
+    event that is fetched anew anyway; and it takes signatures of the future.
     """
-    stripe = _stripe()
     now = time.time() if now is None else now
-    for secret in secrets:
-        try:
-            event: Thing = stripe.Webhook.construct_event(body, signature, secret, tolerance=TOLERANCE).to_dict()
-        except (stripe.SignatureVerificationError, ValueError, AttributeError, TypeError, KeyError):
-            continue
-        if _signed_at(signature) > now + TOLERANCE:
-            raise ForgedError("signed in the future")
-        return event
-    raise ForgedError("no secret of ours signed this, or not lately")
+    if not any(_is_signed(body, signature, secret) for secret in secrets):
+        raise ForgedError("no secret of ours signed this, or not lately")
+    if _signed_at(signature) > now + TOLERANCE:
+        raise ForgedError("signed in the future")
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ForgedError("no JSON") from error
+    if not isinstance(event, dict) or event.get("object") != "event":
+        raise ForgedError("no event")
+    return event
+
+
+def _is_signed(body: bytes, signature: str | None, secret: str) -> bool:
+    """The package fails in ways of its own over bytes that are no text, and over signatures that are not ASCII."""
+    stripe = _stripe()
+    try:
+        return bool(stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE))
+    except (stripe.SignatureVerificationError, ValueError, TypeError):
+        return False
 
 
 def _signed_at(signature: str | None) -> int:
-    return next((int(part[2:]) for part in (signature or "").split(",") if part.startswith("t=")), 0)
+    return next((int(part.split("=")[1]) for part in (signature or "").split(",") if part.startswith("t=")), 0)
 
 
 # One object, as it is now
@@ -162,13 +187,13 @@ def _fetched(what: str, fetch: Any, id: str, **params: Any) -> Thing | None:
 
 
 def checkout_session(id: str) -> Thing | None:
-    """A Checkout Session, with its line items and payment intent."""
-    return _fetched("fetching a checkout", _api().checkout.sessions.retrieve, id, expand=["line_items", "payment_intent"])
+    """A Checkout Session, with its payment intent and invoice."""
+    return _fetched("fetching a checkout", _api().checkout.sessions.retrieve, id, expand=["payment_intent", "invoice"])
 
 
 def subscription(id: str) -> Thing | None:
-    """A subscription."""
-    return _fetched("fetching a subscription", _api().subscriptions.retrieve, id)
+    """A subscription, with its latest invoice."""
+    return _fetched("fetching a subscription", _api().subscriptions.retrieve, id, expand=["latest_invoice"])
 
 
 def invoice(id: str) -> Thing | None:
@@ -264,9 +289,13 @@ def events(since: datetime, undelivered: bool = False) -> Iterator[Thing]:
 
 
 def prices(lookup_keys: Sequence[str] | None = None, product: str | None = None) -> Iterator[Thing]:
-    """Prices: those that hold one of these lookup keys, or all of a product."""
-    narrow: Thing = {"lookup_keys": list(lookup_keys)} if lookup_keys else {}
-    return _listed("listing prices", _api().prices.list, **narrow, **({"product": product} if product else {}))
+    """Prices, switched off ones too: those that hold one of these lookup keys (of none: none), or all of a product."""
+    narrow: Thing = {"product": product} if product else {}
+    some: list[Thing] = [{}]
+    if lookup_keys is not None:
+        some = [{"lookup_keys": list(lookup_keys[place : place + KEYS])} for place in range(0, len(lookup_keys), KEYS)]
+    for keys in some:
+        yield from _listed("listing prices", _api().prices.list, **keys, **narrow)
 
 
 def products() -> Iterator[Thing]:

@@ -234,7 +234,7 @@ def _move_on(run: SequenceRun, now: datetime) -> None:
 
 def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, overdue_at: datetime | None) -> None:
     goal = run.version.goal
-    words = {"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run)}
+    words = {"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run, now)}
     enqueue(
         dedupe_key=_key_of(run, step),
         stream=STREAM_OF[run.version.sequence.purpose],
@@ -270,11 +270,11 @@ def _key_of(run: SequenceRun, step: SequenceStep) -> str:
     return f"sequence:{run.id}:{text}.{number}"
 
 
-def _progress_words(user: User, run: SequenceRun) -> str:
+def _progress_words(user: User, run: SequenceRun, now: datetime) -> str:
     found = enrolment_of(user, run.course.slug)
     if found is None:
         return ""
-    progress = outline_for(user.id, run.course_id, found[0].finished_at, None).progress
+    progress = outline_for(user.id, run.course_id, found[0].finished_at, None, now).progress
     return words_of_progress(progress.done, progress.total, run.version.language)
 
 

@@ -22,9 +22,19 @@ class Landing:
     course: dict[str, Any]
     modules: list[OutlineModule]
     totals: Totals
-    sample: dict[str, Any] | None
+    sample: dict[str, Any] | None  # None too where it is closed to whoever holds nothing
     course_id: int
     version: int
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether any of it is closed to whoever holds nothing."""
+        return any(module.closed for module in self.modules)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether all of it is."""
+        return bool(self.modules) and all(module.closed for module in self.modules)
 
 
 def kept_landing(slug: str) -> Landing | None:
@@ -60,7 +70,10 @@ def landing_of(slug: str) -> Landing | None:
         "questions": front.get("questions", []),
         "made_by": front.get("made_by", ""),
     }
-    return Landing(words, outline, totals_of(outline), _sample(course), course.id, course.version)
+    free = [module for module in outline if not module.closed]
+    open_keys = {lesson.key for module in free for lesson in module.lessons}
+    sample = _sample(course) if course.front.get("sample") in open_keys else None
+    return Landing(words, outline, totals_of(free or outline), sample, course.id, course.version)
 
 
 def _sample(course: Course) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from flask import current_app
 
 from courseapp.catalog.models import Course, Lesson, Module, Need
 from courseapp.extensions import db
@@ -29,6 +30,7 @@ class OutlineModule:
     title: str
     summary: str
     lessons: tuple[OutlineLesson, ...]
+    closed: bool  # to whoever holds nothing
 
     @property
     def minutes(self) -> int:
@@ -55,6 +57,12 @@ def is_released(lesson: type[Lesson] = Lesson) -> sa.ColumnElement[bool]:
     return sa.and_(lesson.published_at.is_not(None), lesson.retired_at.is_(None))
 
 
+def closed_to_all(course_id: int) -> frozenset[int]:
+    """The ids of a course's modules that are closed to whoever holds nothing; by a word of billing's, which stands above."""
+    found: frozenset[int] = current_app.config["CLOSED_TO_ALL"](course_id)
+    return found
+
+
 def outline_of(course: Course) -> list[OutlineModule]:
     """The released lessons by module, in order."""
     rows = db.session.execute(
@@ -67,8 +75,9 @@ def outline_of(course: Course) -> list[OutlineModule]:
     for number, (lesson, module) in enumerate(rows, start=1):
         _module, lessons = grouped.setdefault(module.id, (module, []))
         lessons.append(OutlineLesson(number, lesson.title, lesson.shows, lesson.minutes, lesson.needs_check, lesson.key))
+    closed = closed_to_all(course.id)
     return [
-        OutlineModule(number, module.title, module.summary, tuple(lessons))
+        OutlineModule(number, module.title, module.summary, tuple(lessons), module.id in closed)
         for number, (module, lessons) in enumerate(grouped.values(), start=1)
     ]
 

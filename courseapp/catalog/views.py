@@ -7,7 +7,7 @@ from courseapp.accounts.browser import note_source
 from courseapp.catalog.copies import file_name, finished_copy
 from courseapp.catalog.landing import Landing, kept_landing
 from courseapp.catalog.models import CopyKind
-from courseapp.catalog.outline import published_course
+from courseapp.catalog.outline import outline_of, published_course
 from courseapp.delivery import send_stored
 from courseapp.extensions import limiter
 from courseapp.web import kept_page, static_url
@@ -57,18 +57,19 @@ def rendered(found: Landing) -> str:
         "url": f"{address}{request.path}",
         "image_url": f"{address}{static_url('img/share.png')}",
     }
-    return render_template(
-        "catalog/landing.html", course=found.course, modules=found.modules, totals=found.totals, sample=found.sample, share=share
-    )
+    facts = {"modules": found.modules, "totals": found.totals, "has_closed": found.has_closed, "is_closed": found.is_closed}
+    return render_template("catalog/landing.html", course=found.course, sample=found.sample, share=share, **facts)
 
 
 @pages.get("/courses/<slug>/copy.pdf")
 @limiter.limit("60 per hour")
 def open_copy(slug: str) -> Response | str:
-    """The printed copy that needs no address: all lessons that need no check."""
+    """The printed copy that needs no address: all lessons that need no check. None of a course that is not wholly for everybody."""
     found = published_course(slug)
     if found is None:
         abort(404)
+    if any(module.closed for module in outline_of(found)):
+        return render_template("catalog/copy_closed.html", back_url=url_for("catalog.course", slug=slug))
     ready = finished_copy(found.id, CopyKind.OPEN)
     if ready is None:
         return render_template("catalog/copy_soon.html", back_url=url_for("catalog.landing"))

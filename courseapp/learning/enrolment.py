@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from courseapp.accounts.models import User
+from courseapp.billing.entitlements import courses_opened_to
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.extensions import db, insert_later
 from courseapp.journal import events
@@ -67,6 +68,12 @@ def enrolments_of(user: User) -> Sequence[tuple[Enrolment, Course]]:
         .order_by(Enrolment.started_at.desc())
     )
     return [(enrolment, course) for enrolment, course in rows]
+
+
+def waiting_for(user: User, now: datetime) -> list[Course]:
+    """The published courses that something of theirs opens and that they have not begun."""
+    taken = set(db.session.scalars(sa.select(Enrolment.course_id).where(Enrolment.user_id == user.id)))
+    return [course for course in courses_opened_to(user.id, now) if course.id not in taken]
 
 
 def coarse_enrolments_of(user: User) -> list[CoarseEnrolment]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import User
 from courseapp.accounts.sessions import end_sessions
+from courseapp.billing.joining import join_purchases
 from courseapp.catalog.models import Lesson, Need
 from courseapp.extensions import db
 from courseapp.journal import events
@@ -44,6 +45,7 @@ def join_guest(guest: User, account: User, now: datetime) -> None:
             own.completed_at = min(own.completed_at, completion.completed_at)
     _join_outcome(guest, account)
     join_positions(guest.id, account.id)
+    join_purchases(guest.id, account.id, now)  # before it is asked what is whole, for that depends on what is open
     _finish_what_is_whole_now(account, now)
     end_sessions(guest)
     events.cut([f"user:{guest.id}"])
@@ -73,7 +75,7 @@ def _join_enrolments(guest: User, account: User, now: datetime) -> None:
 
 def _finish_what_is_whole_now(account: User, now: datetime) -> None:
     for enrolment in db.session.scalars(sa.select(Enrolment).where(Enrolment.user_id == account.id, Enrolment.finished_at.is_(None))).all():
-        progress = outline_for(account.id, enrolment.course_id, None, None).progress
+        progress = outline_for(account.id, enrolment.course_id, None, None, now).progress
         if progress.total and progress.done == progress.total:
             finish(enrolment, now)
 

@@ -1,7 +1,8 @@
 """Progress: counted from completions, never stored, never over 100 %.
 
 Only released lessons that need no safety check count; technique lessons keep their ticks for the learner alone, so that
-no number can give an outcome away. Having finished is sticky: what comes later shows as new.
+no number can give an outcome away. What payment closes to somebody counts for them in nothing, so that whoever pays nothing can
+finish; what they did there is kept. Having finished is sticky: what comes later shows as new.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,8 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
+from courseapp.billing.entitlements import closed_modules, modules_in
 from courseapp.catalog.models import Course, Lesson, Module, Need, Rule
 from courseapp.catalog.outline import is_released
+from courseapp.columns import UtcDateTime
 from courseapp.extensions import db, insert_later
 from courseapp.held import Condition, HeldRow, table_of
 from courseapp.journal import events
@@ -37,7 +40,8 @@ class Row:
     needs_check: Need
     done: bool
     done_at: datetime | None  # where it was asked for
-    locked: bool
+    locked: bool  # by the safety check
+    closed: bool  # by payment
     is_new: bool
     module_title: str
     current: bool = False
@@ -45,7 +49,7 @@ class Row:
     @property
     def counts(self) -> bool:
         """Whether it is part of progress."""
-        return self.needs_check is Need.NONE
+        return self.needs_check is Need.NONE and not self.closed
 
 
 @dataclass
@@ -55,6 +59,7 @@ class ModuleRows:
     number: int
     title: str
     summary: str
+    closed: bool = False
     lessons: list[Row] = field(default_factory=list)
 
     @property
@@ -102,6 +107,7 @@ class OwnLesson:
     enrolment_id: int
     is_done: bool
     may_be_last: bool  # completing it may finish the course
+    closed: frozenset[int]  # modules of its course; its own is none of them
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,11 @@ class LearnerOutline:
     def rows(self) -> list[Row]:
         """All lessons in order."""
         return [row for module in self.modules for row in module.lessons]
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether payment closes anything in it to the learner."""
+        return any(module.closed for module in self.modules)
 
 
 ANY_LESSONS = (
@@ -150,25 +161,36 @@ LESSONS = ANY_LESSONS.where(is_released())
 """Those of them that are released."""
 
 _outline = (  # built once: course and progress pages ask it
-    LESSONS.add_columns(Completion.completed_at).outerjoin(
-        Completion, sa.and_(Completion.lesson_id == Lesson.id, Completion.user_id == sa.bindparam("user_id"))
-    )
+    LESSONS.add_columns(
+        Completion.completed_at,
+        closed_modules(sa.bindparam("course_id"), sa.bindparam("user_id"), sa.bindparam("now", type_=UtcDateTime())).label("closed"),
+    ).outerjoin(Completion, sa.and_(Completion.lesson_id == Lesson.id, Completion.user_id == sa.bindparam("user_id")))
 )
 
 
-def outline_for(user_id: int, course_id: int, finished_at: datetime | None, outcome: Outcome | None) -> LearnerOutline:
+def outline_for(user_id: int, course_id: int, finished_at: datetime | None, outcome: Outcome | None, now: datetime) -> LearnerOutline:
     """A learner's outline in one query."""
-    found = db.session.execute(_outline, {"user_id": user_id, "course_id": course_id}).all()
-    return outline_from(found, {row.id: row.completed_at for row in found if row.completed_at is not None}, finished_at, outcome)
+    found = db.session.execute(_outline, {"user_id": user_id, "course_id": course_id, "now": now}).all()
+    done = {row.id: row.completed_at for row in found if row.completed_at is not None}
+    return outline_from(found, done, finished_at, outcome, modules_in(found[0].closed) if found else frozenset())
 
 
 def outline_from(
-    lessons: Iterable[Any], done: Mapping[int, datetime | None], finished_at: datetime | None, outcome: Outcome | None
+    lessons: Iterable[Any],
+    done: Mapping[int, datetime | None],
+    finished_at: datetime | None,
+    outcome: Outcome | None,
+    closed: frozenset[int] = frozenset(),
 ) -> LearnerOutline:
-    """A learner's outline, put together: rows of `LESSONS`, and which of them are done, with the moment where it matters."""
+    """A learner's outline, put together: rows of `LESSONS`, and which of them are done, with the moment where it matters.
+
+    Args:
+        closed: the modules that payment closes to them.
+    """
     modules: dict[int, ModuleRows] = {}
     for number, row in enumerate(lessons, start=1):
-        module = modules.setdefault(row.module_id, ModuleRows(len(modules) + 1, row.module_title, row.module_summary))
+        is_closed = row.module_id in closed
+        module = modules.setdefault(row.module_id, ModuleRows(len(modules) + 1, row.module_title, row.module_summary, is_closed))
         is_new = finished_at is not None and row.id not in done and row.needs_check is Need.NONE and row.published_at > finished_at
         module.lessons.append(
             Row(
@@ -182,7 +204,8 @@ def outline_from(
                 done=row.id in done,
                 done_at=done.get(row.id),
                 locked=not can_open(row.needs_check, outcome),
-                is_new=is_new,
+                closed=is_closed,
+                is_new=is_new and not is_closed,
                 module_title=row.module_title,
             )
         )
@@ -202,7 +225,7 @@ def next_lesson(outline: LearnerOutline, last_opened_id: int | None) -> Row | No
     """Where to continue: the lesson opened last while it is not done, else the first that counts and is not done."""
     rows = outline.rows
     last = next((row for row in rows if row.lesson_id == last_opened_id), None)
-    if last is not None and not last.done and not last.locked:
+    if last is not None and not (last.done or last.locked or last.closed):
         return last
     return next((row for row in rows if row.counts and not row.done), None)
 
@@ -220,7 +243,7 @@ def complete_lesson(own: OwnLesson, now: datetime) -> bool:
     _hold_completion(own.user_id, own.course_id, own.lesson_id, counts, now)
     if enrolment is None or enrolment.finished_at is not None:
         return False
-    if db.session.scalar(sa.select(open_lessons(own.course_id, own.user_id).exists())):
+    if db.session.scalar(sa.select(open_lessons(own.course_id, own.user_id, own.closed).exists())):
         return False
     finish(enrolment, now)
     return True
@@ -231,7 +254,7 @@ def complete_known(known: KnownLesson, user_id: int, now: datetime) -> HeldRow:
 
     Committed, the row has an id, and the lesson is done; or it has none, and `lesson_of_learner` is to be asked how things stand.
     """
-    facts = {"b_user_id": user_id, "b_course_id": known.course_id, "b_version": known.version}
+    facts = {"b_user_id": user_id, "b_course_id": known.course_id, "b_version": known.version, "b_now": now}
     return _hold_completion(user_id, known.course_id, known.lesson_id, True, now, (_is_as_known, facts))
 
 
@@ -270,15 +293,18 @@ _opening = (
 )
 
 
-def open_lessons(course_id: Any, user_id: Any) -> sa.Select[int]:
-    """The lessons of a course that count and that a person has not done; the arguments may be columns of an outer statement.
+def open_lessons(course_id: Any, user_id: Any, closed: frozenset[int] = frozenset()) -> sa.Select[int]:
+    """The lessons of a course that count and that a person has not done; the ids may be columns of an outer statement.
+
+    Without `closed`, the modules that payment closes to the person, lessons of such modules are among them.
 
     Which tables are its own is said expressly, for of itself SQLAlchemy looks one statement out and no further.
     """
     lesson, done = aliased(Lesson), aliased(Completion)
     is_done = sa.select(done.id).where(done.lesson_id == lesson.id, done.user_id == user_id).correlate_except(done).exists()
     own = (lesson.course_id == course_id, lesson.needs_check == Need.NONE, is_released(lesson))
-    return sa.select(lesson.id).where(*own, ~is_done).correlate_except(lesson)
+    not_closed = (lesson.module_id.not_in(closed),) if closed else ()
+    return sa.select(lesson.id).where(*own, *not_closed, ~is_done).correlate_except(lesson)
 
 
 _is_as_known = (
@@ -289,8 +315,9 @@ _is_as_known = (
         Enrolment.course_id == sa.bindparam("b_course_id"),
         Course.version == sa.bindparam("b_version"),
         Course.published_at.is_not(None),
+        closed_modules(Enrolment.course_id, Enrolment.user_id, sa.bindparam("b_now", type_=UtcDateTime())).is_(None),
         sa.or_(Enrolment.finished_at.is_not(None), open_lessons(Enrolment.course_id, Enrolment.user_id).offset(NEAR_END + 1).exists()),
     )
     .exists()
 )
-"""A person takes the course, which is as it was, and a lesson more will not finish it."""
+"""A person takes the course, which is as it was and in which payment closes nothing to them, and a lesson more will not finish it."""

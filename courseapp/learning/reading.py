@@ -12,8 +12,10 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import aliased
 
 from courseapp.accounts.models import User
+from courseapp.billing.entitlements import closed_modules, modules_in
 from courseapp.catalog.models import Course, Lesson, Need, Revision, Rule
 from courseapp.catalog.outline import is_released
+from courseapp.columns import UtcDateTime
 from courseapp.extensions import asking, db
 from courseapp.learning.gate import can_open, is_adapted
 from courseapp.learning.models import Completion, Enrolment, Outcome, SafetyOutcome
@@ -31,9 +33,10 @@ _outcome = (SafetyOutcome.outcome, SafetyOutcome.wording, SafetyOutcome.decided_
 
 
 def _of_learner(*columns: Any) -> sa.Select[Any]:
-    """A lesson found through the learner's enrolment, or not at all; with the outcome they hold."""
+    """A lesson found through the learner's enrolment, or not at all; with the outcome they hold, and what payment closes to them."""
+    closed = closed_modules(Lesson.course_id, Enrolment.user_id, sa.bindparam("now", type_=UtcDateTime())).label("closed")
     return (
-        sa.select(Lesson.id, Lesson.course_id, Lesson.needs_check, Enrolment.finished_at, *_outcome, *columns)
+        sa.select(Lesson.id, Lesson.course_id, Lesson.module_id, Lesson.needs_check, Enrolment.finished_at, *_outcome, closed, *columns)
         .join(Course, Course.id == Lesson.course_id)
         .join(Enrolment, sa.and_(Enrolment.course_id == Course.id, Enrolment.user_id == sa.bindparam("user_id")))
         .outerjoin(SafetyOutcome, SafetyOutcome.user_id == Enrolment.user_id)
@@ -63,7 +66,7 @@ _own_lesson = _of_learner(
     Course.version,
     Enrolment.id.label("enrolment_id"),
     _own_mark.completed_at,
-    # this one among them, where it is open
+    # this one among them, where it is open; and what payment closes, so it is no answer where that is anything
     open_lessons(Lesson.course_id, Enrolment.user_id).offset(NEAR_END + 1).exists().label("has_many_open"),
 ).outerjoin(*_own_completion)
 
@@ -107,6 +110,13 @@ class LessonState:
     done: frozenset[int]
     done_on: str
     finished_at: datetime | None
+    module_id: int = 0
+    closed: frozenset[int] = frozenset()  # modules of the course, by payment
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether payment closes the lesson."""
+        return self.module_id in self.closed
 
 
 @dataclass(frozen=True)
@@ -174,7 +184,7 @@ class Reading:
 
 def state_of(user: User, public_id: str, now: datetime) -> LessonState | None:
     """The state in which a learner of its course finds the lesson of an address, in one query; None where there is none for them."""
-    found = asking().execute(_state, {"user_id": user.id, "public_id": public_id}).one_or_none()
+    found = asking().execute(_state, {"user_id": user.id, "public_id": public_id, "now": now}).one_or_none()
     if found is None:
         return None
     return LessonState(
@@ -185,6 +195,8 @@ def state_of(user: User, public_id: str, now: datetime) -> LessonState | None:
         done=frozenset(map(int, (found.done or "").split())),
         done_on=day_words(found.completed_at),
         finished_at=found.finished_at if found.finished_at is not None and found.changed_at > found.finished_at else None,
+        module_id=found.module_id,
+        closed=modules_in(found.closed),
     )
 
 
@@ -198,11 +210,11 @@ def reading_of(state: LessonState) -> Reading:
 def reading_from(lessons: Sequence[Any], state: LessonState) -> Reading:
     """What a lesson's page shows in a state: rows of the course's lessons, that of the state's lesson with its text."""
     index, found = next((index, row) for index, row in enumerate(lessons) if row.id == state.lesson_id)
-    outline = outline_from(lessons, dict.fromkeys(state.done), state.finished_at, state.outcome)
+    outline = outline_from(lessons, dict.fromkeys(state.done), state.finished_at, state.outcome, state.closed)
     rows = outline.rows
     row = rows[index]
     row.current = True
-    is_open = can_open(found.needs_check, state.outcome)
+    is_open = can_open(found.needs_check, state.outcome) and not row.closed
     html = ""
     if is_open:
         html = (
@@ -212,8 +224,8 @@ def reading_from(lessons: Sequence[Any], state: LessonState) -> Reading:
         )
     return Reading(
         row=row,
-        previous=rows[index - 1] if index else None,
-        next=rows[index + 1] if index + 1 < len(rows) else None,
+        previous=next((other for other in reversed(rows[:index]) if not other.closed), None),
+        next=next((other for other in rows[index + 1 :] if not other.closed), None),
         outline=outline,
         course_title=found.course_title,
         course_slug=found.slug,
@@ -230,13 +242,14 @@ def reading_from(lessons: Sequence[Any], state: LessonState) -> Reading:
 
 def lesson_of_learner(user_id: int, public_id: str, now: datetime) -> OwnLesson | None:
     """A released lesson of a course the learner takes, open to them now; None otherwise."""
-    found = asking().execute(_own_lesson, {"user_id": user_id, "public_id": public_id}).one_or_none()
+    found = asking().execute(_own_lesson, {"user_id": user_id, "public_id": public_id, "now": now}).one_or_none()
     if found is None:
         return None
     outcome = found.outcome if is_current(found.outcome, found.wording, found.decided_at, now) else None
-    if not can_open(found.needs_check, outcome):
+    closed = modules_in(found.closed)
+    if found.module_id in closed or not can_open(found.needs_check, outcome):
         return None
-    if found.needs_check is Need.NONE:
+    if found.needs_check is Need.NONE and not closed:
         _remember(public_id, KnownLesson(found.id, found.course_id, found.version, found.slug))
     return OwnLesson(
         lesson_id=found.id,
@@ -247,12 +260,16 @@ def lesson_of_learner(user_id: int, public_id: str, now: datetime) -> OwnLesson 
         user_id=user_id,
         enrolment_id=found.enrolment_id,
         is_done=found.completed_at is not None,
-        may_be_last=found.needs_check is Need.NONE and found.finished_at is None and not found.has_many_open,
+        may_be_last=found.needs_check is Need.NONE and found.finished_at is None and (bool(closed) or not found.has_many_open),
+        closed=closed,
     )
 
 
 def known_lesson(public_id: str) -> KnownLesson | None:
-    """The lesson of an address as this process has last met it, if it has, and if it needs no safety check."""
+    """The lesson of an address as this process has last met it, if it has, and if it needs no safety check.
+
+    Whether payment closes it to whoever asks now is asked when it is completed.
+    """
     return _known().get(public_id)
 
 

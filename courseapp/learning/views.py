@@ -1,67 +1,41 @@
-"""Learners' pages: starting, my course, lessons, progress, the safety check, media, the copy."""
+"""Learners' pages: starting, lessons, the safety check, joining, media. Those about a course as a whole stand in `taking/`."""
 
 from datetime import datetime
-from typing import Any
 
-from flask import Blueprint, abort, current_app, flash, jsonify, redirect, render_template, request, session, url_for
+from flask import abort, current_app, flash, jsonify, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from courseapp import clock
-from courseapp.accounts.access import need_session
 from courseapp.accounts.browser import begin_session, browser_key, note_source, per_address, per_network
-from courseapp.accounts.models import User
 from courseapp.accounts.people import begin_guest
 from courseapp.accounts.sign_in import ask_to_sign_in
-from courseapp.catalog.copies import file_name, finished_copy
 from courseapp.catalog.landing import Landing, kept_landing
-from courseapp.catalog.models import Course, Rule
+from courseapp.catalog.models import Rule
 from courseapp.contacts.address import address_hint, network_of
-from courseapp.delivery import send_beside, send_stored
+from courseapp.delivery import send_beside
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.learning import joining, media, safety
-from courseapp.learning.enrolment import enrol, enrolment_of, enrolments_of
-from courseapp.learning.forms import ClaimForm, StartForm
-from courseapp.learning.gate import copy_kind
-from courseapp.learning.models import Enrolment, Outcome
+from courseapp.learning.closing import closed_part
+from courseapp.learning.enrolment import enrol, enrolments_of
+from courseapp.learning.forms import StartForm
 from courseapp.learning.playing import note_position, position_of
-from courseapp.learning.progress import (
-    LearnerOutline,
-    complete_known,
-    complete_lesson,
-    next_lesson,
-    note_opening,
-    outline_for,
-    undo_completion,
-)
+from courseapp.learning.progress import complete_known, complete_lesson, note_opening, undo_completion
 from courseapp.learning.reading import LessonState, known_lesson, lesson_of_learner, reading_of, state_of
 from courseapp.learning.safety_questions import QUESTIONS, SENTENCES, WHAT_NOW
+from courseapp.learning.taking.views import learner, pages
 from courseapp.site import present_site
 from courseapp.web import kept_page, page_language
 
-pages = Blueprint("learning", __name__)
 BLUEPRINTS = (pages,)
-
-PUBLIC = {"learning.start", "learning.begin", "learning.help_now", "learning.asset"}
-
-
-@pages.before_request
-def guard() -> Response | None:
-    """All but starting and getting help needs a session; a guest's is enough."""
-    return None if request.endpoint in PUBLIC else need_session()
-
-
-def learner() -> User:
-    """The person of this request."""
-    user: User = current_user._get_current_object()
-    return user
 
 
 def front_course() -> Landing:
-    """The course this site begins with, from memory; 404 where none is published."""
-    return kept_landing(current_app.config["SETTINGS"].front_course) or abort(404)
+    """The course this site begins with, from memory; 404 where none is published, or it is closed to whoever holds nothing."""
+    front = kept_landing(current_app.config["SETTINGS"].front_course)
+    return front if front is not None and not front.is_closed else abort(404)
 
 
 # Starting
@@ -123,84 +97,16 @@ def help_now() -> str:
     return render_template("learning/help_now.html", signs=QUESTIONS[0].signs, **safety.help_words(present_site()))
 
 
-# My course
-
-
-@pages.get("/learn")
-def my_courses() -> Response | str:
-    """What a person takes; straight to it when it is one."""
-    taken = enrolments_of(learner())
-    if len(taken) == 1:
-        return redirect(url_for("learning.course", slug=taken[0][1].slug))
-    now = clock.now()
-    outcome = safety.current_outcome(learner(), now)
-    courses = [
-        {
-            "title": course.title,
-            "slug": course.slug,
-            "progress": outline_for(learner().id, course.id, enrolment.finished_at, outcome).progress,
-        }
-        for enrolment, course in taken
-    ]
-    return render_template("learning/my_courses.html", courses=courses)
-
-
-def own_course(slug: str) -> tuple[Enrolment, Course, LearnerOutline, Outcome | None]:
-    """The learner's course of an address with its outline; 404 where they do not take it."""
-    found = enrolment_of(learner(), slug)
-    if found is None:
-        abort(404)
-    enrolment, course = found
-    outcome = safety.current_outcome(learner(), clock.now())
-    return enrolment, course, outline_for(learner().id, course.id, enrolment.finished_at, outcome), outcome
-
-
-@pages.get("/learn/<slug>")
-def course(slug: str) -> str:
-    """My course: where to continue, and everything in it."""
-    enrolment, found, outline, outcome = own_course(slug)
-    user = learner()
-    return render_template(
-        "learning/course.html",
-        course={"title": found.title, "slug": found.slug, "edition": found.edition},
-        progress=outline.progress,
-        next=next_lesson(outline, enrolment.last_lesson_id),
-        modules=outline.modules,
-        check={"outcome": outcome.value if outcome else None, "due": outcome is None},
-        claim=user.is_guest,
-        claim_form=ClaimForm(formdata=None),
-        claim_pending=user.is_guest and "address_hint" in session,
-        address_hint=session.get("address_hint"),
-    )
-
-
-@pages.get("/learn/<slug>/progress")
-def progress(slug: str) -> str:
-    """What was done, and when. No scores."""
-    _enrolment, found, outline, _outcome = own_course(slug)
-    done = sorted((row for row in outline.rows if row.done_at is not None), key=lambda row: row.done_at or clock.now(), reverse=True)
-    days: dict[Any, list[str]] = {}
-    for row in done:
-        assert row.done_at is not None
-        days.setdefault(row.done_at.date(), []).append(row.title)
-    return render_template(
-        "learning/progress.html",
-        course={"title": found.title, "slug": found.slug, "edition": found.edition},
-        progress=outline.progress,
-        modules=outline.modules,
-        own=[row for row in outline.rows if not row.counts and row.done],
-        next=next_lesson(outline, None),
-        days=[{"day": day, "titles": titles} for day, titles in days.items()],
-    )
-
-
 # Lessons
 
 
 @pages.get("/lessons/<id>")
 def lesson(id: str) -> Response:
-    """A lesson, or kind words and the safety check before it."""
-    state = state_of(learner(), id, clock.now()) or abort(404)
+    """A lesson; or kind words where payment closes it, or the safety check comes before it."""
+    now = clock.now()
+    state = state_of(learner(), id, now) or abort(404)
+    if state.is_closed:
+        return make_response(closed_page(state, now))
     return kept_page(("lesson", state), lambda: lesson_page(state))
 
 
@@ -215,6 +121,19 @@ def lesson_page(state: LessonState) -> str:
             outcome=reading.outcome.value if reading.outcome else None,
         )
     return render_template("learning/lesson.html", **reading.as_page())
+
+
+def closed_page(state: LessonState, now: datetime) -> str:
+    """What stands in place of a lesson that payment closes. Never kept: it tells what is on offer now."""
+    reading = reading_of(state)
+    return render_template(
+        "learning/closed.html",
+        lesson=reading.row,
+        course={"title": reading.course_title, "slug": reading.course_slug},
+        done_on=reading.done_on,
+        part=closed_part(learner().id, state.module_id, now),
+        plans_url=url_for("billing.plans"),
+    )
 
 
 @pages.post("/lessons/<id>/completion")
@@ -384,14 +303,3 @@ def keep_position(public_id: str) -> Response:
     note_position(learner().id, found.id, int(seconds), now)
     db.session.commit()
     return Response(status=204)
-
-
-@pages.get("/learn/<slug>/copy.pdf")
-@limiter.limit("60 per hour")
-def copy(slug: str) -> Response | str:
-    """The course on paper, with what the learner's outcome opens; one neutral name for every kind."""
-    _enrolment, found, _outline, outcome = own_course(slug)
-    ready = finished_copy(found.id, copy_kind(outcome))
-    if ready is None:
-        return render_template("catalog/copy_soon.html", back_url=url_for("learning.course", slug=slug))
-    return send_stored(ready.storage_key, "application/pdf", file_name(found))

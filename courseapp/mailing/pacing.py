@@ -20,7 +20,7 @@ from math import floor
 
 import sqlalchemy as sa
 
-from courseapp.config import Settings, rate_of, rates_of
+from courseapp.config import Settings
 from courseapp.contacts.address import keyed_hash
 from courseapp.extensions import db, insert_into
 from courseapp.mailing import outbox, resting
@@ -29,6 +29,7 @@ from courseapp.mailing.hours import within_hours
 from courseapp.mailing.leases import give_back, give_back_all
 from courseapp.mailing.models import Bucket, Message, State
 from courseapp.mailing.streams import is_urgent
+from courseapp.rates import rate_of, rates_of
 
 SENDER = "sender"
 ANY = "*"

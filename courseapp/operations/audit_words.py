@@ -10,6 +10,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.accounts.models import Role
+from courseapp.billing.attention import ATTENTION_WORDS
 from courseapp.organisation.history import FIELD_WORDS
 from courseapp.organisation.staff import ROLE_NAMES
 
@@ -116,12 +117,14 @@ OF_MONEY = {
     "course_closed": _l("Closed a course to everybody without a tier that opens it"),
     "course_opened": _l("Opened a course to everybody"),
     "access_given": _l("Gave somebody a paid tier"),
+    "access_end_changed": _l("Changed until when somebody has a paid tier that was given"),
     "access_withdrawn": _l("Took back a paid tier that was given"),
     "stripe_event_replayed": _l("Had an event of Stripe’s looked at again"),
     "billing_reconciled": _l("Compared paid access with Stripe"),
+    "billing_brought_in_line": _l("Brought paid access in line with what Stripe says, in one case"),
     "billing_synced": _l("Brought tiers and prices in line with Stripe"),
     "payments_exported": _l("Downloaded the list of payments"),
-    "billing_needs_attention": _l("Something about money needs to be looked at: %(what)s"),
+    "billing_needs_attention": _l("Something about money needs to be looked at. %(what)s"),
 }
 OF_SITE = {
     "owner_link_made": _l("Made a link for the first owner on the server"),
@@ -143,7 +146,13 @@ OF_A_ROLE = {"role_granted", "role_taken"}
 """Of these the account is named, for it is of staff; whom of the learners somebody looked up is not told here."""
 
 
-NAMES: dict[str, Mapping[Any, LazyString]] = {"role": ROLE_NAMES, "roles": ROLE_NAMES, "fields": FIELD_WORDS, "better": LETTER_WORDS}
+NAMES: dict[str, Mapping[Any, LazyString]] = {
+    "role": ROLE_NAMES,
+    "roles": ROLE_NAMES,
+    "fields": FIELD_WORDS,
+    "better": LETTER_WORDS,
+    "what": ATTENTION_WORDS,
+}
 """Facts that are told by a name: what each value is called."""
 UNSAID = {"logo_size"}  # it changes with the logo
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -28,11 +27,13 @@ from courseapp.contacts.people import contact_of_address
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
-from courseapp.operations import backups, embedded, loops, synthetic
+from courseapp.mailing.links import full_url
+from courseapp.operations import backups, embedded, loops, play_money, synthetic
 from courseapp.operations.archive import BadBackup, Contents, Tell
 from courseapp.operations.diagnosis import diagnosis
 from courseapp.operations.encryption import encrypted
 from courseapp.operations.people import erase, export, subjects_of
+from courseapp.operations.play_money import is_taken
 from courseapp.operations.questions import export_questions
 
 privacy = AppGroup("privacy", help="What is held about a person, and forgetting it.")
@@ -58,6 +59,11 @@ def up(parent: int | None) -> None:
         click.echo(f"Ended {left} processes that an earlier run had left.")
     if is_taken(settings.host, settings.port):
         raise click.ClickException(f"Port {settings.port} is in use. Choose another: make run PORT={settings.port + 1}")
+    if settings.has_play_money and is_taken("127.0.0.1", play_money.port_of(settings)):
+        kept = settings.data_dir / "stripe_port"
+        raise click.ClickException(
+            f"The stand-in for Stripe needs the port that {kept} names, and it is in use. Free it, or delete that file."
+        )
     embedded.die_with_parent()
     if parent is not None and os.getppid() != parent:  # it died before we asked to be told
         raise click.ClickException("Whoever started this is gone.")
@@ -69,20 +75,18 @@ def up(parent: int | None) -> None:
     db.engine.dispose()
 
     def say_ready() -> None:
+        if settings.has_play_money:
+            play_money.bring_prices(settings)
         click.echo(f"\nReady on {settings.public_url}\n")
         for role, link in links.items():
             click.echo(f"  {role.value:11}{link}")
+        if settings.has_play_money:
+            pricing = full_url("billing.plans")
+            click.echo(f"\nPaid tiers are open, with play money: {pricing}. Nothing is charged, and no card is asked for.")
         click.echo(f"\nMail is shown at {settings.public_url}/outbox. The links work once, for 15 minutes. Ctrl-C stops.")
         sys.stdout.flush()
 
     sys.exit(embedded.run_children(settings, say_ready))
-
-
-def is_taken(host: str, port: int) -> bool:
-    """Whether something listens there already."""
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) == 0
 
 
 @click.command("doctor")

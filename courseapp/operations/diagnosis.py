@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from flask import current_app
 
 from courseapp import clock
+from courseapp.billing import reconciling, stripe_events
+from courseapp.billing.selling import is_selling
 from courseapp.catalog.models import Course
 from courseapp.config import Settings
 from courseapp.extensions import db
@@ -22,6 +24,7 @@ MAIL_SLOW = timedelta(minutes=2)
 MAIL_LATE = timedelta(minutes=10)
 SPACE_LOW = 2_000_000_000  # bytes
 SPACE_GONE = 200_000_000
+UNCOMPARED = timedelta(hours=50)
 CLOCK_OFF = 2.0  # seconds
 CLOCK_WRONG = 30.0
 
@@ -39,6 +42,7 @@ def diagnosis(now: datetime) -> list[Check]:
             guarded("sending", lambda: check_sending(settings, now)),
             guarded("course", check_course),
         ]
+        found += [guarded("payments", lambda: check_payments(now))] if is_selling() else []
     return [*found, check_storage(), check_disk(settings), check_broker(), check_mail(settings)]
 
 
@@ -125,6 +129,19 @@ def check_course() -> Check:
     count = db.session.scalar(sa.select(sa.func.count()).select_from(Course).where(Course.published_at.is_not(None))) or 0
     mend = "" if count else "Run: flask --app courseapp course import content/introduction --publish"
     return Check("course", Level.OK if count else Level.WARN, f"{count} published", mend)
+
+
+def check_payments(now: datetime) -> Check:
+    """Whether what Stripe tells is worked, and was compared with ours lately."""
+    if late := stripe_events.count_late(now):
+        mend = "See what holds them up at /staff/billing/events, and that the worker runs."
+        return Check("payments", Level.WARN, f"{late} events of Stripe's have been open for over 10 minutes", mend)
+    compared = reconciling.last_success()
+    if compared is None or now - compared >= UNCOMPARED:
+        words = "never" if compared is None else f"last {compared:%Y-%m-%d %H:%M} UTC"
+        mend = "See that the worker and beat run; or run: flask --app courseapp billing reconcile"
+        return Check("payments", Level.WARN, f"compared with Stripe {words}", mend)
+    return Check("payments", Level.OK, f"no event waits; compared with Stripe {compared:%Y-%m-%d %H:%M} UTC")
 
 
 def check_disk(settings: Settings) -> Check:

@@ -1,5 +1,7 @@
 """`make run`: one machine, no services. Tables, the introductory course, demo people, then web, worker and beat as children.
 
+With BILLING=demo a stand-in for Stripe is one of them (`play_money`).
+
 The children die with this process (on Linux by the kernel, PR_SET_PDEATHSIG), and what a SIGKILL left all the same is
 ended at the next start, by process id and start time, so that nobody else's process is ever touched.
 """
@@ -19,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from flask import current_app
 from flask_migrate import upgrade
 
 from courseapp.accounts.models import Role
@@ -30,9 +33,11 @@ from courseapp.campaigns.publishing import bring_in
 from courseapp.config import Settings
 from courseapp.contacts.people import confirm, contact_for
 from courseapp.mailing.links import full_url
+from courseapp.operations import play_money
 
 ROOT = Path(__file__).parent.parent.parent
 DEMO_PEOPLE = {Role.OWNER: "owner@example.org", Role.INSTRUCTOR: "instructor@example.org", Role.MARKETER: "marketer@example.org"}
+STAND_IN = "stand-in for Stripe"
 PATIENCE = 12.0  # seconds children have to finish what they are at
 _PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -40,13 +45,23 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def prepare(now: datetime) -> None:
     """Tables, the introductory course and its sequences; a second start changes nothing. The caller commits."""
+    settings: Settings = current_app.config["SETTINGS"]
     upgrade()
-    if course_named("introduction") is None:  # one that is there may have been corrected or withdrawn by page, and would be put back
-        result = import_course(ROOT / "content" / "introduction", now, publish=True, without_review=True)
-        if result.report.has_errors:
-            raise SystemExit("\n".join(row.words() for row in result.report.sorted()))
+    for name in ("introduction", *(play_money.EXAMPLES if settings.has_play_money else ())):
+        _publish(name, now)
     for folder in sorted((ROOT / "content" / "sequences").iterdir()):
         bring_in(folder, now)
+    if settings.has_play_money:
+        play_money.offer(now)
+
+
+def _publish(name: str, now: datetime) -> None:
+    """A course of `content/`; one that is there may have been corrected or withdrawn by page, and is left alone."""
+    if course_named(name) is not None:
+        return
+    result = import_course(ROOT / "content" / name, now, publish=True, without_review=True)
+    if result.report.has_errors:
+        raise SystemExit("\n".join(row.words() for row in result.report.sorted()))
 
 
 def demo_links(now: datetime) -> dict[Role, str]:
@@ -98,7 +113,8 @@ def commands(settings: Settings) -> dict[str, list[str]]:
         "--without-heartbeat",
     ]
     beat = [*celery, "beat", "--loglevel", "WARNING", "--schedule", str(settings.data_dir / "run" / "beat"), "--pidfile", ""]
-    return {"web": web, "worker": worker, "beat": beat}
+    stand_in = {STAND_IN: play_money.stand_in(settings)} if settings.has_play_money else {}
+    return {**stand_in, "web": web, "worker": worker, "beat": beat}
 
 
 def run_children(settings: Settings, on_ready: Callable[[], None]) -> int:
@@ -111,7 +127,8 @@ def run_children(settings: Settings, on_ready: Callable[[], None]) -> int:
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands(settings).items():
-            children[name] = subprocess.Popen(command, cwd=ROOT, start_new_session=True, preexec_fn=die_with_parent)  # noqa: S603, PLW1509  # fixed words; prctl alone, before any thread
+            said = subprocess.DEVNULL if name == STAND_IN else None  # it says that it is ready, and so shall only we
+            children[name] = subprocess.Popen(command, cwd=ROOT, stdout=said, start_new_session=True, preexec_fn=die_with_parent)  # noqa: S603, PLW1509  # fixed words; prctl alone, before any thread
         note_children(run / "children.json", [child.pid for child in children.values()])
         _wait_until_served(settings, children)
         on_ready()

@@ -8,6 +8,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from courseapp.billing import reconciling, stripe_events
+from courseapp.billing.selling import is_selling
 from courseapp.extensions import db
 from courseapp.learning.models import Enrolment
 from courseapp.mailing.standing import oldest_due, states_of_outbox
@@ -37,6 +39,16 @@ class _Numbers:
         people = db.session.execute(sa.select(sa.func.count(), sa.func.count(Enrolment.finished_at)).select_from(Enrolment)).one()
         yield GaugeMetricFamily("courseapp_enrolments", "Enrolments", value=people[0])
         yield GaugeMetricFamily("courseapp_enrolments_finished", "Enrolments whose course was finished", value=people[1])
+        if is_selling():
+            yield from self._of_money()
+
+    def _of_money(self) -> Iterator[Metric]:
+        late = stripe_events.count_late(self._now)
+        yield GaugeMetricFamily("courseapp_billing_events_late", "Events of Stripe's that have been open for over 10 minutes", value=late)
+        compared = reconciling.last_success()
+        if compared is not None:
+            words = "When what stands here was last compared with Stripe, in Unix time"
+            yield GaugeMetricFamily("courseapp_billing_compared_timestamp_seconds", words, value=compared.timestamp())
 
 
 def exposition(now: datetime) -> bytes:

@@ -8,7 +8,8 @@ from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, SignInRequest, User
 from courseapp.accounts.sessions import IDLE
 from courseapp.authoring import parts, preparing, uploads
-from courseapp.billing.leaving import has_bought, is_paid_with
+from courseapp.billing.claiming import has_bought, was_paid_with
+from courseapp.billing.models import Reconciliation, StripeEvent
 from courseapp.campaigns import contact_exports, contact_imports
 from courseapp.campaigns.models import SequenceRun
 from courseapp.contacts import privacy as contacts_privacy
@@ -25,6 +26,8 @@ IDLE_GUESTS = timedelta(days=120)
 GONE = timedelta(days=30)  # so long the worker may stand still
 UNCONFIRMED = timedelta(days=14)
 HALF_FILES = timedelta(days=1)
+WORKED = timedelta(days=90)  # events of Stripe's
+REPORTS = timedelta(days=365)  # on comparing with Stripe
 AT_ONCE = 1000  # people
 
 
@@ -38,6 +41,8 @@ def tidy(now: datetime) -> dict[str, int]:
         "invitations": sa.delete(Invitation).where(Invitation.expires_at < now - REQUESTS),
         "owner links": sa.delete(OwnerLink).where(OwnerLink.expires_at < now - REQUESTS),
         "changes": sa.delete(AddressChange).where(AddressChange.expires_at < now - REQUESTS),
+        "events of Stripe": sa.delete(StripeEvent).where(StripeEvent.processed_at < now - WORKED),
+        "comparisons with Stripe": sa.delete(Reconciliation).where(Reconciliation.began_at < now - REPORTS),
         "sessions": sa.delete(LoginSession).where(sa.or_(LoginSession.expires_at < now, LoginSession.last_seen_at < now - IDLE)),
     }
     counts = {
@@ -59,12 +64,12 @@ def tidy(now: datetime) -> dict[str, int]:
 
 
 def forget_guests(now: datetime) -> int:
-    """Erase guests nobody can come back to; how many. No record is kept of it: who is restored by a backup is idle again.
+    """Erase guests nobody can come back to, but those who paid for something; how many.
 
-    Whoever bought something can come back: by the address that was paid with, and while a subscription goes on it must not be of nobody.
+    No record is kept of it: who is restored by a backup is idle again.
     """
     can_come_back = sa.select(LoginSession.id).where(LoginSession.user_id == User.id).exists()
-    idle = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~can_come_back, ~has_bought(User.id))
+    idle = sa.select(User.id).where(User.contact_id.is_(None), User.created_at < now - IDLE_GUESTS, ~can_come_back, ~has_bought())
     ids = db.session.scalars(idle.limit(AT_ONCE)).all()
     forget_questions_of(ids, now)
     events.cut([f"user:{number}" for number in ids])
@@ -73,10 +78,9 @@ def forget_guests(now: datetime) -> int:
 
 
 def forget_unconfirmed(now: datetime) -> int:
-    """Erase addresses that somebody typed and nobody confirmed; how many. One that was paid with stays: it may claim that."""
-    is_new = (Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), Contact.created_at < now - UNCONFIRMED)
-    query = sa.select(Contact).where(*is_new, ~is_paid_with(Contact.id))
-    contacts = db.session.scalars(query.limit(AT_ONCE)).all()
+    """Erase addresses that somebody typed and nobody confirmed, but those that were paid with; how many."""
+    query = sa.select(Contact).where(Contact.confirmed_at.is_(None), Contact.erased_at.is_(None), Contact.created_at < now - UNCONFIRMED)
+    contacts = db.session.scalars(query.where(~was_paid_with()).limit(AT_ONCE)).all()
     for contact in contacts:
         mailing.erase(contact.id, now)
         contacts_privacy.erase(contact, now)

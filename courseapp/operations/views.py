@@ -228,7 +228,7 @@ def person(id: str) -> str:
 
 def person_page(found: supporting.Person, form: MoveForm) -> str:
     """The page of a person, with what was wrong in its form."""
-    seen = {"person": found, "sight": supporting.sight_of(found), "form": form, "lift_form": LiftForm(formdata=None)}
+    seen = {"person": found, "sight": supporting.sight_of(found, clock.now()), "form": form, "lift_form": LiftForm(formdata=None)}
     return render_template("operations/person.html", **seen, **supporting.WORDS)
 
 

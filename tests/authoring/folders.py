@@ -11,6 +11,7 @@ import yaml
 from courseapp.extensions import db
 
 CONTENT = Path(__file__).parent.parent.parent / "content" / "introduction"
+COURSES = sorted(path.parent for path in CONTENT.parent.glob("*/course.md"))
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><rect width="9" height="9"/></svg>'
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from courseapp.authoring.drawings import ATTRIBUTES, ELEMENTS, WORDS, clean_svg
 from courseapp.authoring.report import Report, Severity
-from tests.authoring.folders import CONTENT
+from tests.authoring.folders import COURSES
 
 OPEN = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" xmlns:h="http://www.w3.org/1999/xhtml"'
 
@@ -104,9 +104,9 @@ def test_a_drawing_without_a_usable_size_is_taken_with_a_warning(box: str) -> No
     assert svg_codes(f'{OPEN} viewBox="{box}"/>') == ["svg_size"]
 
 
-def test_the_drawings_of_the_introduction_are_all_drawings() -> None:
-    drawings = sorted(CONTENT.rglob("*.svg"))
-    assert len(drawings) >= 10
+def test_the_drawings_of_our_courses_are_all_drawings() -> None:
+    drawings = sorted(path for folder in COURSES for path in folder.rglob("*.svg"))
+    assert len(drawings) >= 20
     assert {path.name: svg_codes(path.read_bytes()) for path in drawings} == {path.name: [] for path in drawings}
 
 
@@ -247,9 +247,9 @@ def test_whatever_comes_for_a_drawing_is_answered(content: bytes) -> None:
     assert (clean_svg(content, "a.svg", report) is None) == report.has_errors
 
 
-def test_the_drawings_of_the_introduction_look_as_they_were_drawn(tmp_path: Path) -> None:
+def test_the_drawings_of_our_courses_look_as_they_were_drawn(tmp_path: Path) -> None:
     """Point for point, as the printed copy draws them."""
-    for number, path in enumerate(sorted(CONTENT.rglob("*.svg"))):
+    for number, path in enumerate(path for folder in COURSES for path in sorted(folder.rglob("*.svg"))):
         shots = []
         for name, content in (("before", path.read_text()), ("after", cleaned(path.read_text()))):
             (tmp_path / f"{name}{number}.svg").write_text(content)

@@ -496,7 +496,7 @@ def test_lessons_and_modules_change_places_and_progress_stays(instructor: Client
         ("one", 3, "beginning"),
     ]
     assert {row.key: row.public_id for row in rows} == ids
-    assert all(row.done for row in outline_for(learner.id, course.id, None, None).rows)
+    assert all(row.done for row in outline_for(learner.id, course.id, None, None, NOW).rows)
     result = import_course(small_course(tmp_path / "again"), NOW, publish=True, dry_run=True, without_review=True)
     assert result.difference.course
     assert [row.code for row in result.report.rows if row.code == "reordered_here"] == ["reordered_here"]

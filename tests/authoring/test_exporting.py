@@ -22,7 +22,7 @@ from courseapp.authoring.receiving import SourceFile
 from courseapp.authoring.report import Report
 from courseapp.catalog.models import Asset, Course, Lesson, Module, Revision
 from courseapp.extensions import db
-from tests.authoring.folders import CONTENT, COURSE, MODULE, SVG, lesson, page, small_course, write
+from tests.authoring.folders import COURSE, COURSES, MODULE, SVG, lesson, page, small_course, write
 from tests.client import Client
 from tests.factories import NOW, make_course, make_user
 
@@ -118,7 +118,7 @@ def everything(folder: Path) -> Path:
     return write(folder, files)
 
 
-@pytest.mark.parametrize("make", [lambda _folder: CONTENT, everything, small_course])
+@pytest.mark.parametrize("make", [*(lambda _folder, ours=ours: ours for ours in COURSES), everything, small_course])
 def test_a_course_written_out_comes_in_again_without_a_difference(app: Flask, tmp_path: Path, make: Any) -> None:
     course = brought_in(make(tmp_path / "in"))
     once = unpacked(course, tmp_path / "out")

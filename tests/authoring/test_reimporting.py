@@ -55,7 +55,7 @@ def learner(app: Flask, tmp_path: Path) -> int:
 def done_by(user_id: int) -> list[str]:
     """The titles a learner has done, in the order of the outline."""
     course = db.session.scalars(sa.select(Course)).one()
-    return [row.title for row in outline_for(user_id, course.id, None, None).rows if row.done]
+    return [row.title for row in outline_for(user_id, course.id, None, None, NOW).rows if row.done]
 
 
 def test_a_new_text_is_a_new_revision_and_the_lesson_stays_itself(learner: int, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_lesson_that_is_new_shows_as_new_to_whoever_had_finished(learner: int,
     small_course(tmp_path, **{"01-beginning/03-three.md": lesson("three", title="The third")})
     import_course(tmp_path, NOW.replace(hour=12), publish=True)
     db.session.commit()
-    outline = outline_for(learner, course.id, NOW, None)
+    outline = outline_for(learner, course.id, NOW, None, NOW)
     assert [row.title for row in outline.rows if row.is_new] == ["The third"]
     assert outline.progress.new_since == 1
 

@@ -50,6 +50,11 @@ class Shop:
         self.settle()
         return now
 
+    def deliver(self, *args: Any, **kw: Any) -> list[int]:
+        """Let webhooks that are kept back go, or send some again; see `Steering.deliver`."""
+        db.session.commit()  # else SQLite's write lock may be the test's own
+        return self.steering.deliver(*args, **kw)
+
     def settle(self) -> None:
         """Wait until no webhook is on its way."""
         db.session.commit()

@@ -23,8 +23,8 @@ from courseapp.catalog.manuscript import Surround, manuscript_of
 from courseapp.catalog.markdown import parse, variant_of
 from courseapp.catalog.references import BOXES
 from courseapp.catalog.typeset import WORDS, PrintedCourse, PrintedLesson, PrintedModule, PrintedScreen, typeset
+from tests.authoring.folders import COURSES
 
-CONTENT = Path(__file__).parents[2] / "content" / "introduction"
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 300 100'><rect width='300' height='100' fill='#cde'/></svg>"
 
 
@@ -382,10 +382,10 @@ def front_and_body(path: Path) -> tuple[dict[str, Any], str]:
     return yaml.safe_load(front), body
 
 
-def introduction() -> tuple[Sequence[PrintedModule], dict[str, bytes]]:
-    """The course in content/, as its printed copy for those told to go ahead takes it."""
+def printed(ours: Path) -> tuple[Sequence[PrintedModule], dict[str, bytes]]:
+    """A course in content/, as its printed copy for those told to go ahead takes it."""
     modules, numbers = [], count(1)
-    for place, folder in enumerate(sorted(path for path in CONTENT.iterdir() if path.is_dir()), 1):
+    for place, folder in enumerate(sorted(path for path in ours.iterdir() if path.is_dir()), 1):
         lessons = []
         for path in sorted(folder.glob("[0-9]*.md")):
             front, body = front_and_body(path)
@@ -397,11 +397,12 @@ def introduction() -> tuple[Sequence[PrintedModule], dict[str, bytes]]:
             )
         front, _body = front_and_body(folder / "module.md")
         modules.append(PrintedModule(place, front["title"], front["summary"], lessons))
-    return modules, {str(path.relative_to(CONTENT)): path.read_bytes() for path in CONTENT.rglob("*.svg")}
+    return modules, {str(path.relative_to(ours)): path.read_bytes() for path in ours.rglob("*.svg")}
 
 
-def test_the_introductory_course_prints_small_accessible_and_whole() -> None:
-    modules, assets = introduction()
+@pytest.mark.parametrize("ours", COURSES, ids=lambda folder: folder.name)
+def test_our_courses_print_small_accessible_and_whole(ours: Path) -> None:
+    modules, assets = printed(ours)
     started = time.perf_counter()
     pdf = typeset(course(modules=modules), assets)
     assert time.perf_counter() - started < 20  # a stuck layout, not a slow machine; the time itself is measured in bench/

@@ -22,6 +22,8 @@ from courseapp.authoring import drafts, editing, loops, ordering, parts, uploads
 from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
+from courseapp.billing.findings import Finding
+from courseapp.billing.models import Checkout, CheckoutState, Interval, Price, Reconciliation, StripeEvent
 from courseapp.campaigns import contact_exports, contact_imports, sequence_drafts
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
@@ -53,15 +55,19 @@ from tests.factories import (
     make_broadcast,
     make_completion,
     make_consent,
+    make_customer,
     make_enrolment,
+    make_entitlement,
     make_guest,
     make_letter,
     make_message,
     make_outcome,
+    make_plan,
     make_position,
     make_run,
     make_segment,
     make_sequence,
+    make_tier,
     make_user,
 )
 
@@ -93,7 +99,13 @@ HEAD = {
     "late": "send",
 }
 LETTER = {"delay_days": "1", "condition": "", "subject": "News", "preheader": "Of today", "body": "Words."}
+TIER = {"name": "Other", "neutral_name": "Your course", "summary": "More of it.", "position": "1"}
+GIVEN = "tiersthataresold"
 FORMS: dict[str, Thing] = {
+    "gifts.make": {"address": "learner@example.org", "tier": GIVEN, "reason": "A scholarship"},
+    "gifts.prolong": {"until": ""},
+    "gifts.take_back": {"reason": "By mistake"},
+    "money.export": {"first": "2026-11", "last": "2026-11"},
     "insights.add_source": {"word": "leaflet"},
     "accounts.change_address": {"new_address": "new@example.org"},
     "accounts.ask_for_link": {"address": "somebody@example.org"},
@@ -153,6 +165,10 @@ FORMS: dict[str, Thing] = {
     "segments.make": {"name": "New", "node": "r", "r:mode": "all", "do": "save"},
     "postroom.resume": {"waiting": "send"},
     "postroom.settle_doubt": {"choice": "again"},
+    "tiers.add_plan": {"interval": "month"},
+    "tiers.change": TIER | {"seen": "{seen}"},
+    "tiers.change_plan": {"price_eur": "12,50", "trial_days": "0", "seen": "{seen}"},
+    "tiers.make": TIER,
     "support.change_address": {"new_address": "new@example.org"},
     "support.erase_person": {"address": "{address}"},
     "support.find_person": {"address": "learner@example.org"},
@@ -248,7 +264,9 @@ def people() -> dict[str, User]:
 
 def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
     """Every kind of thing that an address can be about, by the word that the table has for it."""
-    own, second, draft = (brought_in(folder / slug, slug, slug != "draft") for slug in ("introduction", "second", "draft"))
+    own, second, paid, draft = (brought_in(folder / slug, slug, slug != "draft") for slug in ("introduction", "second", "paid", "draft"))
+    paid.paid_at = NOW
+    given = make_entitlement(known["other"], make_tier(opens=paid, public_id=GIVEN))
     for name in ("guest", "another guest", "learner"):
         make_enrolment(known[name], own)
     make_enrolment(known["other"], second)
@@ -262,7 +280,9 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         "own": place(own, "two", "line.svg"),
         "touch": place(own, "touch", "circle.svg"),
         "second": place(second, "two", "line.svg"),
+        "paid": place(paid, "one", "square.svg"),
         "draft": place(draft, "two", "line.svg"),
+        "gift": {"id": given.public_id},
     }
     found["mixed"] = {**found["second"], "slug": own.slug, "key": "there"}
     two, touch = lesson_of(own, "two"), lesson_of(own, "touch")
@@ -277,7 +297,22 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         **of_people(known, touch),
         **tokens(known),
         **of_mail(known),
+        **of_money(),
+        **of_buying(known),
     }
+
+
+def of_buying(known: dict[str, User]) -> dict[str, Thing]:
+    """Plans that are sold, and what the learner went through with; they are the only customer at Stripe."""
+    sold, free = make_plan(), make_plan(interval=Interval.ONCE, amount=0)
+    price = db.session.scalars(sa.select(Price).where(Price.plan_id == sold.id)).one()
+    price.stripe_id = "price_of_nobody"
+    make_customer(known["learner"])
+    facts = {"user_id": known["learner"].id, "plan_id": sold.id, "price_id": price.id, "created_at": NOW}
+    checkout = Checkout(**facts, state=CheckoutState.FULFILLED, settled_at=NOW)
+    db.session.add(checkout)
+    db.session.flush()
+    return {"plan": {"id": sold.public_id}, "free-plan": {"id": free.public_id}, "checkout": {"public_id": checkout.public_id}}
 
 
 def brought_in(folder: Path, slug: str, publish: bool) -> Course:
@@ -372,6 +407,7 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
         "letter": {"id": make_letter().public_id, "to": known["marketer"].public_id},
         "segment": chosen_people(),
+        "tier": sold(),
         "broadcast": {"id": make_broadcast().public_id, "to": known["marketer"].public_id},
         "sent-broadcast": {"id": make_broadcast(is_sent=True).public_id},
         **lists(known),
@@ -420,6 +456,12 @@ def chosen_people() -> Thing:
     return {"id": found.public_id, "seen": stamp_of(found)}
 
 
+def sold() -> Thing:
+    """A tier that opens nothing, with a monthly plan."""
+    plan = make_plan()
+    return {"id": plan.tier.public_id, "plan": plan.public_id, "seen": plan.tier.changed_at.isoformat()}
+
+
 def of_mail(known: dict[str, User]) -> dict[str, Thing]:
     """Kinds of mail, running and paused, and a mail in doubt."""
     doubt = make_message(known["learner"].contact, stream="course", state=State.UNCERTAIN, settled_at=NOW)
@@ -431,6 +473,16 @@ def of_mail(known: dict[str, User]) -> dict[str, Thing]:
         "paused-stream": {"key": "marketing"},
         "service-stream": {"key": "service"},
     }
+
+
+def of_money() -> dict[str, Thing]:
+    """An event of Stripe's, and a difference that comparing found."""
+    event = StripeEvent(stripe_id="evt_1", type="invoice.paid", made_at=NOW, received_at=NOW, due_at=NOW)
+    finding = Finding("subscription_differs", {"subscription": "sub_1"}, {"what": ["status"]}, takes_access=True)
+    report = Reconciliation(began_at=NOW, ended_at=NOW, is_fixing=True, looked_at=1, findings=[finding.as_row()])
+    db.session.add_all([event, report])
+    db.session.flush()
+    return {"stripe-event": {"id": event.stripe_id}, "finding": {"number": report.id, "place": 0}}
 
 
 def contact_id(user: User) -> str:

@@ -46,6 +46,7 @@ FILES = {
     "courseapp/authoring/slides.py": "writes that Markdown",
     "courseapp/authoring/parts.py": "adds to files that grow, which nothing of the storage does, in a folder of DATA_DIR",
     "courseapp/authoring/loops.py": "makes and sweeps that temporary folder",
+    "courseapp/billing/offering.py": "reads the file of tiers that the command names",
     "courseapp/campaigns/contact_files.py": "reads the list of contacts that the storage holds, as CSV",
     "courseapp/campaigns/publishing.py": "reads the folder of sequences it publishes",
     "courseapp/mailing/smtp.py": "writes mail to files in embedded mode",

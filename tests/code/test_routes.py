@@ -14,6 +14,7 @@ from tests.factories import make_asset, make_course, make_enrolment, make_user
 
 TOKENLESS = {
     "mailing.stop": "RFC 8058: the mail program posts it, without a cookie or a token",
+    "stripe.take_event": "Stripe posts it; its signature is looked at instead",
     "mailing.take_ses": "Amazon posts it; its signature is looked at instead",
     "signup.ask": "other sites have the form; it does nothing in anybody's name but ask an address by mail",
     "mailing.count_click": "pages that are kept for all have no token; it adds one to a number, which following the link would too",

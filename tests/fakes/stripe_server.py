@@ -68,6 +68,8 @@ from pathlib import Path
 from tests.fakes.stripe.server import KEY, FakeStripe
 from tests.fakes.stripe.steering import Steering
 
+TICK = 10.0  # seconds
+
 __all__ = ["KEY", "FakeStripe", "Steering", "main"]
 
 
@@ -87,7 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
         signal.signal(number, lambda *_: stop.set())
     with FakeStripe(key=given.key, port=given.port, hooks=hooks, state=given.state) as fake:
         print(f"Ready on {fake.url}", flush=True)
-        stop.wait()
+        while not stop.wait(TICK):
+            fake.steering.pass_time()  # none but what has gone by: who leaves it running finds subscriptions renewed
 
 
 if __name__ == "__main__":

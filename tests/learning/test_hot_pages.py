@@ -6,12 +6,13 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from courseapp.accounts.models import User
 from courseapp.authoring.importing import import_course
 from courseapp.catalog.models import Course, Lesson
 from courseapp.extensions import db
 from courseapp.learning.models import Enrolment
 from tests.client import Client
-from tests.factories import NOW, make_completion, make_enrolment, make_outcome, make_user
+from tests.factories import NOW, make_completion, make_enrolment, make_entitlement, make_outcome, make_tier, make_user, modules_of
 from tests.query_counts import statements
 
 CONTENT = Path(__file__).parent.parent.parent / "content" / "introduction"
@@ -43,6 +44,26 @@ def test_a_lesson_page_asks_at_most_three_times(client: Client, lessons: list[st
         with statements() as sent:
             assert client.visit("learning.lesson", id=lesson).status_code == 200
         assert len(sent) <= 3, sent
+
+
+def test_a_course_in_which_something_is_sold_asks_as_many(app: Flask, client: Client, lessons: list[str]) -> None:
+    course = db.session.query(Course).one()
+    first, *_others, last = modules_of(course)
+    user = db.session.scalars(sa.select(Enrolment.user_id)).one()
+    make_entitlement(db.session.get_one(User, user), make_tier(opens=last))
+    for each in (first, last):
+        make_tier(opens=each)
+    open_ones = [lesson.public_id for lesson in db.session.scalars(sa.select(Lesson).where(Lesson.module_id != first.id))]
+    client.visit("learning.lesson", id=open_ones[0])
+    for lesson in open_ones:
+        for most in (3, 2):  # made, and then kept
+            with statements() as sent:
+                assert client.visit("learning.lesson", id=lesson).status_code == 200
+            assert len(sent) <= most, sent
+    for endpoint in ("learning.course", "learning.progress"):
+        with statements() as sent:
+            assert client.visit(endpoint, slug="introduction").status_code == 200
+        assert len(sent) <= 4, sent
 
 
 def test_no_lesson_page_is_larger_than_it_may_be(client: Client, lessons: list[str]) -> None:

@@ -35,7 +35,7 @@ from tests.factories import (
 
 def progress_of(user: User, course: Course, finished: bool = False) -> Progress:
     """How far somebody is."""
-    return outline_for(user.id, course.id, NOW if finished else None, None).progress
+    return outline_for(user.id, course.id, NOW if finished else None, None, NOW).progress
 
 
 def events() -> list[str]:
@@ -183,7 +183,7 @@ def test_what_comes_after_finishing_shows_as_new_and_nothing_else_does(course: C
     make_lesson(modules_of(course)[0], title="Brand new", published_at=NOW + timedelta(hours=1))
     make_lesson(modules_of(course)[0], title="New technique", published_at=NOW + timedelta(hours=1), needs_check=Need.TOUCH)
     db.session.scalars(sa.select(Enrolment)).one().finished_at = NOW
-    outline = outline_for(learner.id, course.id, NOW, None)
+    outline = outline_for(learner.id, course.id, NOW, None, NOW)
     assert [row.title for row in outline.rows if row.is_new] == ["Brand new"]
     assert outline.progress.new_since == 1
     page = client.visit("learning.course", slug="introduction").text
@@ -288,16 +288,16 @@ def test_one_goes_on_at_the_lesson_opened_last_while_it_is_not_done(course: Cour
     answer = client.post(client.path("learning.opening", id=second.public_id), headers={"X-CSRFToken": token})
     assert answer.json == {"done": False}
     assert f'href="/lessons/{second.public_id}"' in client.visit("learning.course", slug="introduction").text
-    outline = outline_for(learner.id, course.id, None, Outcome.AHEAD)
+    outline = outline_for(learner.id, course.id, None, Outcome.AHEAD, NOW)
     assert next_lesson(outline, second.id).title == second.title  # type: ignore[union-attr]  # there is one
     make_completion(learner, second)
-    outline = outline_for(learner.id, course.id, None, Outcome.AHEAD)
+    outline = outline_for(learner.id, course.id, None, Outcome.AHEAD, NOW)
     assert next_lesson(outline, second.id).title == first.title  # type: ignore[union-attr]  # there is one
 
 
 def test_one_is_never_led_to_a_lesson_that_is_closed(course: Course, learner: User) -> None:
     gentle = lesson_that_needs(course, "gentle")
-    open_outline, closed = (outline_for(learner.id, course.id, None, outcome) for outcome in (Outcome.AHEAD, None))
+    open_outline, closed = (outline_for(learner.id, course.id, None, outcome, NOW) for outcome in (Outcome.AHEAD, None))
     assert next_lesson(open_outline, gentle.id).title == gentle.title  # type: ignore[union-attr]  # there is one
     assert next_lesson(closed, gentle.id).number == 1  # type: ignore[union-attr]  # there is one
 
@@ -306,7 +306,7 @@ def test_when_all_is_done_there_is_nothing_next(course: Course, learner: User) -
     for lesson in lessons_of(course):
         if lesson.needs_check is Need.NONE:
             make_completion(learner, lesson)
-    assert next_lesson(outline_for(learner.id, course.id, None, None), None) is None
+    assert next_lesson(outline_for(learner.id, course.id, None, None, NOW), None) is None
 
 
 def test_a_lesson_whose_rule_is_opening_is_done_once_opened(course: Course, learner: User, client: Client) -> None:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from courseapp import clock
-from courseapp.config import Settings, rate_of, rates_of
+from courseapp.config import Settings
 from courseapp.extensions import db
 from courseapp.mailing import loops, pacing, pausing
 from courseapp.mailing.models import Bucket, Message, State
 from courseapp.mailing.pacing import AHEAD, Limits, claim
+from courseapp.rates import rate_of, rates_of
 from tests.conftest import NOW
 from tests.mailing.conftest import make_course_mail, make_sign_in_mail
 from tests.mailing.test_claiming import in_threads

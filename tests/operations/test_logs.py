@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 import structlog
 from flask import Flask
+from stripe._util import log_info
 
 from courseapp import clock, logs
 from courseapp.campaigns.tasks import read_news
@@ -254,6 +255,15 @@ def test_what_a_library_says_is_a_line_of_ours_without_its_facts(words: str, fac
     with known_as(THEIRS):
         line = json.loads(LibraryLine().format(record))
     assert (line["event"], line["logger"], line["level"], line["request_id"]) == (said, "kombu.x", "warning", THEIRS)
+
+
+@pytest.mark.usefixtures("app")
+@pytest.mark.one_database
+def test_what_stripes_package_says_of_each_call_is_no_line_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """It fills its sentences in itself: with ids of people, and Stripe's words about them."""
+    with caplog.at_level(logging.INFO):
+        log_info("Stripe v1 API error received", error_message="No such customer: 'cus_canary'")
+    assert caplog.records == []
 
 
 def test_a_librarys_failure_has_no_message() -> None:

@@ -1,6 +1,6 @@
 """What happens when somebody pays, or tries to, on the hosted page of a Checkout Session."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import stripe
 
@@ -16,6 +16,8 @@ Way = Literal["pay", "decline", "unauthenticated", "later_succeeds", "later_fail
 
 def buy(books: Books, session: Thing, way: Way, email: str | None = None, name: str | None = None) -> str | None:
     """Go through with it. Returns what the page says went wrong; None where the session is complete."""
+    if way not in get_args(Way):
+        raise ApiError(400, f"There is no way {way!r} of paying, but {get_args(Way)}.")
     if session["status"] != "open":
         raise ApiError(400, f"This session is {session['status']}.")
     email = session["customer_email"] or (session["customer_details"] or {}).get("email") or email

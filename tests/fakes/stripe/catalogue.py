@@ -10,6 +10,7 @@ from tests.fakes.stripe.shapes import filled
 from tests.fakes.stripe.wire import ApiError, Thing, within
 
 ACCOUNT = "acct_fake0000000000"
+MOST_KEYS = 10  # lookup keys that may be listed at a time
 
 
 @route("GET /v1/account", shape.AccountRetrieveCurrentParams)
@@ -163,6 +164,8 @@ def price_of(books: Books, given: Given) -> Thing:
 def prices(books: Books, given: Given) -> list[Thing]:
     """Prices, by lookup keys among others."""
     params = given.params
+    if len(params.get("lookup_keys", ())) > MOST_KEYS:
+        raise ApiError(400, f"You may only specify up to {MOST_KEYS} lookup keys.", param="lookup_keys")
     match = {name: params.get(name) for name in ("active", "currency", "product", "type")}
     return [
         price

@@ -57,6 +57,8 @@ def create_session(books: Books, given: Given) -> Thing:
     sold = [(price["id"], count) for price, count in prices]
     books.note(new_id).update(params=params, prices=sold, currency=currency, discounts=params.get("discounts", []))
     values: Thing = {name: params[name] for name in KEPT if name in params}
+    if "tax_id_collection" in values:
+        values["tax_id_collection"] = {"required": "never", **values["tax_id_collection"]}
     customer = books.kept.get(params.get("customer", ""))
     session = books.make(stripe.checkout.Session, "", {
         "id": new_id, "automatic_tax": {"enabled": False}, "currency": currency, "custom_text": {}, "expires_at": _expiry(books, params),

@@ -32,6 +32,7 @@ from tests.fakes.stripe.steering import Steering
 from tests.fakes.stripe.wire import ApiError, Thing
 
 KEY = "sk_test_fake_0123456789"
+HOOK = "given when the server was started"
 REDIRECT_WAITS = 10.0  # Checkout waits so long for the answer to checkout.session.completed before the browser goes on
 WITH_ROUTES = (customers, discounts, portal, subscriptions, webhooks)  # importing them registers what they answer
 
@@ -69,13 +70,17 @@ class FakeStripe:
         self.steering = Steering(self.url)
         self._stopping = threading.Event()
         self._saving = saving.Saving(self.books, state) if state else None
-        if self._saving is None or not self._saving.load():
-            self._register(hooks)
+        if self._saving:
+            self._saving.load()
+        self._register(hooks)
         self._thread = threading.Thread(target=self._listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     def _register(self, hooks: Iterable[tuple[str, str]]) -> None:
+        """Endpoints for these, in place of those that an earlier start kept: a site may have another port today."""
+        for endpoint in self.books.all("webhook_endpoint", description=HOOK):
+            self.books.forget(endpoint)
         for url, secret in hooks:
-            webhooks.new_endpoint(self.books, url, ["*"], secret=secret)
+            webhooks.new_endpoint(self.books, url, ["*"], secret=secret, description=HOOK)
 
     def start(self) -> "FakeStripe":
         """Listen."""

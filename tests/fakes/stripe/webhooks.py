@@ -10,6 +10,7 @@ from tests.fakes.stripe.routing import Given, apply, route
 from tests.fakes.stripe.wire import ApiError, Thing, within
 
 MOST_ENDPOINTS = 16
+MOST_TYPES = 20  # that may be listed at a time
 KEPT_DAYS = 30  # events are listed for so long
 
 
@@ -110,6 +111,8 @@ def events(books: Books, given: Given) -> list[Thing]:
     params = given.params
     if "type" in params and "types" in params:
         raise ApiError(400, "You may only specify one of these parameters: type, types.", param="types")
+    if len(params.get("types", ())) > MOST_TYPES:
+        raise ApiError(400, f"You may only specify up to {MOST_TYPES} types.", param="types")
     wanted = params.get("types") or ([params["type"]] if "type" in params else None)
     oldest = books.now() - KEPT_DAYS * DAY
     return [

@@ -1,0 +1,1 @@
+"""Pages about buying: what is offered, beginning, what came of it, what one has."""

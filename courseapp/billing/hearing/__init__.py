@@ -1,0 +1,1 @@
+"""Where Stripe's webhooks arrive, a part of billing."""

@@ -1,0 +1,1 @@
+"""Watching over what Stripe tells: events, what was missed, comparing both ways; its loops, command and pages."""
