@@ -29,6 +29,7 @@ def addresses(app: Flask, *, with_ids: bool = True) -> list[str]:
         "suffix": ["svg"],
         "token": ["nothing"],
         "name": ["privacy"],
+        "plan": ["nothing"],
         "filename": ["css/courseapp.css"],
     }
     found = []
