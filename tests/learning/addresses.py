@@ -29,6 +29,8 @@ def addresses(app: Flask, *, with_ids: bool = True) -> list[str]:
         "suffix": ["svg"],
         "token": ["nothing"],
         "name": ["privacy"],
+        "plan": ["nothing"],
+        "place": ["nothing"],
         "filename": ["css/courseapp.css"],
     }
     found = []
