@@ -236,9 +236,11 @@ class Settings(BaseSettings):
 
     def _billing_checks(self) -> tuple[tuple[bool, str], ...]:
         """What may be wrong about taking money, each with its words. In embedded mode too: a key is a key."""
-        place = urlsplit(self.stripe_url)
+        return (*self._demo_checks(), *self._stripe_checks())
+
+    def _demo_checks(self) -> tuple[tuple[bool, str], ...]:
+        """What may be wrong about trying it out with play money."""
         is_demo = self.has_play_money
-        secrets_short = any(len(part) < WEBHOOK_SECRET_MINIMUM for part in self.webhook_secrets)
         return (
             (
                 self.billing not in {"", "demo"},
@@ -253,6 +255,13 @@ class Settings(BaseSettings):
                 is_demo and bool(self.stripe_secret_key or self.stripe_url or self.stripe_webhook_secrets),
                 "BILLING=demo brings its own STRIPE_SECRET_KEY, STRIPE_URL and STRIPE_WEBHOOK_SECRETS. Remove these, or remove BILLING.",
             ),
+        )
+
+    def _stripe_checks(self) -> tuple[tuple[bool, str], ...]:
+        """What may be wrong about the key and what goes with it."""
+        place = urlsplit(self.stripe_url)
+        secrets_short = any(len(part) < WEBHOOK_SECRET_MINIMUM for part in self.webhook_secrets)
+        return (
             (
                 self.has_billing and not self.stripe_secret_key.startswith((*LIVE_KEYS, *TEST_KEYS)),
                 "STRIPE_SECRET_KEY is no secret key. Set it to the one that begins with sk_ or rk_ (Stripe, Developers, API keys).",

@@ -31,12 +31,17 @@ def closed_modules(course_id: Any, user_id: Any, now: Any) -> sa.ScalarSelect[st
     All three may be columns of the statement around it or parameters. A lesson is closed where its module is.
     """
     module, course = aliased(Module), aliased(Course)
-    held = sa.select(Entitlement.id).join(TierGrant, TierGrant.tier_id == Entitlement.tier_id)
-    own = (_covers(module), Entitlement.user_id == user_id, is_live(now))
-    is_held = held.where(*own).correlate_except(Entitlement, TierGrant).exists()
     closed = sa.select(sa.func.aggregate_strings(sa.cast(module.id, sa.String), " ")).join(course, course.id == module.course_id)
-    where = (module.course_id == course_id, _is_sold(module, course), ~is_held)
+    where = (module.course_id == course_id, _is_sold(module, course), ~_is_held(module, user_id, now))
     return closed.where(*where).correlate_except(module, course).scalar_subquery()
+
+
+def is_closed(module_id: Any, user_id: Any, now: Any) -> sa.ColumnElement[bool]:
+    """SQL: a module is closed to somebody. The arguments as in `closed_modules`."""
+    module, course = aliased(Module), aliased(Course)
+    closed = sa.select(module.id).join(course, course.id == module.course_id)
+    where = (module.id == module_id, _is_sold(module, course), ~_is_held(module, user_id, now))
+    return closed.where(*where).correlate_except(module, course).exists()
 
 
 def modules_in(closed: str | None) -> frozenset[int]:
@@ -54,6 +59,13 @@ def closed_to_all(course_id: int) -> frozenset[int]:
 def _covers(module: Any) -> sa.ColumnElement[bool]:
     """SQL, about a `TierGrant` of the statement around it: it opens this module."""
     return sa.and_(TierGrant.course_id == module.course_id, sa.or_(TierGrant.module_id.is_(None), TierGrant.module_id == module.id))
+
+
+def _is_held(module: Any, user_id: Any, now: Any) -> sa.ColumnElement[bool]:
+    """SQL: somebody holds a tier that opens a module."""
+    held = sa.select(Entitlement.id).join(TierGrant, TierGrant.tier_id == Entitlement.tier_id)
+    own = (_covers(module), Entitlement.user_id == user_id, is_live(now))
+    return held.where(*own).correlate_except(Entitlement, TierGrant).exists()
 
 
 def _is_sold(module: Any, course: Any) -> sa.ColumnElement[bool]:

@@ -62,6 +62,10 @@ class StripeKeyError(StripeError):
     """The key is wrong, or may not do this: nothing helps but another key."""
 
 
+class StripePermissionError(StripeKeyError):
+    """The key is one of ours, and may not do this."""
+
+
 class ForgedError(ValueError):
     """A webhook that Stripe did not sign, or not just now, or that is none."""
 
@@ -98,13 +102,21 @@ def _asking(what: str) -> Iterator[None]:
         yield
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         raise StripeAwayError(f"{what}: Stripe could not be reached or was busy") from error
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        raise StripeKeyError(f"{what}: the key is wrong or may not do this") from error
+    except stripe.PermissionError as error:
+        raise StripePermissionError(f"{what}: the key may not do this") from error
+    except stripe.AuthenticationError as error:
+        raise StripeKeyError(f"{what}: the key is wrong") from error
     except (stripe.InvalidRequestError, stripe.CardError, stripe.IdempotencyError) as error:
         code, param = str(error.code or ""), str(getattr(error, "param", None) or "")
         raise StripeRefusedError(f"{what}: {code or type(error).__name__} {param}".strip(), code, param) from error
     except stripe.StripeError as error:  # APIError above all: a 500
         raise StripeAwayError(f"{what}: Stripe failed") from error
+
+
+def api_version() -> str:
+    """The version of Stripe's API that the package speaks, and that our endpoint is to be told in."""
+    version: str = _stripe().api_version
+    return version
 
 
 def moment(stamp: int | None) -> datetime | None:

@@ -103,20 +103,6 @@ def tiers_with_plans(tiers: Iterable[Tier] | None = None) -> list[TierOnOffer]:
     ]
 
 
-def offered() -> list[TierOnOffer]:
-    """What the pricing page shows: tiers and plans that are not put away, with the prices at which they can be bought."""
-    found = tiers_with_plans(db.session.scalars(sa.select(Tier).where(Tier.archived_at.is_(None)).order_by(Tier.position, Tier.id)))
-    return [TierOnOffer(row.tier, plans, row.courses, row.modules) for row in found if (plans := list(map(_as_offered, _in_use(row))))]
-
-
-def _in_use(row: TierOnOffer) -> Iterable[PlanOnOffer]:
-    return (plan for plan in row.plans if plan.plan.archived_at is None and _as_offered(plan).prices)
-
-
-def _as_offered(plan: PlanOnOffer) -> PlanOnOffer:
-    return PlanOnOffer(plan.plan, {currency: price for currency, price in plan.prices.items() if can_be_bought(plan.plan, price)})
-
-
 def can_be_bought(plan: Plan, price: Price) -> bool:
     """Whether a price is at Stripe, or costs nothing."""
     return price.stripe_id is not None or (price.amount == 0 and plan.interval is Interval.ONCE)

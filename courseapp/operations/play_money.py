@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from courseapp.billing import offering
 from courseapp.config import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,9 +34,7 @@ def port_of(settings: Settings) -> int:
 
 def offer(now: datetime) -> None:
     """Tiers that sell the two example courses; what is there already is left alone. The caller commits."""
-    from courseapp.billing.offering import offer_tiers
-
-    offer_tiers(ROOT / "content" / "tiers.yaml", now)
+    offering.offer(ROOT / "content" / "tiers.yaml", now)
 
 
 def bring_prices(settings: Settings) -> bool:

@@ -64,7 +64,7 @@ def test_a_tier_is_made_with_a_plan_and_prices_and_brought_in_line(client: Clien
     where = {"id": tier.public_id, "plan": plan.public_id}
     page = client.submit("tiers.plan", {"price_eur": "12,50", "trial_days": "7"}, follow=True, **where).text
     assert "Not for sale yet" in page
-    assert "paid monthly: €12.50" in page
+    assert "Paid monthly: €12.50" in page
     assert "begins with 7 free days" in page
     assert "New price: Guided practice, paid monthly, €12.50" in client.visit("tiers.ask_to_sync").text
     done = client.submit("tiers.ask_to_sync", to="tiers.sync").text

@@ -154,18 +154,6 @@ def test_two_plans_of_one_interval_have_keys_of_their_own(app: Flask) -> None:
     assert [plans.lookup_key_of(plan, "eur") for plan in made] == ["guided-practice-month-eur", "guided-practice-month-2-eur"]
 
 
-def test_the_offer_is_what_can_be_bought_now(app: Flask) -> None:
-    last, first = make_tier(position=2), make_tier(position=1)
-    away = make_tier(archived_at=NOW)
-    bought, old, unsynced = make_plan(last), make_plan(last, archived_at=NOW), make_plan(last)
-    free = make_plan(first, Interval.ONCE, amount=0)
-    for price in db.session.scalars(sa.select(Price).where(Price.plan_id.in_([bought.id, old.id]))):
-        price.stripe_id = f"price_{price.id}"
-    make_plan(away, Interval.ONCE, amount=0)
-    assert [(row.tier, [plan.plan for plan in row.plans]) for row in tiers.offered()] == [(first, [free]), (last, [bought])]
-    assert unsynced.archived_at is None
-
-
 def test_many_tiers_are_read_in_few_queries(app: Flask) -> None:
     for _number in range(5):
         make_plan(make_tier(opens=make_course()))

@@ -99,6 +99,7 @@ HEAD = {
     "late": "send",
 }
 LETTER = {"delay_days": "1", "condition": "", "subject": "News", "preheader": "Of today", "body": "Words."}
+TIER = {"name": "Other", "neutral_name": "Your course", "summary": "More of it.", "position": "1"}
 FORMS: dict[str, Thing] = {
     "insights.add_source": {"word": "leaflet"},
     "accounts.change_address": {"new_address": "new@example.org"},
@@ -159,6 +160,10 @@ FORMS: dict[str, Thing] = {
     "segments.make": {"name": "New", "node": "r", "r:mode": "all", "do": "save"},
     "postroom.resume": {"waiting": "send"},
     "postroom.settle_doubt": {"choice": "again"},
+    "tiers.add_plan": {"interval": "month"},
+    "tiers.change": TIER | {"seen": "{seen}"},
+    "tiers.change_plan": {"price_eur": "12,50", "trial_days": "0", "seen": "{seen}"},
+    "tiers.make": TIER,
     "support.change_address": {"new_address": "new@example.org"},
     "support.erase_person": {"address": "{address}"},
     "support.find_person": {"address": "learner@example.org"},
@@ -396,6 +401,7 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "member": {"public_id": known["instructor"].public_id, "role": "instructor"},
         "letter": {"id": make_letter().public_id, "to": known["marketer"].public_id},
         "segment": chosen_people(),
+        "tier": sold(),
         "broadcast": {"id": make_broadcast().public_id, "to": known["marketer"].public_id},
         "sent-broadcast": {"id": make_broadcast(is_sent=True).public_id},
         **lists(known),
@@ -442,6 +448,12 @@ def chosen_people() -> Thing:
     """A segment."""
     found = make_segment(name="Everybody")
     return {"id": found.public_id, "seen": stamp_of(found)}
+
+
+def sold() -> Thing:
+    """A tier that opens nothing, with a monthly plan."""
+    plan = make_plan()
+    return {"id": plan.tier.public_id, "plan": plan.public_id, "seen": plan.tier.changed_at.isoformat()}
 
 
 def of_mail(known: dict[str, User]) -> dict[str, Thing]:

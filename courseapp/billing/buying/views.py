@@ -23,6 +23,7 @@ from courseapp.billing.loops import refresh_checkout
 from courseapp.billing.models import Checkout, CheckoutState
 from courseapp.billing.selling import need_selling
 from courseapp.billing.stripe_gateway import StripeAwayError, StripeError, StripeRefusedError
+from courseapp.billing.stripe_setup import our_portal
 from courseapp.catalog.landing import kept_landing
 from courseapp.columns import random_public_id
 from courseapp.config import Settings
@@ -242,6 +243,8 @@ def portal() -> Response:
     params = {"customer": known[0].stripe_id, "return_url": full_url("billing.own"), "locale": checkouts.locale_of(page_language())}
     db.session.rollback()
     try:
+        if (configuration := our_portal()) is not None:
+            params["configuration"] = configuration["id"]
         session = stripe_gateway.create("billing_portal.sessions", params, f"portal:{random_public_id()}")
     except StripeError as error:
         return cannot(error)
