@@ -166,10 +166,11 @@ def test_what_somebody_has_is_called_theirs_and_not_sold_to_them(shop: Shop) -> 
 
 
 def test_whoever_has_a_subscription_is_led_to_its_page(shop: Shop) -> None:
-    user, tier = make_user(), make_tier()
-    synced_plan(tier)
+    user = make_user()
+    synced_plan(trial_days=14)
     make_subscription(make_customer(user))
     page = shown(shop, signed_in(shop, user))
+    assert "free days" not in page
     assert "You have a plan already. Change it there." in page
     assert "Go on to payment" not in page
 
