@@ -10,6 +10,15 @@ from bench.processes import end
 from bench.result import Plan, Row
 
 CONNECTIONS = (8, 32)
+SOLD = (
+    """INSERT INTO tiers (public_id, key, name, neutral_name, summary, features, position, created_at, changed_at)
+       VALUES ('bench', 'bench', 'Bench', 'Bench', '', '[]', 0, now(), now())""",
+    "INSERT INTO tier_grants (tier_id, course_id) SELECT t.id, c.id FROM tiers t, courses c WHERE t.key = 'bench'",
+    """INSERT INTO entitlements (public_id, user_id, tier_id, kind, begins_at)
+       SELECT 'bench' || s.user_id, s.user_id, t.id, 'gift', now() FROM tiers t, (SELECT DISTINCT user_id FROM login_sessions) s""",
+    "UPDATE courses SET version = version + 1",
+)
+SOLD_NO_MORE = ("DELETE FROM entitlements", "DELETE FROM tier_grants", "DELETE FROM tiers", "UPDATE courses SET version = version + 1")
 
 
 class Pages:
@@ -108,7 +117,11 @@ class Pages:
         ratio, detail = self._measure([self.lesson_side, self.floor_side])
         statements = self.ground.statements(self.lesson_side)
         size = self._body_size(self.lesson_side)
-        detail |= statements | {"largest_body_bytes": size, "floor_bare_select": self._leaner_floor()}
+        detail |= statements | {
+            "largest_body_bytes": size,
+            "floor_bare_select": self._leaner_floor(),
+            "queries_when_sold": self._when_sold(),
+        }
         holds = ratio >= 0.7 and (statements["queries"] or 0) <= 3 and size <= 40_000
         return [Row("lesson_page", ratio, "× floor", ">= 0.7, <= 3 queries, <= 40 KB", holds, detail)]
 
@@ -205,6 +218,19 @@ class Pages:
         found = alternate(self.ground, [Side(web, lambda: requests, "200", True), self.floor_side], (8,), 2, self.plan.seconds)
         end(web.process)
         return {"bare": summary(found[8][0]), "orm": summary(found[8][1]), "bare_to_orm": compare(found, ("bare", "orm"))[0]}
+
+    def _when_sold(self) -> float | None:
+        """Queries of the same page on a site that sells, where a tier closes the course and every guest holds it."""
+        with self.ground.connection("bench") as connection:
+            for statement in SOLD:
+                connection.execute(statement)
+        web = self.ground.app("app-sells", STRIPE_SECRET_KEY="sk_test_bench")
+        found: float | None = self.ground.statements(Side(web, lambda: self.lesson_requests(web), "200", True))["queries"]
+        end(web.process)
+        with self.ground.connection("bench") as connection:
+            for statement in SOLD_NO_MORE:
+                connection.execute(statement)
+        return found
 
     def _enrol_with_redis(self) -> dict[str, Any] | str:
         """The same with a real Redis as broker and store of rate limits, once."""

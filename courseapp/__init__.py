@@ -38,7 +38,12 @@ ROOMS = (
 )
 
 READERS = {
-    "campaigns": frozenset({"enrolled", "account_claimed", "consent_given", "consent_withdrawn", "course_completed"}),
+    "campaigns": frozenset(
+        {
+            *("enrolled", "account_claimed", "consent_given", "consent_withdrawn", "course_completed"),
+            *("tier_bought", "payment_failed"),
+        }
+    ),
     "billing": frozenset({"account_claimed"}),
     "operations": frozenset({"stream_paused_itself", "billing_needs_attention"}),
 }

@@ -49,8 +49,15 @@ def page(browser: "Browser", live_server: Any, context_settings: dict[str, Any])
 
 
 @contextmanager
-def watched(browser: "Browser", base: str, *, before: Callable[[], None] = lambda: None, **settings: Any) -> Iterator["Page"]:
-    """A page of a fresh profile on the server at `base`, watched as `page` is; `before` is called before each request."""
+def watched(
+    browser: "Browser", base: str, *, before: Callable[[], None] = lambda: None, beside: str = "", **settings: Any
+) -> Iterator["Page"]:
+    """A page of a fresh profile on the server at `base`, watched as `page` is.
+
+    Args:
+        before: called before each request.
+        beside: an origin that pages may lead to besides, such as that of a stand-in for Stripe.
+    """
     context = browser.new_context(base_url=base, **settings)
     context.set_default_timeout(10_000)
     complaints: list[str] = []
@@ -58,7 +65,7 @@ def watched(browser: "Browser", base: str, *, before: Callable[[], None] = lambd
     def answer(route: "Route", request: "Request") -> None:
         before()
         address = urlsplit(request.url)
-        if address.scheme in {"http", "https", "ws", "wss"} and f"{address.scheme}://{address.netloc}" != base:
+        if address.scheme in {"http", "https", "ws", "wss"} and f"{address.scheme}://{address.netloc}" not in {base, beside}:
             complaints.append(f"a request left the origin: {request.url}")
             route.abort()
         else:

@@ -19,16 +19,17 @@ STARTS_IN = 90  # seconds, on a machine that has much else to do
 class House:
     """One installation in a folder of its own, started and ended as often as a test likes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         with socket.socket() as line:
             line.bind(("127.0.0.1", 0))
             self.port = line.getsockname()[1]
         self.folder, self.url = folder, f"http://127.0.0.1:{self.port}"
+        self._settings = settings
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> str:
         """Run `flask up`; what it printed until it was ready."""
-        told = {"DATA_DIR": str(self.folder), "PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
+        told = {"DATA_DIR": str(self.folder), "PORT": str(self.port), "PYTHONUNBUFFERED": "1", **self._settings}
         command = [sys.executable, "-m", "flask", "--app", "courseapp", "up"]
         with (self.folder.parent / "errors.log").open("a") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **told}, stdout=subprocess.PIPE, stderr=log, text=True)

@@ -81,7 +81,8 @@ def compare_checkouts(things: Sequence[Thing], now: datetime) -> list[Finding]:
         elif is_paid and row.state is not CheckoutState.FULFILLED:
             found.append(Finding("checkout_unfulfilled", ids))
         elif is_paid and row.user_id is not None and not row.plan.is_recurring and row.id not in held:
-            found.append(Finding("access_missing", {**ids, "payment": id_of(thing["payment_intent"]) or ""}))
+            intent = id_of(thing["payment_intent"])
+            found.append(Finding("access_missing", ids | ({"payment": intent} if intent is not None else {})))
         elif not is_paid and row.state is CheckoutState.FULFILLED:
             found.append(Finding("checkout_unpaid", ids, takes_access=True))
     return found

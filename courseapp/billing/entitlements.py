@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
-from courseapp.billing.models import Closed, Entitlement, Kind, Tier, TierGrant
-from courseapp.billing.standing import Access
+from courseapp.billing.models import Closed, Entitlement, Kind, Subscription, Tier, TierGrant
+from courseapp.billing.standing import OPEN, Access
 from courseapp.catalog.models import Course, Module
 from courseapp.extensions import db
 from courseapp.journal import events
@@ -25,18 +25,28 @@ def is_live(now: Any) -> sa.ColumnElement[bool]:
     return sa.and_(Entitlement.closed_at.is_(None), Entitlement.begins_at <= now, ~is_over)
 
 
+def is_open(held: Entitlement, now: datetime) -> bool:
+    """The same, about one that is there."""
+    return held.closed_at is None and held.begins_at <= now and (held.ends_at is None or held.ends_at > now)
+
+
 def closed_modules(course_id: Any, user_id: Any, now: Any) -> sa.ScalarSelect[str]:
     """SQL: the ids of a course's modules that are closed to somebody, in one string; NULL where everything is open.
 
     All three may be columns of the statement around it or parameters. A lesson is closed where its module is.
     """
     module, course = aliased(Module), aliased(Course)
-    held = sa.select(Entitlement.id).join(TierGrant, TierGrant.tier_id == Entitlement.tier_id)
-    own = (_covers(module), Entitlement.user_id == user_id, is_live(now))
-    is_held = held.where(*own).correlate_except(Entitlement, TierGrant).exists()
     closed = sa.select(sa.func.aggregate_strings(sa.cast(module.id, sa.String), " ")).join(course, course.id == module.course_id)
-    where = (module.course_id == course_id, _is_sold(module, course), ~is_held)
+    where = (module.course_id == course_id, _is_sold(module, course), ~_is_held(module, user_id, now))
     return closed.where(*where).correlate_except(module, course).scalar_subquery()
+
+
+def is_closed(module_id: Any, user_id: Any, now: Any) -> sa.ColumnElement[bool]:
+    """SQL: a module is closed to somebody. The arguments as in `closed_modules`."""
+    module, course = aliased(Module), aliased(Course)
+    closed = sa.select(module.id).join(course, course.id == module.course_id)
+    where = (module.id == module_id, _is_sold(module, course), ~_is_held(module, user_id, now))
+    return closed.where(*where).correlate_except(module, course).exists()
 
 
 def modules_in(closed: str | None) -> frozenset[int]:
@@ -54,6 +64,13 @@ def closed_to_all(course_id: int) -> frozenset[int]:
 def _covers(module: Any) -> sa.ColumnElement[bool]:
     """SQL, about a `TierGrant` of the statement around it: it opens this module."""
     return sa.and_(TierGrant.course_id == module.course_id, sa.or_(TierGrant.module_id.is_(None), TierGrant.module_id == module.id))
+
+
+def _is_held(module: Any, user_id: Any, now: Any) -> sa.ColumnElement[bool]:
+    """SQL: somebody holds a tier that opens a module."""
+    held = sa.select(Entitlement.id).join(TierGrant, TierGrant.tier_id == Entitlement.tier_id)
+    own = (_covers(module), Entitlement.user_id == user_id, is_live(now))
+    return held.where(*own).correlate_except(Entitlement, TierGrant).exists()
 
 
 def _is_sold(module: Any, course: Any) -> sa.ColumnElement[bool]:
@@ -94,6 +111,14 @@ def holds_tier(user_id: int, tier_id: int, now: datetime) -> bool:
     """Whether somebody holds a tier now, for whatever reason."""
     found = sa.select(Entitlement.id).where(Entitlement.user_id == user_id, Entitlement.tier_id == tier_id, is_live(now))
     return bool(db.session.scalar(sa.select(found.exists())))
+
+
+def is_paid_up(user_id: int, tier_id: int, now: datetime) -> bool:
+    """Whether somebody holds a tier now and owes nothing for it."""
+    found = sa.select(Entitlement.id).outerjoin(Subscription, Subscription.id == Entitlement.subscription_id)
+    owes_nothing = sa.or_(Entitlement.subscription_id.is_(None), Subscription.status.in_(OPEN))
+    holds = (Entitlement.user_id == user_id, Entitlement.tier_id == tier_id, is_live(now), owes_nothing)
+    return bool(db.session.scalar(sa.select(found.where(*holds).exists())))
 
 
 # Giving and taking
@@ -149,13 +174,27 @@ def give(user_id: int, tier_id: int, now: datetime, *, ends_at: datetime | None,
     return gift
 
 
-def withdraw(gift: Entitlement, now: datetime, by_user_id: int) -> bool:
-    """Take a gift back; False where it was closed already."""
-    if gift.closed_at is not None:
+def change_end(gift: Entitlement, ends_at: datetime | None, now: datetime, by_user_id: int) -> bool:
+    """Have a gift end at another moment (None: at none that is known); False where it is over or was taken back."""
+    if not _change_open(gift, now, ends_at=ends_at):
         return False
-    gift.closed_at, gift.closed_why = now, Closed.WITHDRAWN
-    events.record("access_withdrawn", f"user:{gift.user_id}", now, tier_id=gift.tier_id, by=by_user_id)
+    until = ends_at.isoformat() if ends_at is not None else None
+    events.record("access_end_changed", f"user:{gift.user_id}", now, tier_id=gift.tier_id, until=until, by=by_user_id)
     return True
+
+
+def withdraw(gift: Entitlement, now: datetime, by_user_id: int, reason: str = "") -> bool:
+    """Take a gift back, for a reason that its holder reads; False where it is over or was taken back already."""
+    if not _change_open(gift, now, closed_at=now, closed_why=Closed.WITHDRAWN):
+        return False
+    events.record("access_withdrawn", f"user:{gift.user_id}", now, tier_id=gift.tier_id, reason=reason, by=by_user_id)
+    return True
+
+
+def _change_open(gift: Entitlement, now: datetime, **changes: Any) -> bool:
+    """Change a gift in one statement that finds it only while it is open: of two who press at once, the later one is told."""
+    own = (Entitlement.id == gift.id, Entitlement.kind == Kind.GIFT, is_live(now))
+    return bool(db.session.execute(sa.update(Entitlement).where(*own).values(**changes)).rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
 
 
 def _note(type: str, entitlement: Entitlement, now: datetime) -> None:

@@ -70,7 +70,7 @@ FINDING_KINDS: dict[str, FindingKind] = {
     ),
     "stripe_away": FindingKind(
         _l("Stripe"),
-        _l("Stripe could not be reached, and the comparison broke off."),
+        _l("Stripe did not answer as it should, and the comparison broke off (%(said)s)."),
         _l("Compare again later. What was found until then stands here."),
     ),
     "subscription_unknown": FindingKind(

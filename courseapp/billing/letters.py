@@ -10,7 +10,7 @@ from flask_babel import force_locale, format_date
 from courseapp.accounts.models import User
 from courseapp.accounts.sign_in import new_request
 from courseapp.billing.amounts import amount_words
-from courseapp.billing.models import Checkout, Payment, Plan, Price, Refund, Subscription, Tier
+from courseapp.billing.models import Checkout, Entitlement, Payment, Plan, Price, Refund, Subscription, Tier
 from courseapp.billing.standing import GRACE
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
@@ -18,6 +18,7 @@ from courseapp.mailing.links import full_url
 from courseapp.mailing.outbox import enqueue
 
 LINK_HOLDS = timedelta(hours=24)  # the link in the mail about a purchase
+GIFT_WAITS = timedelta(days=7)  # for so long the mail about one is news
 PRESSING = timedelta(days=3)  # for so long a mail about a late payment is worth reading
 
 
@@ -99,6 +100,14 @@ def refunded(user_id: int | None, payment: Payment, refund: Refund, now: datetim
     fields = {"tier": _tier_name(payment.plan_id), "amount": _amount(refund.amount, payment.currency, contact)}
     is_whole = refund.amount >= payment.amount
     _mail("refunded" if is_whole else "part_refunded", f"refund:{refund.stripe_id}", contact, fields | _own_plan(), now)
+
+
+def given(gift: Entitlement, now: datetime) -> None:
+    """That something was opened. It says neither what nor why: that is for the page of one's own plan."""
+    contact = _contact_of(gift.user_id)
+    if contact is not None:
+        ends = min(filter(None, (gift.ends_at, now + GIFT_WAITS)))
+        _mail("gift", f"gift:{gift.public_id}", contact, {"page_url": _home()} | _own_plan(), now, expires_at=ends)
 
 
 def _of_checkout(template: str, checkout: Checkout, now: datetime) -> None:

@@ -18,21 +18,25 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.accounts.models import User
+from courseapp.billing.entitlements import holds_tier, is_paid_up
+from courseapp.billing.sensitivity import is_sensitive
 from courseapp.campaigns.holding import steps_near
-from courseapp.campaigns.models import Condition, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
-from courseapp.campaigns.runs import in_window
+from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.runs import in_window, tier_of_run
 from courseapp.contacts.consent import holds_consent
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.resting import is_resting, rest_ends
 from courseapp.contacts.windows import Window
 from courseapp.extensions import db
+from courseapp.journal.events import has_happened
+from courseapp.journal.models import Event
 from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.fields import words_of_progress
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import Message, State
-from courseapp.mailing.outbox import OVERDUE, VOID_IF_SAME, VoidIf, enqueue
+from courseapp.mailing.outbox import OVERDUE, VOID_IF_LATER, VoidIf, enqueue
 from courseapp.mailing.streams import PRIORITY
 from courseapp.mailing.sums import IS_STEP
 
@@ -104,7 +108,7 @@ def advance(run: SequenceRun, now: datetime, *, is_overdue: bool = False) -> Non
     assert run.next_run_at is not None
     user = db.session.scalar(sa.select(User).where(User.contact_id == run.contact_id))
     step = _step(run.version_id, run.position)
-    end = _end_of(run, step, user)
+    end = _end_of(run, step, user, now)
     if end is not None:
         _finish(run, end, now)
         return
@@ -135,7 +139,7 @@ def advance(run: SequenceRun, now: datetime, *, is_overdue: bool = False) -> Non
     _move_on(run, now)
 
 
-def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> RunEnd | None:
+def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None, now: datetime) -> RunEnd | None:
     """Why a run is over, if it is."""
     if run.contact.erased_at is not None or user is None:
         return RunEnd.ERASED
@@ -143,15 +147,31 @@ def _end_of(run: SequenceRun, step: SequenceStep | None, user: User | None) -> R
         return RunEnd.STOPPED
     if not holds_consent(run.contact, run.version.sequence.purpose):
         return RunEnd.UNSUBSCRIBED
-    if run.course.sensitive_at is not None and run.version.sequence.purpose is Purpose.MARKETING:  # it was marked meanwhile
+    tier_id = tier_of_run(run)
+    is_marked = run.course.sensitive_at is not None or (tier_id is not None and is_sensitive(tier_id))
+    if is_marked and run.version.sequence.purpose is Purpose.MARKETING:  # meanwhile
         return RunEnd.STOPPED
     if step is None:
         return RunEnd.FINISHED
-    if run.version.goal is not None and _holds(Condition.FINISHED, user.id, run.course_id):
+    if _is_reached(run, user.id, now):
         return RunEnd.GOAL
+    if run.version.trigger is Trigger.PAYMENT_FAILED and tier_id is not None and is_paid_up(user.id, tier_id, now):
+        return RunEnd.ACTIVE
     if run.version.trigger is Trigger.QUIET and user.seen_at is not None and f"{user.seen_at:%Y-%m-%d}" > run.occasion:
         return RunEnd.ACTIVE  # seen on a later day than before they went quiet; a shift may have moved the beginning into the future
     return None
+
+
+def _is_reached(run: SequenceRun, user_id: int, now: datetime) -> bool:
+    """Whether somebody has done what the letters are for: finished the course; holds the tier, or has bought one since it began."""
+    if run.version.goal is not Goal.TIER_BOUGHT:
+        return run.version.goal is not None and _holds(Condition.FINISHED, user_id, run.course_id)
+    wanted, began_by, bought = run.version.goal_tier_id, tier_of_run(run), Event.data["tier_id"].as_integer()
+    if wanted is not None:
+        return holds_tier(user_id, wanted, now)
+    is_another = () if began_by is None else (bought != began_by,)
+    since = has_happened(Goal.TIER_BOUGHT.value, f"user:{user_id}", Event.at >= run.started_at, *is_another)
+    return bool(db.session.scalar(sa.select(since)))
 
 
 def _free_at(run: SequenceRun, moment: datetime, *, leaves_when_due: bool) -> datetime:
@@ -183,21 +203,20 @@ def _put_offers_behind(run: SequenceRun, now: datetime) -> None:
 
 
 def _holds(condition: Condition | None, user_id: int, course_id: int) -> bool:
-    """Whether somebody is as far with a course as a condition says; as coarsely as others may know it."""
+    """Whether somebody is as far with a course as a condition says; as coarsely as others may know it.
+
+    Whoever bought it and does not take it yet has not begun it.
+    """
+    own = (Enrolment.user_id == user_id, Enrolment.course_id == course_id)
     if condition is None:
         return True
-    if condition is Condition.NOT_FINISHED:
-        is_so = sa.not_(is_standing(Standing.FINISHED))
-    else:
-        is_so = is_standing(
-            {
-                Condition.NOT_BEGUN: Standing.NOT_BEGUN,
-                Condition.BEGUN: Standing.BEGUN,
-                Condition.FINISHED: Standing.FINISHED,
-            }[condition]
-        )
-    query = sa.select(Enrolment.id).where(Enrolment.user_id == user_id, Enrolment.course_id == course_id, is_so)
-    return db.session.scalar(query) is not None
+    if condition in {Condition.NOT_FINISHED, Condition.NOT_BEGUN}:
+        is_further = is_standing(Standing.FINISHED)
+        if condition is Condition.NOT_BEGUN:
+            is_further = sa.not_(is_standing(Standing.NOT_BEGUN))
+        return db.session.scalar(sa.select(Enrolment.id).where(*own, is_further)) is None
+    is_so = is_standing({Condition.BEGUN: Standing.BEGUN, Condition.FINISHED: Standing.FINISHED}[condition])
+    return db.session.scalar(sa.select(Enrolment.id).where(*own, is_so)) is not None
 
 
 def _move_on(run: SequenceRun, now: datetime) -> None:
@@ -221,7 +240,7 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
         stream=STREAM_OF[run.version.sequence.purpose],
         contact_id=run.contact_id,
         letter=step.letter,
-        fields=words | {VOID_IF_SAME: run.course_id},
+        fields=words | _void_about(run, user),
         now=now,
         due_at=overdue_at,
         reason=OVERDUE if overdue_at is not None else None,
@@ -229,6 +248,15 @@ def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, ov
         window=Window(run.version.window_start, run.version.window_end),
         weekdays=run.version.weekdays,
     )
+
+
+def _void_about(run: SequenceRun, user: User) -> dict[str, int]:
+    """Which of the goal's events make a mail pointless: of this course; of purchases those to come, of the tier that is wished for."""
+    if run.version.goal is not Goal.TIER_BOUGHT:
+        return {"course_id": run.course_id}
+    before = sa.select(sa.func.max(Event.id)).where(Event.subject == f"user:{user.id}", Event.type == Goal.TIER_BOUGHT.value)
+    of_tier = {"tier_id": run.version.goal_tier_id} if run.version.goal_tier_id is not None else {}
+    return of_tier | {VOID_IF_LATER: db.session.scalar(before) or 0}
 
 
 def _key_of(run: SequenceRun, step: SequenceStep) -> str:

@@ -51,7 +51,9 @@ def _people_for(user_id: int | None, tree: dict[str, Any], now: datetime) -> sa.
     if db.session.scalar(sa.select(RoleGrant.id).where(RoleGrant.user_id == user_id, RoleGrant.role == Role.OWNER)) is not None:
         return people
     if asks_for_courses(tree):
-        raise Refusal(_("This segment asks for courses. Who takes which can be taken out by an owner alone; ask them, or choose others."))
+        raise Refusal(
+            _("This segment asks for courses or tiers. Who takes which can be taken out by an owner alone; ask them, or choose others.")
+        )
     agree = sa.or_(*(has_last_said(Contact.id, purpose, ConsentAction.GIVEN) for purpose in _purposes()))
     return people.where(agree, sa.not_(is_suppressed(Contact.address_mac)))
 

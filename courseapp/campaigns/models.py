@@ -22,12 +22,15 @@ class Trigger(enum.StrEnum):
     COURSE_COMPLETED = "course_completed"
     QUIET = "quiet"  # so many days without activity, in a course begun and not finished
     MODULE_OPENED = "module_opened"  # a module of one's course gets its first lesson
+    TIER_BOUGHT = "tier_bought"
+    PAYMENT_FAILED = "payment_failed"  # of a subscription
 
 
 class Goal(enum.StrEnum):
     """What ends a run early, because it is what the letters were for: a type of journal event."""
 
     COURSE_COMPLETED = "course_completed"
+    TIER_BOUGHT = "tier_bought"
 
 
 class Condition(enum.StrEnum):
@@ -83,7 +86,8 @@ class Sequence(Model):
 class SequenceVersion(Model):
     """One published state of a sequence, immutable; runs are pinned to the version they began with.
 
-    `trigger_days` belongs to QUIET alone, `lesson_id` to LESSON_COMPLETED; without `course_id` it is about any course.
+    `trigger_days` belongs to QUIET alone, `lesson_id` to LESSON_COMPLETED; without `course_id` it is about any course, without `tier_id`
+    (of TIER_BOUGHT, PAYMENT_FAILED) about any tier; `goal_tier_id` is the one that ends it when it is bought.
     """
 
     __tablename__ = "sequence_versions"
@@ -98,7 +102,9 @@ class SequenceVersion(Model):
     trigger_days: Mapped[int | None]
     course_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("courses.id", ondelete="CASCADE"), index=True)
     lesson_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("lessons.id", ondelete="SET NULL"), index=True)
+    tier_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("tiers.id", ondelete="CASCADE"), index=True)
     goal: Mapped[Goal | None] = mapped_column(enum_of(Goal))
+    goal_tier_id: Mapped[int | None] = mapped_column(BigId, sa.ForeignKey("tiers.id", ondelete="CASCADE"), index=True)
     window_start: Mapped[time]
     window_end: Mapped[time]
     weekdays: Mapped[str] = mapped_column(sa.String(7))  # digits, 1 is Monday
@@ -127,29 +133,21 @@ class SequenceStep(Model):
     letter: Mapped[Letter] = relationship()
 
 
+IS_DUE, IS_OPEN = sa.text("next_run_at IS NOT NULL"), sa.text("ended_at IS NULL")
+
+
 class SequenceRun(Model):
     """One person's way through one version. `next_run_at` is when the step at `position` is due; None once ended.
 
     `occasion` is empty where it happens once ever in a course; else it says of what it is one: the day of the last activity before
-    a quiet spell, the module that opened.
+    a quiet spell, the module that opened, the tier that was bought, the tier and the day of a payment that failed.
     """
 
     __tablename__ = "sequence_runs"
     __table_args__ = (
         sa.UniqueConstraint("sequence_id", "contact_id", "course_id", "occasion"),
-        sa.Index(
-            "ix_sequence_runs_due",
-            *("sequence_id", "next_run_at", "id"),
-            postgresql_where=sa.text("next_run_at IS NOT NULL"),
-            sqlite_where=sa.text("next_run_at IS NOT NULL"),
-        ),
-        sa.Index(
-            "ix_sequence_runs_open",
-            "version_id",
-            "position",
-            postgresql_where=sa.text("ended_at IS NULL"),
-            sqlite_where=sa.text("ended_at IS NULL"),
-        ),
+        sa.Index("ix_sequence_runs_due", "sequence_id", "next_run_at", "id", postgresql_where=IS_DUE, sqlite_where=IS_DUE),
+        sa.Index("ix_sequence_runs_open", "version_id", "position", postgresql_where=IS_OPEN, sqlite_where=IS_OPEN),
         {"sqlite_autoincrement": True},  # its number is in the key of each of its mails, which stay when a run is forgotten
     )
 

@@ -28,6 +28,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from courseapp.accounts.models import User
+from courseapp.billing.entitlements import is_closed
 from courseapp.campaigns.holding import skip_for_those_back
 from courseapp.campaigns.models import RunEnd, SequenceRun, SequenceVersion, Trigger
 from courseapp.campaigns.runs import FRESH, begin, begun_by
@@ -156,7 +157,7 @@ def _begin_where_opened(version: SequenceVersion, opening: Opening, now: datetim
     query = query.join(Enrolment, Enrolment.user_id == User.id).add_columns(Enrolment.id.label("enrolment_id"))
     query = query.where(Enrolment.course_id == opening.course_id, Enrolment.started_at < opening.at)
     if version.sequence.purpose is Purpose.COURSE:  # which stops when somebody finishes, as they were told
-        query = query.where(Enrolment.finished_at.is_(None))
+        query = query.where(Enrolment.finished_at.is_(None), ~is_closed(opening.module_id, User.id, now))  # it tells of what one can read
     common = {"course_id": opening.course_id, "occasion": f"module:{opening.module_id}"}
     last_id = _walked_to(version, opening, common["occasion"])
     while rows := db.session.execute(query.where(Enrolment.id > last_id).order_by(Enrolment.id).limit(PAGE)).all():

@@ -92,6 +92,8 @@ def read_sequence(folder: Path) -> tuple[str, SequenceDraft]:
             course_slug=str(head["course"]) if head.get("course") else None,
             lesson_key=str(head["lesson"]) if head.get("lesson") else None,
             goal=Goal(head["goal"]) if head.get("goal") else None,
+            tier_key=str(head["tier"]) if head.get("tier") else None,
+            goal_tier_key=str(head["goal_tier"]) if head.get("goal_tier") else None,
             window=_window(head["window"]) if "window" in head else ALL_DAY,
             weekdays="".join(sorted(str(head.get("weekdays", EVERY_DAY)))),
             minimum_gap_hours=int(head.get("minimum_gap_hours", 20)),

@@ -1,8 +1,8 @@
 """The fields by which people may be chosen, and what each is in SQL. What is not in this table cannot be asked for.
 
-The wall: quiz answers, notes, searches, the safety check and what follows from it, single lessons, guests' trails, and courses that
-the owner marks sensitive have no field. A test compiles every field and holds the columns it touches against a list, so a field
-more is a decision there. Where a course is marked, what would tell by subtraction who takes it has none either (decision 0015).
+The wall: quiz answers, notes, searches, the safety check and what follows from it, single lessons, guests' trails, and courses and
+tiers that the owner marks sensitive have no field. A test compiles every field and holds the columns it touches against a list, so a field
+more is a decision there. Where one is marked, what would tell by subtraction who takes or holds it has none either (decisions 0015, 0022).
 Each expression is true or false, never NULL: a condition and its opposite share everybody out.
 """
 
@@ -15,6 +15,8 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.accounts.models import User
+from courseapp.billing.entitlements import is_live
+from courseapp.billing.models import Entitlement
 from courseapp.campaigns.segment_values import (
     ANY,
     ANY_PURPOSE,
@@ -26,6 +28,7 @@ from courseapp.campaigns.segment_values import (
     PURPOSE,
     SOURCE,
     STANDING,
+    TIER,
     TO,
     ZONE,
     Courses,
@@ -143,6 +146,15 @@ def _finished_at(operator: str, given: Given, present: Present) -> sa.ColumnElem
     return sa.and_(Enrolment.finished_at.is_not(None), _at(Enrolment.finished_at, operator, given, present))
 
 
+def _tier(operator: str, given: Given, present: Present) -> sa.ColumnElement[bool]:
+    """Why somebody holds it is not asked: a gift is told of nobody."""
+    held = sa.select(Entitlement.id).join(User, User.id == Entitlement.user_id)
+    held = held.where(User.contact_id == Contact.id, Entitlement.tier_id.in_(present.tier_ids(given["tier"])))
+    has_held = held.where(Entitlement.begins_at <= present.now) if operator == "held" else held.where(is_live(present.now))
+    is_so = has_held.correlate(Contact).exists()
+    return ~is_so if operator == "holds_none" else is_so
+
+
 HAD = (State.ACCEPTED, State.DELIVERED, State.BOUNCED, State.COMPLAINED, State.UNCERTAIN)
 """States of a mail that has left, as far as we know: what is in doubt counts, so that nobody hears from us too often."""
 
@@ -173,7 +185,7 @@ def learner_who(course: str, present: Present, *conditions: sa.ColumnElement[boo
     return takes.where(*own, *conditions).correlate(Contact).exists()
 
 
-CONTACT, CONSENT, COURSES, MAIL = _l("The person"), _l("What they agreed to"), _l("Courses"), _l("Mail")
+CONTACT, CONSENT, COURSES, TIERS, MAIL = _l("The person"), _l("What they agreed to"), _l("Courses"), _l("Paid tiers"), _l("Mail")
 IS = (Operator("is", _l("is")), Operator("is_not", _l("is not")))
 
 
@@ -215,6 +227,14 @@ FIELDS: tuple[Field, ...] = (
     _of_learner("enrolled_at", _l("Day of enrolment"), MOMENTS, _started_at),
     _of_learner("progress", _l("How far they are"), (Operator("is", _l("is"), (STANDING,)),), _stands),
     _of_learner("finished_at", _l("Day of finishing"), MOMENTS, _finished_at),
+    Field(
+        "tier",
+        TIERS,
+        _l("Paid tier"),
+        (Operator("holds", _l("is held now")), Operator("held", _l("was ever held")), Operator("holds_none", _l("is not held now"))),
+        _tier,
+        (TIER,),
+    ),
     Field(
         "mailed",
         MAIL,

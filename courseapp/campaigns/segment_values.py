@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
@@ -14,6 +14,9 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
+from courseapp.billing.models import Tier
+from courseapp.billing.selling import is_selling
+from courseapp.billing.sensitivity import all_tiers, courses_behind
 from courseapp.catalog.models import Course
 from courseapp.catalog.sensitivity import all_courses
 from courseapp.contacts.consent import PURPOSE_NAMES
@@ -35,17 +38,24 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Courses:
-    """The courses by which people may be chosen, by slug; `is_walled` where there are others, which are marked sensitive."""
+    """The courses by which people may be chosen, by slug, and the tiers, by key; `is_walled` where there are others, marked sensitive."""
 
     by_slug: Mapping[str, Course]
     is_walled: bool = False
+    tiers: Mapping[str, Tier] = field(default_factory=dict)
 
 
 def known_courses() -> Courses:
-    """What there is; one query."""
-    courses = all_courses()
-    open_ones = {course.slug: course for course in courses if course.sensitive_at is None}
-    return Courses(open_ones, is_walled=len(open_ones) < len(courses))
+    """What there is. A course of which a marked tier opens something is as good as marked: whoever takes it may hold that tier.
+
+    Tiers are chosen by while the site sells anything; what they hide stays hidden afterwards.
+    """
+    courses, tiers = all_courses(), all_tiers()
+    behind = courses_behind([tier for tier in tiers if tier.sensitive_at is not None])
+    open_ones = {course.slug: course for course in courses if course.sensitive_at is None and course.id not in behind}
+    open_tiers = {tier.key: tier for tier in tiers if tier.sensitive_at is None}
+    is_walled = len(open_ones) < len(courses) or len(open_tiers) < len(tiers)
+    return Courses(open_ones, is_walled=is_walled, tiers=open_tiers if is_selling() else {})
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,10 @@ class Present:
     def course_ids(self, slug: str) -> list[int]:
         """The courses that a value names; those marked sensitive are never among them."""
         return [course.id for key, course in self.courses.by_slug.items() if slug in {ANY, key}]
+
+    def tier_ids(self, key: str) -> list[int]:
+        """The tiers that a value names; likewise."""
+        return [tier.id for each, tier in self.courses.tiers.items() if key in {ANY, each}]
 
 
 @dataclass(frozen=True)
@@ -115,8 +129,8 @@ def _is_day(given: object) -> bool:
 
 PURPOSES = {purpose.value: PURPOSE_NAMES[purpose] for purpose in (Purpose.COURSE, Purpose.MARKETING)}
 WALLED = _l(
-    "A course is marked as sensitive. So that nobody finds out who takes it, people cannot be chosen by how they came to us, nor by mail "
-    "about their course. Please choose something else, or remove this condition."
+    "A course or a tier is marked as sensitive. So that nobody finds out who takes or holds it, people cannot be chosen by how they came "
+    "to us, nor by mail about their course. Please choose something else, or remove this condition."
 )
 SOURCES = {
     "start": _l("starting a course here"),
@@ -133,6 +147,10 @@ STANDINGS = {
 
 def _courses(courses: Courses) -> dict[str, Any]:
     return {ANY: _l("any course"), **{slug: course.title for slug, course in courses.by_slug.items()}}
+
+
+def _tiers(courses: Courses) -> dict[str, Any]:
+    return {ANY: _l("any tier"), **{key: tier.name for key, tier in courses.tiers.items()}} if courses.tiers else {}
 
 
 def _purposes(courses: Courses) -> dict[str, Any]:
@@ -162,6 +180,7 @@ def _zones() -> dict[str, str]:
 LANGUAGE = Value("language", _l("Language"), Kind.CHOICE, lambda _courses: languages())
 ZONE = Value("zone", _l("Time zone"), Kind.CHOICE, lambda _courses: _zones())
 COURSE = Value("course", _l("Course"), Kind.CHOICE, _courses)
+TIER = Value("tier", _l("Tier"), Kind.CHOICE, _tiers)
 PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, _purposes)
 ANY_PURPOSE = Value("purpose", _l("Which mail"), Kind.CHOICE, _any_purpose)
 SOURCE = Value("source", _l("How"), Kind.CHOICE, _sources)

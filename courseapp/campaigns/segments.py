@@ -2,8 +2,8 @@
 
 A tree is a group, `{"all": [...]}`, `{"any": [...]}` or `{"not": node}`, or a condition, `{"field": key, "op": key, "value": {name: …}}`
 with the values that its field and operator take (`segment_fields.py`). `{"all": []}` is everybody. Only confirmed contacts that are
-still known to us are ever chosen; whether a mail of some purpose may go to them is asked when it leaves, not here. While a course is
-marked sensitive, only those of them who take another course or agree to marketing.
+still known to us are ever chosen; whether a mail of some purpose may go to them is asked when it leaves, not here. While a course or a tier
+is marked sensitive, only those of them who take another course or agree to marketing.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from courseapp.campaigns.segment_fields import BY_KEY, Expression, learner_who
-from courseapp.campaigns.segment_values import ANY, COURSE, Courses, Present, known_courses
+from courseapp.campaigns.segment_values import ANY, COURSE, TIER, Courses, Present, known_courses
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.errors import Refusal
 from courseapp.extensions import db
@@ -88,9 +88,9 @@ def look_at(tree: dict[str, Any], now: datetime, limit: int = 5) -> Look:
 
 
 def asks_for_courses(tree: dict[str, Any]) -> bool:
-    """Whether a tree without problems asks anywhere which courses people take, or how far they are."""
+    """Whether a tree without problems asks anywhere which courses people take, how far they are, or what they hold."""
     if "field" in tree:
-        return COURSE in BY_KEY[tree["field"]].about
+        return not {COURSE, TIER}.isdisjoint(BY_KEY[tree["field"]].about)
     return any(isinstance(child, dict) and asks_for_courses(child) for child in _children(tree))
 
 

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from flask_babel import gettext as _
 
 from courseapp.accounts.models import Role, User
+from courseapp.billing.models import Tier
+from courseapp.billing.sensitivity import tier_of_key
 from courseapp.campaigns.holding import cancel_waiting, hold_waiting, let_waiting_go
 from courseapp.campaigns.models import RunEnd, Sequence, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.moving import place_in, steps_of
@@ -51,14 +53,17 @@ def sequence_named(public_id: str, reader: User) -> Sequence | None:
 
 
 def is_for(reader: User) -> sa.ColumnElement[bool]:
-    """SQL, about a `Sequence`: a member of staff may look after it. What names a course marked as sensitive is the owner's alone."""
+    """SQL, about a `Sequence`: a member of staff may look after it. What names a marked course or tier is the owner's alone."""
     if reader.has_role(Role.OWNER):
         return sa.true()
     marked = sa.select(Course.id).where(Course.id == SequenceVersion.course_id, Course.sensitive_at.is_not(None)).exists()
-    said = sa.select(SequenceVersion.id).where(SequenceVersion.sequence_id == Sequence.id, marked).exists()
-    slug = Sequence.draft["course_slug"].as_string()
+    is_of_tier = Tier.id.in_((SequenceVersion.tier_id, SequenceVersion.goal_tier_id))
+    marked_tier = sa.select(Tier.id).where(is_of_tier, Tier.sensitive_at.is_not(None)).correlate(SequenceVersion).exists()
+    said = sa.select(SequenceVersion.id).where(SequenceVersion.sequence_id == Sequence.id, sa.or_(marked, marked_tier)).exists()
+    slug, *keys = (Sequence.draft[name].as_string() for name in ("course_slug", "tier_key", "goal_tier_key"))
     drafted = sa.select(Course.id).where(Course.slug == slug, Course.sensitive_at.is_not(None)).exists()
-    return sa.not_(sa.or_(said, drafted))
+    drafted_tier = sa.select(Tier.id).where(Tier.key.in_(keys), Tier.sensitive_at.is_not(None)).exists()
+    return sa.not_(sa.or_(said, drafted, drafted_tier))
 
 
 def new_sequence(draft: SequenceDraft, by_user_id: int | None, now: datetime, key: str = "") -> Sequence:
@@ -148,7 +153,9 @@ def _new_version(sequence: Sequence, draft: SequenceDraft, number: int, by_user_
         trigger_days=draft.trigger_days,
         course_id=course_id,
         lesson_id=lesson_id_of(draft),
+        tier_id=_tier_id(draft.tier_key),
         goal=draft.goal,
+        goal_tier_id=_tier_id(draft.goal_tier_key),
         window_start=draft.window.start,
         window_end=draft.window.end,
         weekdays="".join(sorted(draft.weekdays)),
@@ -164,6 +171,11 @@ def _new_version(sequence: Sequence, draft: SequenceDraft, number: int, by_user_
         columns = {"delay_days": step.delay_days, "condition": step.condition, "letter_id": letter.id}
         db.session.add(SequenceStep(version_id=version.id, position=position, **columns))
     return version
+
+
+def _tier_id(key: str | None) -> int | None:
+    tier = tier_of_key(key)
+    return tier.id if tier is not None else None
 
 
 def _take_over(sequence: Sequence, draft: SequenceDraft, by_user_id: int | None, now: datetime) -> None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, joinedload
 
 from courseapp.accounts.models import User
+from courseapp.billing.sensitivity import all_tiers
 from courseapp.campaigns.models import Sequence, SequenceRun, SequenceStep, SequenceVersion
 from courseapp.campaigns.sequence_drafts import is_for
 from courseapp.campaigns.sequence_sentences import begins
@@ -43,17 +44,22 @@ def as_listed(found: Iterable[Sequence]) -> list[Listed]:
     titles: dict[int | str, str] = {key: course.title for course in all_courses() for key in (course.id, course.slug)}
     begun_by = {version.lesson_id for version in latest.values() if version.lesson_id is not None}
     lessons = dict(db.session.execute(sa.select(Lesson.id, Lesson.title).where(Lesson.id.in_(begun_by))).all()) if begun_by else {}
-    return [_as_listed(row, latest.get(row.id), titles, lessons) for row in sequences]
+    tiers: dict[int | str, str] = {key: tier.name for tier in all_tiers() for key in (tier.id, tier.key)}
+    return [_as_listed(row, latest.get(row.id), titles, lessons, tiers) for row in sequences]
 
 
-def _as_listed(row: Sequence, latest: SequenceVersion | None, titles: dict[int | str, str], lessons: dict[int, str]) -> Listed:
+def _as_listed(
+    row: Sequence, latest: SequenceVersion | None, titles: dict[int | str, str], lessons: dict[int, str], tiers: dict[int | str, str]
+) -> Listed:
     if latest is not None:
         title = titles[latest.course_id] if latest.course_id is not None else None
         lesson = lessons.get(latest.lesson_id) if latest.lesson_id is not None else None
-        return Listed(row, begins(latest.trigger, latest.trigger_days, title, lesson), True)
+        tier = tiers[latest.tier_id] if latest.tier_id is not None else None
+        return Listed(row, begins(latest.trigger, latest.trigger_days, title, lesson, tier), True)
     draft = draft_from(row.draft or {})
     title = titles.get(draft.course_slug, draft.course_slug) if draft.course_slug else None
-    return Listed(row, begins(draft.trigger, draft.trigger_days, title, draft.lesson_key), False)
+    tier = tiers.get(draft.tier_key, draft.tier_key) if draft.tier_key else None
+    return Listed(row, begins(draft.trigger, draft.trigger_days, title, draft.lesson_key, tier), False)
 
 
 def lessons_to_begin_by(courses: Iterable[Course]) -> list[tuple[str, str, str]]:

@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from flask import current_app
 from flask_babel import gettext as _
 
+from courseapp.billing.sensitivity import tier_of_key
 from courseapp.campaigns.models import Condition, Goal, Trigger
 from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.runs import BY_TIER
 from courseapp.campaigns.sequence_shapes import (
     LONGEST_TITLE,
     MOST_DAYS,
@@ -83,6 +85,30 @@ def _of_words(draft: SequenceDraft) -> Iterator[SequenceProblem]:
             )
             yield SequenceProblem(None, "course_slug", words)
     yield from _of_lesson(draft)
+    yield from _of_tiers(draft)
+
+
+def _of_tiers(draft: SequenceDraft) -> Iterator[SequenceProblem]:
+    is_by_tier = draft.trigger in BY_TIER.values()
+    if draft.tier_key is not None and not is_by_tier:
+        words = _("Only what begins when a tier is bought, or a payment for it fails, names a tier. Take the tier out.")
+        yield SequenceProblem(None, "tier_key", words)
+    if is_by_tier and draft.course_slug:
+        yield SequenceProblem(None, "course_slug", _("It is the tier that says which course it is about. Choose “Any course”."))
+    if draft.trigger is Trigger.PAYMENT_FAILED and draft.purpose is not Purpose.MARKETING:
+        words = _("Whoever could not pay is told so by the site itself. What goes beyond that is marketing; choose that purpose.")
+        yield SequenceProblem(None, "purpose", words)
+    if draft.goal_tier_key is not None and draft.goal is not Goal.TIER_BOUGHT:
+        yield SequenceProblem(None, "goal", _("Only what ends when a tier is bought names a tier for that. Take the tier out."))
+    if draft.goal is Goal.TIER_BOUGHT and draft.goal_tier_key == draft.tier_key and draft.trigger is Trigger.TIER_BOUGHT and draft.tier_key:
+        yield SequenceProblem(None, "goal", _("It begins when somebody buys this tier, so buying it cannot end it. Choose another goal."))
+    for field, key in (("tier_key", draft.tier_key), ("goal", draft.goal_tier_key)):
+        tier = tier_of_key(key)
+        if key is not None and tier is None:
+            yield SequenceProblem(None, field, _("There is no tier “%(key)s”. Please choose another.", key=key))
+        elif field == "tier_key" and tier is not None and tier.sensitive_at is not None and draft.purpose is Purpose.MARKETING:
+            words = _("“%(name)s” is marked as sensitive: that somebody holds it begins no marketing. Choose another.", name=tier.name)
+            yield SequenceProblem(None, field, words)
 
 
 def _of_lesson(draft: SequenceDraft) -> Iterator[SequenceProblem]:

@@ -11,7 +11,9 @@ from babel.lists import format_list
 from flask_babel import format_decimal, get_locale, ngettext
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
 
+from courseapp.billing.sensitivity import tier_of_key
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, RunEnd, Trigger
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
 from courseapp.catalog.models import Course, Lesson
@@ -38,12 +40,21 @@ WHOM = {  # who begins it and how often; whole sentences, for languages put them
     (Trigger.QUIET, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each time they are away."),
     (Trigger.MODULE_OPENED, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each module."),
     (Trigger.MODULE_OPENED, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each module."),
+    (Trigger.TIER_BOUGHT, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each tier."),
+    (Trigger.TIER_BOUGHT, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each tier."),
+    (Trigger.PAYMENT_FAILED, Purpose.COURSE): _l("Everybody who asked for mails with their course, once for each payment that fails."),
+    (Trigger.PAYMENT_FAILED, Purpose.MARKETING): _l("Everybody who agreed to hear of further courses, once for each payment that fails."),
 }
-ENDS_EARLY = {  # before its last letter; by whether it is for people away, and by its goal
-    (False, None): _l("Ends early when they stop these mails"),
-    (False, Goal.COURSE_COMPLETED): _l("Ends early when they finish the course or stop these mails"),
-    (True, None): _l("Ends early when they come back or stop these mails"),
-    (True, Goal.COURSE_COMPLETED): _l("Ends early when they come back, finish the course, or stop these mails"),
+ENDS_EARLY = {  # before its last letter; by what begins it, where that can be over again, and by its goal
+    (None, None): _l("Ends early when they stop these mails"),
+    (None, Goal.COURSE_COMPLETED): _l("Ends early when they finish the course or stop these mails"),
+    (None, Goal.TIER_BOUGHT): _l("Ends early when they buy %(tier)s or stop these mails"),
+    (Trigger.QUIET, None): _l("Ends early when they come back or stop these mails"),
+    (Trigger.QUIET, Goal.COURSE_COMPLETED): _l("Ends early when they come back, finish the course, or stop these mails"),
+    (Trigger.QUIET, Goal.TIER_BOUGHT): _l("Ends early when they come back, buy %(tier)s, or stop these mails"),
+    (Trigger.PAYMENT_FAILED, None): _l("Ends early when they have paid or stop these mails"),
+    (Trigger.PAYMENT_FAILED, Goal.COURSE_COMPLETED): _l("Ends early when they have paid, finish the course, or stop these mails"),
+    (Trigger.PAYMENT_FAILED, Goal.TIER_BOUGHT): _l("Ends early when they have paid, buy %(tier)s, or stop these mails"),
 }
 LATE = {
     LatePolicy.SEND: _l("A letter that an outage held up is sent all the same."),
@@ -83,15 +94,36 @@ class Column:
     holds: str
 
 
+def ends_of(trigger: Trigger, goal: Goal | None) -> dict[RunEnd, LazyString]:
+    """Why people leave a sequence, in words, by what begins and ends it."""
+    found = dict(ENDS)
+    if goal is Goal.TIER_BOUGHT:
+        found[RunEnd.GOAL] = _l("bought a tier before")
+    if trigger is Trigger.PAYMENT_FAILED:
+        found[RunEnd.ACTIVE] = _l("paid before")
+    return found
+
+
 def column_of(draft: SequenceDraft) -> Column:
     """All that a page says of a sequence."""
     return Column(
         begins=begins_of(draft),
         whom=str(WHOM[draft.trigger, draft.purpose]),
         letters=tuple(_said(draft, number, step) for number, step in enumerate(draft.steps, 1)),
-        ends=str(ENDS_EARLY[draft.trigger is Trigger.QUIET, draft.goal]),
+        ends=_ends_early(draft),
         holds=f"{apart(draft.minimum_gap_hours)} {LATE[draft.late]}",
     )
+
+
+def _ends_early(draft: SequenceDraft) -> str:
+    over = draft.trigger if draft.trigger in {Trigger.QUIET, Trigger.PAYMENT_FAILED} else None
+    tier = _tier_name(draft.goal_tier_key)
+    return str(ENDS_EARLY[over, draft.goal]) % {"tier": _("“%(name)s”", name=tier) if tier else _("a paid tier")}
+
+
+def _tier_name(key: str | None) -> str | None:
+    tier = tier_of_key(key)
+    return tier.name if tier is not None else key
 
 
 def _said(draft: SequenceDraft, number: int, step: StepDraft) -> LetterSaid:
@@ -104,7 +136,7 @@ def _said(draft: SequenceDraft, number: int, step: StepDraft) -> LetterSaid:
 def begins_of(draft: SequenceDraft) -> str:
     """What begins it, in words."""
     title = db.session.scalar(sa.select(Course.title).where(Course.slug == draft.course_slug)) if draft.course_slug else None
-    return begins(draft.trigger, draft.trigger_days, title or draft.course_slug, _lesson_title(draft))
+    return begins(draft.trigger, draft.trigger_days, title or draft.course_slug, _lesson_title(draft), _tier_name(draft.tier_key))
 
 
 def _lesson_title(draft: SequenceDraft) -> str | None:
@@ -148,8 +180,12 @@ def moving(parts: Iterable[int]) -> str:
     return str(_("Move the %(people)s on older versions to the newest", people=people([known])))
 
 
-def begins(trigger: Trigger, days: int | None, course: str | None, lesson: str | None = None) -> str:
-    """What begins it, in words; `course` is the title of the one it is about, or None for any; `lesson` that of the lesson."""
+def begins(trigger: Trigger, days: int | None, course: str | None, lesson: str | None = None, tier: str | None = None) -> str:
+    """What begins it, in words; `course` is the title of the one it is about, or None for any; `lesson` that of the lesson; so `tier`."""
+    if trigger is Trigger.TIER_BOUGHT:
+        return str(_("When somebody buys “%(tier)s”", tier=tier) if tier else _("When somebody buys a paid tier"))
+    if trigger is Trigger.PAYMENT_FAILED:
+        return str(_("When a payment for “%(tier)s” fails", tier=tier) if tier else _("When a payment for a paid tier fails"))
     if trigger is Trigger.LESSON_COMPLETED:
         return str(_("When somebody has done “%(lesson)s” in “%(course)s”", lesson=lesson or "…", course=course or "…"))
     if trigger is Trigger.ENROLLED:

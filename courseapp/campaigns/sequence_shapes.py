@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from courseapp.billing.models import Tier
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
 from courseapp.catalog.models import Course, Lesson
 from courseapp.contacts.models import Purpose
@@ -35,7 +36,8 @@ class StepDraft:
 @dataclass(frozen=True)
 class SequenceDraft:
     """A whole sequence as somebody writes it. `trigger_days` belongs to QUIET, `lesson_key` (of a lesson of the course) to
-    LESSON_COMPLETED; without `course_slug` it is about any course."""
+    LESSON_COMPLETED; without `course_slug` it is about any course. `tier_key` belongs to TIER_BOUGHT and PAYMENT_FAILED, `goal_tier_key`
+    to the goal TIER_BOUGHT; without them any tier counts."""
 
     title: str
     purpose: Purpose
@@ -50,6 +52,8 @@ class SequenceDraft:
     late: LatePolicy = LatePolicy.SEND
     steps: tuple[StepDraft, ...] = ()
     lesson_key: str | None = None
+    tier_key: str | None = None
+    goal_tier_key: str | None = None
 
     def says_the_same_as(self, other: "SequenceDraft") -> bool:
         """Whether people would get the same; what staff call it is not for them."""
@@ -97,6 +101,7 @@ def said_by(version: SequenceVersion) -> SequenceDraft:
     ).all()
     course = db.session.get_one(Course, version.course_id) if version.course_id else None
     lesson = db.session.get(Lesson, version.lesson_id) if version.lesson_id else None
+    tiers = [db.session.get_one(Tier, number).key if number else None for number in (version.tier_id, version.goal_tier_id)]
     return SequenceDraft(
         title=version.sequence.title,
         purpose=version.sequence.purpose,
@@ -110,5 +115,7 @@ def said_by(version: SequenceVersion) -> SequenceDraft:
         weekdays=version.weekdays,
         minimum_gap_hours=version.minimum_gap_hours,
         late=version.late,
+        tier_key=tiers[0],
+        goal_tier_key=tiers[1],
         steps=tuple(StepDraft(step.delay_days, step.condition, row.subject, row.preheader, row.body) for step, row in rows),
     )

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 MARK = "\ufeff"  # by which Excel knows UTF-8
 SIGNS = r"=+\-@＝＋－＠"  # with which some spreadsheets begin a formula; they pass over tabs and line breaks before it
@@ -14,7 +15,12 @@ _BARE, _SAFE = re.compile(_BEGINS.format("", "")), re.compile(_BEGINS.format("'"
 
 
 def safe_cell(value: object) -> str:
-    """A cell's words; an apostrophe keeps a spreadsheet from taking them for a formula (OWASP, CSV injection), wherever it splits them."""
+    """A cell's words; an apostrophe keeps a spreadsheet from taking them for a formula (OWASP, CSV injection), wherever it splits them.
+
+    A `Decimal` is a number also below nothing, and stays one that can be added up.
+    """
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return _BARE.sub("'", "" if value is None else str(value))
 
 

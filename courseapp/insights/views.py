@@ -14,12 +14,13 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.insights.figures import figures_of, lesson_figures
 from courseapp.insights.fives import LONGER
+from courseapp.insights.money.views import pages as money_pages
 from courseapp.insights.results.views import pages as result_pages
 from courseapp.insights.sources import SHOWN, source_figures
 from courseapp.learning.arrivals import day_of, make_source
 
 pages = Blueprint("insights", __name__)
-BLUEPRINTS = (pages, result_pages)
+BLUEPRINTS = (pages, result_pages, money_pages)
 pages.before_request(need_role(Role.INSTRUCTOR, Role.OWNER))
 
 

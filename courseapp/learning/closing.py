@@ -9,9 +9,6 @@ from courseapp.billing.models import Tier
 from courseapp.catalog.models import Module
 from courseapp.extensions import db
 
-PLANS = "/plans"  # becomes url_for("billing.plans") once that page is here
-OWN_PLAN = "/account/plan"  # and this url_for("billing.own")
-
 
 @dataclass(frozen=True)
 class ClosedPart:

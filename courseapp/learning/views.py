@@ -18,7 +18,7 @@ from courseapp.delivery import send_beside
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.learning import joining, media, safety
-from courseapp.learning.closing import PLANS, closed_part
+from courseapp.learning.closing import closed_part
 from courseapp.learning.enrolment import enrol, enrolments_of
 from courseapp.learning.forms import StartForm
 from courseapp.learning.playing import note_position, position_of
@@ -132,7 +132,7 @@ def closed_page(state: LessonState, now: datetime) -> str:
         course={"title": reading.course_title, "slug": reading.course_slug},
         done_on=reading.done_on,
         part=closed_part(learner().id, state.module_id, now),
-        plans_url=PLANS,
+        plans_url=url_for("billing.plans"),
     )
 
 

@@ -37,7 +37,8 @@ LEASE = timedelta(minutes=4)  # longer than the door's patience added up
 PAUSED_FOR = timedelta(minutes=5)
 PAUSED = "paused"  # the reason of what waits for its stream to run again
 OVERDUE = "overdue"  # the reason of what came due between a backup and its restore: whether it was sent, somebody has to say
-VOID_IF_SAME = "course_id"  # of a mail that has this field, events make pointless only what is about the same
+VOID_IF_SAME = ("course_id", "tier_id")  # of a mail that has such a field, events make pointless only what is about the same
+VOID_IF_LATER = "after_event"  # of a mail that has this field, only events with a higher number do
 MOST_ATTEMPTS = 8
 BACK_OFF = timedelta(minutes=1)
 BACK_OFF_MOST = timedelta(hours=4)
@@ -54,8 +55,10 @@ def _verdict() -> sa.CTE:
     """Why a message may not go at this moment, or NULL: everything that can change while it waits, asked once."""
     now: sa.BindParameter[datetime] = sa.bindparam("b_now", type_=Message.due_at.type)
     is_asked_for = Stream.key.in_([_fixed(key) for key in ASKED_FOR])
-    own, of_event = (column[VOID_IF_SAME].as_integer() for column in (Message.fields, Event.data))
-    happened = has_happened(Message.void_if_type, Message.void_if_subject, sa.or_(own.is_(None), own == of_event))
+    own = {name: Message.fields[name].as_integer() for name in (*VOID_IF_SAME, VOID_IF_LATER)}
+    is_about_it = [sa.or_(own[name].is_(None), own[name] == Event.data[name].as_integer()) for name in VOID_IF_SAME]
+    is_later = sa.or_(own[VOID_IF_LATER].is_(None), Event.id > own[VOID_IF_LATER])
+    happened = has_happened(Message.void_if_type, Message.void_if_subject, *is_about_it, is_later)
     is_void = sa.and_(Message.void_if_type.is_not(None), happened)
     why = sa.case(
         (sa.or_(Contact.erased_at.is_not(None), Contact.address.is_(None)), _fixed("erased")),
@@ -188,7 +191,8 @@ class Sendable:
 
 @dataclass(frozen=True)
 class VoidIf:
-    """A journal event that makes a message pointless; where its fields name a course (`VOID_IF_SAME`), one about that course."""
+    """A journal event that makes a message pointless: where its fields name a course or a tier (`VOID_IF_SAME`), one about that;
+    where they name an earlier event (`VOID_IF_LATER`), one that came after it."""
 
     type: str
     subject: str

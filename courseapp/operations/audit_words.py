@@ -117,6 +117,7 @@ OF_MONEY = {
     "course_closed": _l("Closed a course to everybody without a tier that opens it"),
     "course_opened": _l("Opened a course to everybody"),
     "access_given": _l("Gave somebody a paid tier"),
+    "access_end_changed": _l("Changed until when somebody has a paid tier that was given"),
     "access_withdrawn": _l("Took back a paid tier that was given"),
     "stripe_event_replayed": _l("Had an event of Stripe’s looked at again"),
     "billing_reconciled": _l("Compared paid access with Stripe"),

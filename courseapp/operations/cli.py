@@ -18,15 +18,17 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from courseapp import clock
 from courseapp.accounts.models import User
 from courseapp.accounts.people import user_of_contact
+from courseapp.billing.leaving import what_ends
 from courseapp.campaigns.catching_up import catch_up
 from courseapp.config import Settings
 from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Contact
 from courseapp.contacts.people import contact_of_address
+from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.mailing.links import full_url
-from courseapp.operations import backups, embedded, play_money, synthetic
+from courseapp.operations import backups, embedded, loops, play_money, synthetic
 from courseapp.operations.archive import BadBackup, Contents, Tell
 from courseapp.operations.diagnosis import diagnosis
 from courseapp.operations.encryption import encrypted
@@ -116,15 +118,35 @@ def export_command(email: str) -> None:
 @privacy.command("erase")
 @click.argument("email")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def erase_command(email: str, yes: bool) -> None:
-    """Forget EMAIL everywhere. This cannot be undone."""
+@click.option(
+    "--subscriptions-handled", is_flag=True, help="What they pay for has ended at Stripe, or you see to it: Stripe is not asked to end it."
+)
+def erase_command(email: str, yes: bool, subscriptions_handled: bool) -> None:
+    """Forget EMAIL everywhere. This cannot be undone.
+
+    What they pay for again and again is ended at Stripe first; where Stripe cannot confirm that, nothing is erased.
+    """
     user, contact, mac = _held_about(email)
     if not yes:
-        click.confirm(f"Forget {email}, with progress, sessions and consents? This cannot be undone", abort=True)
+        click.confirm(f"Forget {email}, with progress, purchases, sessions and consents? This cannot be undone", abort=True)
+    if subscriptions_handled:
+        _warn_of_subscriptions(user)
+    else:
+        try:
+            loops.end_subscriptions(user)
+        except Refusal as refusal:
+            raise click.ClickException(f"{refusal.words}\nOnce it has ended there: add --subscriptions-handled.") from refusal
     erase(user, contact, clock.now(), mac)
     events.record("operator_erased", "erased", clock.now())
     db.session.commit()
     click.echo("Forgotten.")
+
+
+def _warn_of_subscriptions(user: User | None) -> None:
+    for stripe_id in what_ends(user.id).subscriptions if user is not None else ():
+        click.echo(
+            f"As far as known here {stripe_id} goes on. Make sure at Stripe that it has ended: nobody here can after this.", err=True
+        )
 
 
 def _held_about(email: str) -> tuple[User | None, Contact | None, str]:

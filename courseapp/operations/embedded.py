@@ -37,6 +37,7 @@ from courseapp.operations import play_money
 
 ROOT = Path(__file__).parent.parent.parent
 DEMO_PEOPLE = {Role.OWNER: "owner@example.org", Role.INSTRUCTOR: "instructor@example.org", Role.MARKETER: "marketer@example.org"}
+STAND_IN = "stand-in for Stripe"
 PATIENCE = 12.0  # seconds children have to finish what they are at
 _PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -112,7 +113,7 @@ def commands(settings: Settings) -> dict[str, list[str]]:
         "--without-heartbeat",
     ]
     beat = [*celery, "beat", "--loglevel", "WARNING", "--schedule", str(settings.data_dir / "run" / "beat"), "--pidfile", ""]
-    stand_in = {"stand-in for Stripe": play_money.stand_in(settings)} if settings.has_play_money else {}
+    stand_in = {STAND_IN: play_money.stand_in(settings)} if settings.has_play_money else {}
     return {**stand_in, "web": web, "worker": worker, "beat": beat}
 
 
@@ -126,7 +127,8 @@ def run_children(settings: Settings, on_ready: Callable[[], None]) -> int:
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands(settings).items():
-            children[name] = subprocess.Popen(command, cwd=ROOT, start_new_session=True, preexec_fn=die_with_parent)  # noqa: S603, PLW1509  # fixed words; prctl alone, before any thread
+            said = subprocess.DEVNULL if name == STAND_IN else None  # it says that it is ready, and so shall only we
+            children[name] = subprocess.Popen(command, cwd=ROOT, stdout=said, start_new_session=True, preexec_fn=die_with_parent)  # noqa: S603, PLW1509  # fixed words; prctl alone, before any thread
         note_children(run / "children.json", [child.pid for child in children.values()])
         _wait_until_served(settings, children)
         on_ready()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from courseapp.accounts import privacy as accounts
 from courseapp.accounts.models import AddressChange, User
 from courseapp.authoring import privacy as authoring
+from courseapp.billing import privacy as billing
 from courseapp.campaigns import privacy as campaigns
 from courseapp.contacts import privacy as contacts
 from courseapp.contacts.models import Contact
@@ -42,6 +43,8 @@ def export(user: User | None, contact: Contact | None, mac: str | None = None) -
         if broadcasts := campaigns.export_broadcasts(contact.id):
             held["broadcasts"] = broadcasts
         held["invitations"] = organisation.export(contact.id)
+    if paid := billing.export(*_ids_of(user, contact)):
+        held["billing"] = paid
     held["questions"] = export_questions(user, _mac_of(contact) or mac)
     held["events"] = journal.export(subjects_of(user, contact))
     return held
@@ -50,7 +53,8 @@ def export(user: User | None, contact: Contact | None, mac: str | None = None) -
 def erase(user: User | None, contact: Contact | None, now: datetime, mac: str | None = None) -> None:
     """Forget a person everywhere; only sums and the hash of a suppressed address stay. The caller commits.
 
-    A record that tells nobody who it was is kept, so that a restored backup does not bring them back.
+    A record that tells nobody who it was is kept, so that a restored backup does not bring them back. What they pay for again and
+    again has ended at Stripe before (`loops.end_subscriptions`): a subscription of nobody would be charged for ever.
     `mac` is an address's keyed hash where there is no contact: somebody only asked something under it.
     """
     mac = _mac_of(contact) or mac
@@ -60,7 +64,11 @@ def erase(user: User | None, contact: Contact | None, now: datetime, mac: str | 
 
 
 def erase_again(now: datetime) -> int:
-    """Forget all those of whose erasure a record is stored and whom the database holds nevertheless; how many."""
+    """Forget all those of whose erasure a record is stored and whom the database holds nevertheless; how many.
+
+    Stripe is not asked, for nothing may keep a restore from erasing, nor needs to: whoever is on record was erased after Stripe had
+    said that their subscriptions were over. The backup alone says that they go on, and the erasure writes that down too.
+    """
     count = 0
     for erasure in erasures.known():
         asked = forget_questions(None, erasure.address, now, asked_until=datetime.fromisoformat(erasure.at))
@@ -78,6 +86,7 @@ def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
     journal.erase(subjects_of(user, contact))
     for wished in wished_addresses(user):
         mailing.erase(wished.id, now)
+        billing.erase(None, wished.id, now)
         accounts.erase(None, wished.id)
         contacts.erase(wished, now)
     if contact is not None:
@@ -88,10 +97,15 @@ def _forget(user: User | None, contact: Contact | None, now: datetime) -> None:
         learning.erase(user.id)
         authoring.erase(user.id)
         campaigns.erase_made(user.id)
+    billing.erase(*_ids_of(user, contact), now)
     accounts.erase(user, contact.id if contact is not None else None)
     if contact is not None:
         contacts.erase(contact, now)
     events.record("person_erased", "erased", now)
+
+
+def _ids_of(user: User | None, contact: Contact | None) -> tuple[int | None, int | None]:
+    return user.id if user is not None else None, contact.id if contact is not None else None
 
 
 def _mac_of(contact: Contact | None) -> str | None:

@@ -22,6 +22,9 @@ from courseapp.accounts.models import LoginSession, Role, RoleGrant, User
 from courseapp.accounts.people import user_of_contact
 from courseapp.accounts.sessions import end_sessions, hash_of_token, sessions_of
 from courseapp.accounts.sign_in import LIFETIME, new_request
+from courseapp.billing.entitlements import entitlements_of, is_open
+from courseapp.billing.models import Entitlement, Kind
+from courseapp.billing.selling import is_selling
 from courseapp.contacts.address import address_key
 from courseapp.contacts.consent import PURPOSE_NAMES, consent_history
 from courseapp.contacts.models import Consent, Contact, Suppression, SuppressionReason
@@ -40,7 +43,9 @@ from courseapp.mailing.sums import REASON_WORDS, STATE_WORDS
 from courseapp.operations.people import erase, export, subjects_of
 
 MAILS_SHOWN = 20
-WORDS = {"states": STATE_WORDS, "reasons": REASON_WORDS, "streams": STREAM_NAMES, "purposes": PURPOSE_NAMES}  # of what stands in rows
+HELD_BY = {Kind.FREE: _l("open to everybody"), Kind.PURCHASE: _l("bought"), Kind.SUBSCRIPTION: _l("subscribed to"), Kind.GIFT: _l("given")}
+WORDS = {"states": STATE_WORDS, "reasons": REASON_WORDS, "streams": STREAM_NAMES, "purposes": PURPOSE_NAMES, "held_by": HELD_BY}
+"""Of what stands in rows."""
 LOOKING = timedelta(hours=1)  # how long a page opens after its person was found
 ACTIONS: dict[str, LazyString] = {
     "staff_found": _l("Looked up your account by its e-mail address."),
@@ -55,6 +60,9 @@ ACTIONS: dict[str, LazyString] = {
     "staff_lifted_complaint": _l("Let all mail go to your address again, after one had been reported as unwanted."),
     "staff_exported": _l("Downloaded what staff may see of your data."),
     "staff_exported_consents": _l("Downloaded what you agreed to and when, as proof."),
+    "access_given": _l("Gave you something that is otherwise paid for."),
+    "access_end_changed": _l("Changed until when something that was given to you is open."),
+    "access_withdrawn": _l("Took back something that was given to you."),
 }
 ROLE_WORDS = {Role.OWNER.value: _l("an owner of this site")}
 MAIL_CHOICES = {"consent_given", "consent_withdrawn", "mail_paused", "mail_pause_ended"}
@@ -81,10 +89,11 @@ class Person:
 
 @dataclass(frozen=True)
 class Sight:
-    """All that a staff page shows of a person."""
+    """All that a staff page shows of a person. `tiers`: what they hold now; None where nothing is sold."""
 
     roles: Sequence[Role]
     enrolments: Sequence[CoarseEnrolment]
+    tiers: Sequence[Entitlement] | None
     mails: Sequence[Message]
     consents: Sequence[Consent]
     suppression: Suppression | None
@@ -127,13 +136,14 @@ def is_found(person: Person, staff: User, now: datetime) -> bool:
     return any(row.facts.get("by") == staff.id and row.at > now - LOOKING for row in found)
 
 
-def sight_of(person: Person) -> Sight:
+def sight_of(person: Person, now: datetime) -> Sight:
     """What staff may see."""
     user, contact = person.user, person.contact
     mails = sa.select(Message).options(joinedload(Message.stream)).where(Message.contact_id == contact.id)
     return Sight(
         roles=roles_of(user),
         enrolments=coarse_enrolments_of(user) if user is not None else [],
+        tiers=[row for row in entitlements_of(user.id) if is_open(row, now)] if user is not None and is_selling() else None,
         mails=db.session.scalars(mails.order_by(Message.id.desc()).limit(MAILS_SHOWN)).all(),
         consents=consent_history(contact),
         suppression=suppression_of(contact.address_mac),
@@ -246,12 +256,17 @@ def export_for_staff(person: Person, staff: User, now: datetime) -> dict[str, An
     return given
 
 
-def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None:
-    """Forget a person everywhere, once the address was typed again. Raises Refusal (400)."""
+def check_erasable(person: Person, typed: str) -> None:
+    """Raise Refusal (400) unless the address was typed again, and is that of somebody whom an owner may erase."""
     if address_key(typed.strip()) != person.contact.address_key:
         raise Refusal(_("That is not the address of this account. Nothing was erased."), 400)
     if roles_of(person.user):
         raise Refusal(_("This account has a staff role. Whoever runs the server can erase it by the command line."), 400)
+
+
+def erase_person(person: Person, staff: User, typed: str, now: datetime) -> None:
+    """Forget a person everywhere, once the address was typed again and what they paid for has ended. Raises Refusal (400)."""
+    check_erasable(person, typed)
     erase(person.user, person.contact, now)
     events.record("staff_erased", "erased", now, by=staff.id, role=Role.OWNER.value)
 

@@ -15,12 +15,13 @@ from courseapp.accounts.access import need_role, need_session
 from courseapp.accounts.browser import per_new_address
 from courseapp.accounts.models import Role, User
 from courseapp.accounts.sessions import end_session
+from courseapp.billing.leaving import names_held
 from courseapp.columns import row_number
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.learning.joining import titles_done
 from courseapp.learning.reading import Reading, reading_of, state_of
-from courseapp.operations import evidence
+from courseapp.operations import evidence, loops
 from courseapp.operations import questions as asked
 from courseapp.operations import support as supporting
 from courseapp.operations.arrivals.views import pages as arrival_pages
@@ -38,6 +39,7 @@ BLUEPRINTS = (machines, pages, asking, support, postroom_pages, arrival_pages, a
 pages.before_request(need_session)
 support.before_request(need_role(Role.OWNER))
 PAGE = 30
+RETRY_AFTER = 120  # seconds until Stripe is asked again
 log = structlog.get_logger()
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 few_questions: Decorator = limiter.shared_limit("6 per hour; 20 per day", scope="ask", methods=["POST"])
@@ -46,15 +48,31 @@ few_questions: Decorator = limiter.shared_limit("6 per hour; 20 per day", scope=
 @pages.get("/forget-device")
 def forget_device() -> str:
     """What goes and what stays, before anything does."""
+    return forget_page()
+
+
+def forget_page(problem: str = "") -> str:
+    """The same, with why it could not be done. What a guest bought is named, for it goes too."""
     user = current_user._get_current_object()
-    return render_template("operations/forget_device.html", is_guest=user.is_guest, lessons_done=len(titles_done(user)))
+    bought = names_held(user.id, clock.now()) if user.is_guest else []
+    facts = {"is_guest": user.is_guest, "lessons_done": len(titles_done(user)), "bought": bought, "problem": problem}
+    return render_template("operations/forget_device.html", **facts)
 
 
 @pages.post("/forget-device")
 def forget() -> Response:
-    """A guest's trail ends here for good; whoever has an address is signed out of this device."""
+    """A guest's trail ends here for good; whoever has an address is signed out of this device.
+
+    A guest who bought something says first that they know it goes (`sure`), and what they pay for again and again ends before.
+    """
     user = current_user._get_current_object()
     if user.is_guest:
+        if names_held(user.id, clock.now()) and not request.form.get("sure"):
+            return make_response(forget_page(_("Please tick that you know that what you bought goes. Nothing was forgotten.")), 422)
+        try:
+            loops.end_subscriptions(user)
+        except Refusal as refusal:
+            return refused(forget_page(refusal.words), refusal)
         erase(user, None, clock.now())
     else:
         end_session(user.session_id)
@@ -63,6 +81,14 @@ def forget() -> Response:
     session.clear()
     answer = redirect("/", 303)
     answer.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    return answer
+
+
+def refused(page: str, refusal: Refusal) -> Response:
+    """A page that says why something was refused; where asking again helps, when."""
+    answer = make_response(page, refusal.status)
+    if refusal.status == 503:
+        answer.headers["Retry-After"] = str(RETRY_AFTER)
     return answer
 
 
@@ -202,7 +228,7 @@ def person(id: str) -> str:
 
 def person_page(found: supporting.Person, form: MoveForm) -> str:
     """The page of a person, with what was wrong in its form."""
-    seen = {"person": found, "sight": supporting.sight_of(found), "form": form, "lift_form": LiftForm(formdata=None)}
+    seen = {"person": found, "sight": supporting.sight_of(found, clock.now()), "form": form, "lift_form": LiftForm(formdata=None)}
     return render_template("operations/person.html", **seen, **supporting.WORDS)
 
 
@@ -318,9 +344,13 @@ def erase_person(id: str) -> Response | str:
     found, form = supported(id), EraseForm()
     if form.validate():
         try:
+            supporting.check_erasable(found, form.address.data)
+            loops.end_subscriptions(found.user)
             supporting.erase_person(found, staff(), form.address.data, clock.now())
         except Refusal as refusal:
             form.address.errors = [refusal.words]
+            if refusal.status != 400:
+                return refused(render_template("operations/erase_person.html", person=found, form=form), refusal)
         else:
             db.session.commit()
             log.info("staff_acted", act="erase", staff=staff().id)

@@ -111,6 +111,7 @@ def test_the_name_of_what_is_sold_gives_nothing_away(folder: Path) -> None:
 def test_what_is_sold_says_before_anybody_pays_for_whom_it_is_not_and_that_nobody_has_reviewed_it(folder: Path) -> None:
     _before, front, _article = (folder / "course.md").read_text().split("---\n", 2)
     course = yaml.safe_load(front)
+    assert course["access"] == "paid"
     assert course["sample"]
     assert any("professional" in words for words in course["not_for"])
     assert "No clinician has reviewed the text yet" in course["made_by"]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from courseapp import clock
 from courseapp.accounts.models import User
-from courseapp.billing import reconciling
+from courseapp.billing import comparing, reconciling
 from courseapp.billing import stripe_gateway as gateway
 from courseapp.billing.attention import NEEDED
 from courseapp.billing.findings import FINDING_KINDS, MOST, Finding, words_of_finding
@@ -358,6 +358,39 @@ def test_where_stripe_does_not_answer_it_breaks_off_and_keeps_what_it_found(shop
     assert holds(user, plan.tier)
 
 
+def test_no_transaction_is_open_while_stripe_is_asked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    buy(shop)
+    buy_unheard(shop, "once", user=make_user("bob@example.org"))
+    asked, api = [], gateway._api
+
+    def watched() -> Any:
+        asked.append(db.session().in_transaction())
+        return api()
+
+    monkeypatch.setattr(gateway, "_api", watched)
+    db.session.commit()
+    loops.reconcile(clock.now)
+    assert len(asked) > 6
+    assert not any(asked)
+
+
+def test_more_than_one_page_is_compared(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "PAGE", 2)
+    monkeypatch.setattr(loops, "PAGE", 2)
+    monkeypatch.setattr(comparing, "PAGE", 2)
+    plan, people = synced_plan(make_tier()), [make_user(f"one{number}@example.org") for number in range(5)]
+    unheard(shop)
+    for number, user in enumerate(people):
+        checkout = begun(plan, user)
+        assert shop.steering.buy(checkout.stripe_id, email=f"one{number}@example.org") is None
+    assert len([1 for kind, _is_mended in kinds(compare()) if kind == "subscription_unknown"]) == 5
+    assert all(finding.is_mended for finding in compare(is_fixing=True))
+    assert all(holds(user, plan.tier) for user in people)
+    db.session.execute(sa.update(Subscription).values(stripe_id=sa.cast(Subscription.id, sa.String), told_at=NOW - timedelta(days=1)))
+    gone = [finding for finding in compare() if finding.kind == "subscription_gone"]
+    assert len(gone) == 5
+
+
 # One at a time, and what is said of it
 
 
@@ -430,7 +463,14 @@ def test_very_many_findings_are_counted_and_not_all_kept(shop: Shop) -> None:
 
 
 def test_every_kind_of_finding_can_be_said(shop: Shop) -> None:
-    facts = {"theirs": "active", "ours": "active", "what": ["status", "price", "period", "cancel"], "price": "price_1", "count": 2}
+    facts = {
+        "theirs": "active",
+        "ours": "active",
+        "what": ["status", "price", "period", "cancel"],
+        "price": "price_1",
+        "count": 2,
+        "said": "No.",
+    }
     for kind in FINDING_KINDS:
         assert "%(" not in words_of_finding(Finding(kind, facts=facts))
 

@@ -28,9 +28,11 @@ from tests.factories import (
     make_consent,
     make_course,
     make_enrolment,
+    make_entitlement,
     make_guest,
     make_outcome,
     make_sequence,
+    make_tier,
 )
 
 DAY = timedelta(days=1)
@@ -406,6 +408,16 @@ def test_who_is_not_told(course: Course, opened: SequenceVersion, who: str) -> N
     open_module(course, 1, NOW + 2 * DAY)
     look(NOW + 3 * DAY)
     assert steps() == []
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_course_mail_tells_of_a_module_only_whom_it_is_open_to(course: Course, opened: SequenceVersion, is_held: bool) -> None:
+    learner = learner_of(course)
+    tier = make_tier(opens=open_module(course, 1, NOW + 2 * DAY))
+    if is_held:
+        make_entitlement(learner, tier)
+    look(NOW + 2 * DAY)
+    assert len(steps()) == is_held
 
 
 def test_a_module_whose_lessons_all_need_the_safety_check_is_not_told_of(course: Course, opened: SequenceVersion) -> None:

@@ -211,12 +211,12 @@ def test_beside_a_marked_course_nobody_is_offered_what_tells_who_takes_it(market
     page = send(client, "/staff/mail/segments/new", "condition:r", ("r", {"mode": "all"})).text
     assert "Came by" in page
     assert "Course mail" in page
-    assert "A course is marked as sensitive." not in page
+    assert "A course or a tier is marked as sensitive." not in page
     db.session.execute(sa.update(Course).values(sensitive_at=NOW))
     page = send(client, "/staff/mail/segments/new", "condition:r", ("r", {"mode": "all"})).text
     assert "Came by" not in page
     assert "Course mail" not in page
-    assert "A course is marked as sensitive." in page
+    assert "A course or a tier is marked as sensitive." in page
     page = client.get(f"/staff/mail/segments/{kept.public_id}").text
     assert page.count("people cannot be chosen by how they came to us") == 4, "beside each row, and instead of a count"
     assert '<option value="source" selected>Came by</option>' in page

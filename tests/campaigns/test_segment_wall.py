@@ -6,7 +6,8 @@ from hypothesis import given
 from sqlalchemy.sql import visitors
 
 from courseapp.accounts.models import User
-from courseapp.campaigns.segment_fields import FIELDS, Field, Operator
+from courseapp.billing.sensitivity import all_tiers
+from courseapp.campaigns.segment_fields import FIELDS, Field, Operator, fields_offered
 from courseapp.campaigns.segment_values import Courses, Kind, Value, known_courses
 from courseapp.campaigns.segments import contacts_in
 from courseapp.catalog.models import Course
@@ -27,12 +28,15 @@ from tests.factories import (
     make_consent,
     make_course,
     make_enrolment,
+    make_entitlement,
     make_message,
     make_outcome,
     make_position,
+    make_tier,
     make_user,
 )
 
+SELLS = pytest.mark.settings(stripe_secret_key="sk_test_of_nobody", stripe_url="http://127.0.0.1:9")  # nobody answers there
 TOUCHED = {
     "contacts": {"id", "language", "zone", "first_name", "created_at", "confirmed_at", "erased_at", "address_mac"},
     "consents": {"id", "contact_id", "purpose", "action", "source", "at"},
@@ -41,6 +45,7 @@ TOUCHED = {
     "streams": {"id", "purpose"},
     "users": {"id", "contact_id"},
     "enrolments": {"id", "user_id", "course_id", "started_at", "finished_at"},
+    "entitlements": {"id", "user_id", "tier_id", "begins_at", "ends_at", "closed_at"},  # not why: a gift is told of nobody
 }
 """What segments may look at. A column more is a decision: see “The wall” in mailing.md."""
 TO_HAVE_BEGUN = {"completions": {"id", "user_id", "lesson_id"}, "lessons": {"id", "course_id", "needs_check"}}
@@ -79,18 +84,20 @@ def columns_of(query: sa.Select[int]) -> dict[str, set[str]]:
     return found
 
 
+@SELLS
 @pytest.mark.one_database
 def test_every_field_looks_at_what_it_may_and_at_nothing_else(app):
-    make_course()
+    make_tier(opens=make_course())
     for tree in every_condition(known_courses()):
         allowed = TOUCHED | (TO_HAVE_BEGUN if tree["field"] == "progress" else {})
         for table, columns in columns_of(contacts_in(tree, NOW)).items():
             assert columns <= allowed.get(table, set()), f"{tree} looks at {table}: {columns - allowed.get(table, set())}"
 
 
+@SELLS
 @pytest.mark.one_database
 def test_the_list_names_what_is_looked_at_and_no_more(app):
-    make_course()
+    make_tier(opens=make_course())
     touched: dict[str, set[str]] = {}
     for tree in every_condition(known_courses()):
         for table, columns in columns_of(contacts_in(tree, NOW)).items():
@@ -211,3 +218,85 @@ def test_beside_a_marked_course_segments_choose_whom_they_did_for_marketing(mark
     assert chosen({"all": [is_("source", source="start"), is_("mailed", "within_days", purpose="course", days=5)]}) == {
         *("stranger-told", "withdrawn-told", "agreed-told", "listed-told", "learner-told")
     }
+
+
+# Tiers marked as sensitive
+
+
+@pytest.fixture
+def marked_tier(app):
+    """The same twins, but what is marked is a tier that opens the course, and `…-told` holds it; all hold the open one now and then."""
+    open_one, behind = make_course(slug="open"), make_course(slug="marked")
+    marked, offered = make_tier(key="marked-tier", opens=behind, sensitive_at=NOW), make_tier(key="open-tier", opens=open_one)
+    for kind in ("agreed", "learner", "stranger"):
+        told, plain = person(f"{kind}-told"), person(f"{kind}-plain")
+        users = make_user(contact=told), make_user(contact=plain)
+        make_enrolment(users[0], behind, started_at=days_ago(20))
+        make_entitlement(users[0], marked, "purchase", begins_at=days_ago(20))
+        make_consent(told, at=days_ago(20), source="start")
+        make_message(told, state=State.ACCEPTED, settled_at=days_ago(3))
+        for contact, user in zip((told, plain), users, strict=True):
+            if kind == "agreed":
+                make_consent(contact, Purpose.MARKETING, at=days_ago(60), source="form:blog")
+            if kind == "learner":
+                make_enrolment(user, open_one, started_at=days_ago(60))
+                make_entitlement(user, offered, "purchase", begins_at=days_ago(50))
+    db.session.commit()
+    return marked
+
+
+@SELLS
+@pytest.mark.one_database
+def test_no_condition_tells_who_holds_a_marked_tier(marked_tier):
+    everything = Courses({course.slug: course for course in all_courses()}, tiers={tier.key: tier for tier in all_tiers()})
+    assert chosen(EVERYBODY) == {f"{kind}-{twin}" for kind in ("agreed", "learner") for twin in ("told", "plain")}
+    for tree in every_condition(everything):
+        value = tree["value"]
+        is_behind = {value.get("course"), value.get("tier")} & {"marked", "marked-tier"}
+        if tree["field"] == "source" or value.get("purpose") in {"course", "any"} or is_behind:
+            with pytest.raises(Refusal):
+                contacts_in(tree, NOW)
+        else:
+            for asked in (tree, {"not": tree}):
+                names = chosen(asked)
+                assert {name.partition("-")[0] for name in names if name.endswith("told")} == {
+                    name.partition("-")[0] for name in names if name.endswith("plain")
+                }, asked
+
+
+@SELLS
+@pytest.mark.one_database
+def test_a_saved_segment_that_names_a_tier_is_refused_once_that_is_marked(marked_tier):
+    marked_tier.sensitive_at = None
+    db.session.flush()
+    tree = is_("tier", "holds", tier="marked-tier")
+    assert chosen(tree) == {"agreed-told", "learner-told", "stranger-told"}
+    marked_tier.sensitive_at = NOW
+    db.session.flush()
+    with pytest.raises(Refusal):
+        contacts_in(tree, NOW)
+    assert chosen(is_("tier", "held", tier="any")) == {"learner-told", "learner-plain"}
+
+
+@SELLS
+def test_a_tier_is_held_now_was_held_once_or_is_not_held(app):
+    tier, other = make_tier(key="gold"), make_tier(key="silver")
+    now, ended, closed, never = (person(name) for name in ("now", "ended", "closed", "never"))
+    make_entitlement(make_user(contact=now), tier)
+    make_entitlement(make_user(contact=ended), tier, begins_at=days_ago(20), ends_at=days_ago(2))
+    make_entitlement(make_user(contact=closed), tier, begins_at=days_ago(20), closed_at=days_ago(2), closed_why="lapsed")
+    make_entitlement(make_user(contact=never), other, begins_at=days_ago(-2))
+    db.session.commit()
+    assert chosen(is_("tier", "holds", tier="gold")) == {"now"}
+    assert chosen(is_("tier", "held", tier="gold")) == {"now", "ended", "closed"}
+    assert chosen(is_("tier", "holds_none", tier="gold")) == {"ended", "closed", "never"}
+    assert chosen(is_("tier", "held", tier="any")) == {"now", "ended", "closed"}
+    assert chosen(is_("tier", "holds_none", tier="any")) == {"ended", "closed", "never"}
+
+
+@pytest.mark.one_database
+def test_without_a_key_nobody_is_chosen_by_a_tier(app):
+    make_tier(key="gold")
+    assert "tier" not in {field.key for field in fields_offered(known_courses())}
+    with pytest.raises(Refusal):
+        contacts_in(is_("tier", "holds", tier="gold"), NOW)

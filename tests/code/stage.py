@@ -23,7 +23,7 @@ from courseapp.authoring.importing import import_course
 from courseapp.authoring.models import Upload
 from courseapp.authoring.undoing import last_import
 from courseapp.billing.findings import Finding
-from courseapp.billing.models import Reconciliation, StripeEvent
+from courseapp.billing.models import Checkout, CheckoutState, Interval, Price, Reconciliation, StripeEvent
 from courseapp.campaigns import contact_exports, contact_imports, sequence_drafts
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
@@ -55,6 +55,7 @@ from tests.factories import (
     make_broadcast,
     make_completion,
     make_consent,
+    make_customer,
     make_enrolment,
     make_entitlement,
     make_guest,
@@ -99,7 +100,12 @@ HEAD = {
 }
 LETTER = {"delay_days": "1", "condition": "", "subject": "News", "preheader": "Of today", "body": "Words."}
 TIER = {"name": "Other", "neutral_name": "Your course", "summary": "More of it.", "position": "1"}
+GIVEN = "tiersthataresold"
 FORMS: dict[str, Thing] = {
+    "gifts.make": {"address": "learner@example.org", "tier": GIVEN, "reason": "A scholarship"},
+    "gifts.prolong": {"until": ""},
+    "gifts.take_back": {"reason": "By mistake"},
+    "money.export": {"first": "2026-11", "last": "2026-11"},
     "insights.add_source": {"word": "leaflet"},
     "accounts.change_address": {"new_address": "new@example.org"},
     "accounts.ask_for_link": {"address": "somebody@example.org"},
@@ -260,7 +266,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
     """Every kind of thing that an address can be about, by the word that the table has for it."""
     own, second, paid, draft = (brought_in(folder / slug, slug, slug != "draft") for slug in ("introduction", "second", "paid", "draft"))
     paid.paid_at = NOW
-    make_entitlement(known["other"], make_tier(opens=paid))
+    given = make_entitlement(known["other"], make_tier(opens=paid, public_id=GIVEN))
     for name in ("guest", "another guest", "learner"):
         make_enrolment(known[name], own)
     make_enrolment(known["other"], second)
@@ -276,6 +282,7 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         "second": place(second, "two", "line.svg"),
         "paid": place(paid, "one", "square.svg"),
         "draft": place(draft, "two", "line.svg"),
+        "gift": {"id": given.public_id},
     }
     found["mixed"] = {**found["second"], "slug": own.slug, "key": "there"}
     two, touch = lesson_of(own, "two"), lesson_of(own, "touch")
@@ -291,7 +298,21 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
         **tokens(known),
         **of_mail(known),
         **of_money(),
+        **of_buying(known),
     }
+
+
+def of_buying(known: dict[str, User]) -> dict[str, Thing]:
+    """Plans that are sold, and what the learner went through with; they are the only customer at Stripe."""
+    sold, free = make_plan(), make_plan(interval=Interval.ONCE, amount=0)
+    price = db.session.scalars(sa.select(Price).where(Price.plan_id == sold.id)).one()
+    price.stripe_id = "price_of_nobody"
+    make_customer(known["learner"])
+    facts = {"user_id": known["learner"].id, "plan_id": sold.id, "price_id": price.id, "created_at": NOW}
+    checkout = Checkout(**facts, state=CheckoutState.FULFILLED, settled_at=NOW)
+    db.session.add(checkout)
+    db.session.flush()
+    return {"plan": {"id": sold.public_id}, "free-plan": {"id": free.public_id}, "checkout": {"public_id": checkout.public_id}}
 
 
 def brought_in(folder: Path, slug: str, publish: bool) -> Course:

@@ -13,6 +13,7 @@ TEMPLATES = {
     "accounts/welcome": {"continue_url": "https://learn.example/learn", "account_url": "https://learn.example/account"},
     "accounts/address_new": {"secret_url": "https://learn.example/account/address/TOKEN"},
     "accounts/address_old": {"secret_url": "https://learn.example/account/address/TOKEN"},
+    "billing/gift": {"page_url": "https://learn.example/learn", "plan_url": "https://learn.example/account/plan"},
     "campaigns/agree": {"secret_url": "https://learn.example/agree/TOKEN"},
     "organisation/invitation": {"secret_url": "https://learn.example/invitation/TOKEN"},
     "operations/sign_in_link": {

@@ -302,7 +302,7 @@ UNTOLD = {"operator_made_link", *(kind for kind in WORDS if kind.startswith("sta
 """Whom of the learners an act was about is told to nobody."""
 WITHOUT_A_THING = {
     *("operator_exported", "operator_erased", "owner_link_made", "site_settings_changed", "audit_exported", "payments_exported"),
-    *("stripe_event_replayed", "billing_reconciled", "billing_synced", "billing_needs_attention"),
+    *("stripe_event_replayed", "billing_reconciled", "billing_brought_in_line", "billing_synced", "billing_needs_attention"),
 }
 OF_LISTS = {kind for kind in WORDS if kind.startswith("contacts_")}
 
@@ -342,7 +342,7 @@ def test_each_line_says_about_what_it_is(app: Flask, ada: User, owner: User) -> 
     kinds |= {"price": "plan", "access": "user"}
     things["invitation"], kinds["staff"] = things["staff"], "invitation"
     parts = {"lesson_edited": {"lesson_id": lessons_of(course)[0].id}, "source_made": {"source_id": source.id}}
-    parts |= {kind: {"tier_id": plan.tier_id} for kind in ("access_given", "access_withdrawn")}
+    parts |= {kind: {"tier_id": plan.tier_id} for kind in ("access_given", "access_end_changed", "access_withdrawn")}
     for kind in WORDS.keys() - UNTOLD - WITHOUT_A_THING - OF_LISTS:
         first = kind.partition("_")[0]
         number, name = things[first]

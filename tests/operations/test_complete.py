@@ -15,6 +15,7 @@ from flask import Flask
 from courseapp import clock
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, Publication, Upload, UploadPart, UploadState
+from courseapp.billing.models import CheckoutState, Kind, Payment, Refund
 from courseapp.campaigns.models import BroadcastPage, ContactExport, ContactImport, ExportState, ImportState, Segment
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
@@ -28,6 +29,7 @@ from courseapp.operations.people import erase, export
 from courseapp.operations.tidying import tidy
 from courseapp.organisation.models import Invitation
 from tests.accounts.mailbox import last_mail_to
+from tests.billing.paying import checkout_of, subscription_of
 from tests.client import Client
 from tests.conftest import NOW
 from tests.factories import (
@@ -39,15 +41,19 @@ from tests.factories import (
     make_consent,
     make_contact,
     make_course,
+    make_customer,
     make_enrolment,
+    make_entitlement,
     make_event,
     make_guest,
     make_message,
     make_outcome,
+    make_plan,
     make_position,
     make_run,
     make_sequence,
     make_suppression,
+    make_tier,
     make_user,
 )
 from tests.operations.test_backups import Elsewhere, back_up, bring_back, elsewhere
@@ -57,6 +63,7 @@ __all__ = ["elsewhere"]
 STAY = {"messages.contact_id"}  # as a number, so that sums add up; what filled them in is gone
 WORDLESS = {  # rows of numbers, times and hashes alone: what is told of them is when, and the titles of others
     *("address_changes.user_id", "address_changes.new_contact_id", "completions.user_id", "enrolments.user_id"),
+    "entitlements.given_by_user_id",  # to whom staff gave something, and why, is told of those who got it
     *("media_positions.user_id", "publications.by_user_id", "sequence_runs.contact_id"),
     *("sign_in_requests.contact_id", "sign_in_requests.guest_id"),
 }
@@ -64,6 +71,7 @@ GIVEN_OUT = [
     *("Canary broadcast", "Canary news", "canary list.csv", "Canary source", "Canary export"),
     *("canary.ada@example.org", "Canarina", "canary phone", "192.0.2.0", "bounced", "canary.two@example.org"),
     *("Canary course", "Canary lesson", "professional", "Canary question", "Canary report", "canary.zip", "canary part", "canary folder"),
+    *("Canary tier", "cus_canary", "cs_canary", "sub_canary", "pi_canary", "canary gift"),
     *("Canary segment", "Canary sequence", "canary reason", "canary filling", "5.1.10", "marketer", "instructor", "test"),
 ]
 
@@ -125,10 +133,27 @@ def a_whole_life() -> tuple[User, Contact]:
             ),
         ]
     )
+    a_paying_life(user, contact)
     broadcast = make_broadcast(title="Canary broadcast", subject="Canary news", by_user_id=user.id)
     db.session.add(BroadcastPage(broadcast_id=broadcast.id, number=0, contact_ids=[contact.id], people=1))
     db.session.commit()
     return user, contact
+
+
+def a_paying_life(user: User, contact: Contact) -> None:
+    """What somebody bought, subscribed to, paid, was given, and gave as staff."""
+    plan = make_plan(make_tier(name="Canary tier"))
+    customer = make_customer(user, stripe_id="cus_canary")
+    checkout = checkout_of(plan, user, contact_id=contact.id, stripe_id="cs_canary", state=CheckoutState.FULFILLED, settled_at=NOW)
+    subscription = subscription_of(customer, plan, stripe_id="sub_canary")
+    paid = {"stripe_id": "pi_canary", "currency": "eur", "amount": 900, "paid_at": NOW, "customer_id": customer.id}
+    payment = Payment(checkout_id=checkout.id, subscription_id=subscription.id, plan_id=plan.id, **paid)
+    db.session.add(payment)
+    db.session.flush()
+    db.session.add(Refund(stripe_id="re_canary", payment_id=payment.id, amount=100, status="succeeded", made_at=NOW))
+    make_entitlement(user, plan.tier, Kind.SUBSCRIPTION, subscription_id=subscription.id)
+    make_entitlement(user, plan.tier, reason="canary gift")
+    make_entitlement(make_user(), plan.tier, reason="somebody else's", given_by_user_id=user.id)
 
 
 def contact_import(**more: Any) -> ContactImport:
@@ -198,7 +223,17 @@ def nothing_is_left_of(user_id: int, contacts: list[int]) -> None:
     """No row points at them and no table holds a word of theirs, but for the listed ones."""
     assert {name for name, count in pointing_at(user_id, contacts).items() if count} == STAY
     assert db.session.scalars(sa.select(Event).where(Event.subject.like("%:%"), Event.type != "course_changed")).all() == []
-    for word in ("canary.ada", "canary.two", "Canarina", "canary phone", "192.0.2", "canary filling", "canary reason", "Canary question"):
+    for word in (
+        "canary.ada",
+        "canary.two",
+        "Canarina",
+        "canary phone",
+        "192.0.2",
+        "canary filling",
+        "canary reason",
+        "Canary question",
+        "canary gift",
+    ):
         assert tables_that_hold(word) == [], word
 
 

@@ -14,7 +14,7 @@ from courseapp.billing.findings import MOST, Finding
 from courseapp.billing.loops import APPLIED, refresh_checkout, refresh_invoice, refresh_payment, refresh_subscription
 from courseapp.billing.missing import LOOK_BACK, keep_missed
 from courseapp.billing.models import Customer, Reconciliation
-from courseapp.billing.stripe_gateway import PAGE, StripeAwayError, StripeError, StripeKeyError, StripeRefusedError, Thing
+from courseapp.billing.stripe_gateway import PAGE, StripeError, StripeKeyError, StripeRefusedError, Thing
 from courseapp.extensions import db
 
 CHECKOUTS_OF = timedelta(days=7)
@@ -55,10 +55,10 @@ def compare_all(report: Reconciliation, clock: Clock) -> None:
     comparison = Comparison(report, clock)
     try:
         comparison.run()
-    except StripeKeyError:
-        comparison.add(Finding("key_refused"))
-    except StripeAwayError:
-        comparison.add(Finding("stripe_away"))
+    except StripeError as error:
+        db.session.rollback()
+        log.warning("comparison_broke_off", why=error.words)
+        comparison.add(Finding("key_refused" if isinstance(error, StripeKeyError) else "stripe_away", facts={"said": error.words}))
     comparison.end()
 
 

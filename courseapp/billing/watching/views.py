@@ -175,9 +175,10 @@ def settle(number: str, place: str) -> Response:
         changed = bring_in_line(finding, now)
     except StripeAwayError as error:
         raise Refusal(_("Stripe cannot be reached just now. Nothing was changed; please try again in a few minutes."), 503) from error
-    except (StripeError, OvertakenError) as error:
-        words = getattr(error, "words", "")
-        raise Refusal(_("Stripe did not answer as it should. Nothing was changed. %(said)s", said=words), 503) from error
+    except StripeError as error:
+        raise Refusal(_("Stripe did not answer as it should. Nothing was changed. It said: %(said)s", said=error.words), 503) from error
+    except OvertakenError as error:
+        raise Refusal(_("The same was being looked at in this very moment. Nothing was changed; please try again."), 503) from error
     if changed:
         reconciling.mark_mended(found_id, int(place), current_user.id, now)
     db.session.commit()

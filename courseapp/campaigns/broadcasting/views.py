@@ -335,7 +335,9 @@ def named(id: str) -> Broadcast:
     """The broadcast of an address, or 404. Raises Refusal where it is for owners alone."""
     found = broadcasts.broadcast_named(id) or abort(404)
     if found.purpose is Purpose.COURSE and keeps_course_mail_to_owners():
-        words = _("A course is marked as sensitive. How many get course mail could tell who takes it, so broadcasts of it are for owners.")
+        words = _(
+            "A course or a tier is marked as sensitive. How many get course mail could tell whose it is, so it is for owners to send."
+        )
         raise Refusal(words, 403)
     return found
 

@@ -14,6 +14,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget, TextInput
 
+from courseapp.billing.models import Tier
 from courseapp.campaigns.broadcasting.forms import LONGEST_BODY, NEEDS_TIME, NEEDS_TITLE, NO_CONTROLS, ON_ONE_LINE, PURPOSES
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Trigger
 from courseapp.campaigns.sequence_shapes import (
@@ -44,6 +45,10 @@ TRIGGERS = {
     Trigger.QUIET: _l("Somebody who takes a course has not been here for some days"),
     Trigger.MODULE_OPENED: _l("A new module opens in a course that somebody has begun"),
 }
+OF_TIERS = {
+    Trigger.TIER_BOUGHT: _l("Somebody buys a paid tier"),
+    Trigger.PAYMENT_FAILED: _l("A payment for a paid tier fails"),
+}
 GOALS = {"": _l("Only when they stop these mails"), Goal.COURSE_COMPLETED: _l("They finish the course")}
 CONDITIONS = {
     "": _l("Everybody who is on the way"),
@@ -52,6 +57,7 @@ CONDITIONS = {
     Condition.NOT_FINISHED: _l("Only those who have not finished the course"),
     Condition.FINISHED: _l("Only those who have finished the course"),
 }
+BOUGHT = Goal.TIER_BOUGHT.value
 LATE = {
     LatePolicy.SEND: _l("It is sent all the same"),
     LatePolicy.SKIP: _l("It is left out"),
@@ -87,6 +93,7 @@ class HeadForm(FlaskForm):
     trigger_days = NumberField(_l("After how many days away"), render_kw=DAYS)
     course = SelectField(_l("In which course"))
     lesson = SelectField(_l("Which lesson"), default="")
+    tier = SelectField(_l("Which tier"), default="", choices=[SelectChoice("", _l("Any tier"))])
     goal = SelectField(_l("It ends early when"), choices=[SelectChoice(key, words) for key, words in GOALS.items()])
     window_start = TimeField(_l("Not before"), [DataRequired(NEEDS_TIME)])
     window_end = TimeField(_l("Not after"), [DataRequired(NEEDS_TIME)])
@@ -114,6 +121,18 @@ class HeadForm(FlaskForm):
         self.language.choices = [SelectChoice(tag, words) for tag, words in languages.items()]
         self.weekdays.choices = [SelectChoice(digit, names[int(digit) - 1]) for digit in EVERY_DAY]
 
+    def offer_tiers(self, tiers: Iterable[Tier], draft: SequenceDraft) -> None:
+        """The same of tiers, where the site sells any, or the draft is about one already."""
+        known = list(tiers)
+        if not known and draft.trigger not in OF_TIERS and draft.goal is not Goal.TIER_BOUGHT:
+            del self.tier
+            return
+        self.tier.choices = [SelectChoice("", _l("Any tier")), *(SelectChoice(tier.key, tier.name) for tier in known)]
+        self.trigger.choices = [SelectChoice(key, words) for key, words in (TRIGGERS | OF_TIERS).items()]
+        bought = [SelectChoice(f"{BOUGHT}:{tier.key}", _("They buy “%(name)s”", name=tier.name)) for tier in known]
+        goals = [SelectChoice(key, words) for key, words in GOALS.items()]
+        self.goal.choices = [*goals, SelectChoice(BOUGHT, _("They buy a paid tier, whichever it is")), *bought]
+
     def validate_trigger_days(self, field: NumberField) -> None:
         """Only where people are away for some days it must be said for how many."""
         if self.trigger.data == Trigger.QUIET and not (field.data and field.data <= MOST_QUIET_DAYS):
@@ -132,6 +151,10 @@ class HeadForm(FlaskForm):
         if "purpose" in self:
             self.purpose.data = draft.purpose.value
         self.course.data, self.goal.data = draft.course_slug or "", draft.goal or ""
+        if draft.goal_tier_key:
+            self.goal.data = f"{BOUGHT}:{draft.goal_tier_key}"
+        if "tier" in self:
+            self.tier.data = draft.tier_key or ""
         self.lesson.data = f"{draft.course_slug}/{draft.lesson_key}" if draft.lesson_key else ""
         self.window_start.data, self.window_end.data = draft.window.start, draft.window.end
         self.weekdays.data, self.version.data = list(draft.weekdays), str(version)
@@ -144,6 +167,8 @@ class HeadForm(FlaskForm):
         slug, key = self.course.data or None, None
         if trigger is Trigger.LESSON_COMPLETED:  # which says the course as well
             slug, _slash, key = self.lesson.data.partition("/")
+        is_of_tier = trigger in OF_TIERS  # which says the course
+        goal, _colon, goal_tier = (self.goal.data or "").partition(":")
         return replace(
             draft,
             title=(self.title.data or "").strip(),
@@ -151,9 +176,11 @@ class HeadForm(FlaskForm):
             language=self.language.data,
             trigger=trigger,
             trigger_days=self.trigger_days.data if trigger is Trigger.QUIET else None,
-            course_slug=slug,
+            course_slug=None if is_of_tier else slug,
             lesson_key=key,
-            goal=Goal(self.goal.data) if self.goal.data else None,
+            tier_key=(self.tier.data or None) if is_of_tier and "tier" in self else None,
+            goal=Goal(goal) if goal else None,
+            goal_tier_key=goal_tier or None,
             window=Window(self.window_start.data, self.window_end.data),
             weekdays="".join(sorted(self.weekdays.data or ())),
             minimum_gap_hours=self.minimum_gap_hours.data or 0,

@@ -11,6 +11,8 @@ from werkzeug.wrappers import Response
 from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
+from courseapp.billing.selling import is_selling
+from courseapp.billing.sensitivity import all_tiers
 from courseapp.campaigns import sequence_drafts as drafts
 from courseapp.campaigns.composing.forms import BLANK, HeadForm
 from courseapp.campaigns.forms import version_in
@@ -25,6 +27,7 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 
 pages = Blueprint("sequence_drafts", __name__)
+FIELDS = {"course_slug": "course", "lesson_key": "lesson", "tier_key": "tier"}  # of a draft → of its form
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
 
 
@@ -81,7 +84,7 @@ def place_of(found: Sequence, problem: drafts.SequenceProblem) -> str:
         return url_for("sequence_letters.letter", id=found.public_id, number=problem.step, _anchor=problem.field)
     if problem.field == "steps":
         return url_for("sequence_letters.new_letter", id=found.public_id)
-    return url_for("sequence_drafts.head", id=found.public_id, _anchor="course" if problem.field == "course_slug" else problem.field)
+    return url_for("sequence_drafts.head", id=found.public_id, _anchor=FIELDS.get(problem.field, problem.field))
 
 
 @pages.post("/staff/mail/sequences/<id>/draft")
@@ -202,6 +205,8 @@ def head_form(found: Sequence | None = None, **more: Any) -> HeadForm:
     form = HeadForm(**more)
     courses = all_courses() if current_user.has_role(Role.OWNER) else courses_to_choose_by()
     form.offer(courses, lessons_to_begin_by(courses), languages())
+    tiers = [tier for tier in all_tiers() if tier.sensitive_at is None or current_user.has_role(Role.OWNER)] if is_selling() else []
+    form.offer_tiers(tiers, drafts.draft_of(found) if found is not None else BLANK)
     if found is not None and drafts.latest_version(found) is not None:
         del form.purpose
     return form

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
@@ -15,10 +16,10 @@ from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns import sequence_drafts as drafts
-from courseapp.campaigns.models import Sequence, SequenceVersion
+from courseapp.campaigns.models import RunEnd, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_counts import Standing, standing_of
 from courseapp.campaigns.sequence_lists import as_listed, sequences_before, steps_of, under_way, under_way_in, versions_of
-from courseapp.campaigns.sequence_sentences import ENDS, column_of, moving, number_in, number_of, people
+from courseapp.campaigns.sequence_sentences import column_of, ends_of, moving, number_in, number_of, people
 from courseapp.columns import row_number
 from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.errors import Refusal
@@ -68,7 +69,7 @@ def sequence(id: str) -> Response | str:
         shown=shown,
         newest=newest,
         letters=[step.letter.public_id for step in steps_of(shown.id)] if shown is not None else [],
-        counts=counts_of(standing_of(shown)) if shown is not None else None,
+        counts=counts_of(standing_of(shown), ends_of(shown.trigger, shown.goal)) if shown is not None else None,
         on_way=people(chain.from_iterable(on_way.values())),
         behind=people(behind) if behind else "",
         moving=moving(behind),
@@ -76,7 +77,7 @@ def sequence(id: str) -> Response | str:
     )
 
 
-def counts_of(standing: Standing) -> dict[str, Any]:
+def counts_of(standing: Standing, ends: Mapping[RunEnd, LazyString]) -> dict[str, Any]:
     """Who is where, as a page shows it: (words, number) beside each letter, and at the end."""
     return {
         "letters": [
@@ -87,7 +88,7 @@ def counts_of(standing: Standing) -> dict[str, Any]:
             ]
             for step in standing.steps
         ],
-        "ends": [(words, number_of(standing.ends[end])) for end, words in ENDS.items() if standing.ends.get(end)],
+        "ends": [(words, number_of(standing.ends[end])) for end, words in ends.items() if standing.ends.get(end)],
     }
 
 

@@ -22,7 +22,7 @@ from courseapp.campaigns.experiments import WITHIN, experiment_of, letters_by_ar
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Measure, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_drafts import sequence_named
 from courseapp.campaigns.sequence_lists import steps_of, versions_of
-from courseapp.campaigns.sequence_sentences import ENDS
+from courseapp.campaigns.sequence_sentences import ends_of
 from courseapp.contacts.windows import zone_of
 from courseapp.insights.after_mails import ARMS, OPEN, kept, step_sums_told, sums_told
 from courseapp.insights.arms import arms_told, is_chance
@@ -170,7 +170,10 @@ def _results_of_version(found: Sequence, version: SequenceVersion, versions: Row
         "versions": [(row.number, address(version=row.number)) for row in versions],
         "steps": steps,
         "entered": told.get("entered", 0),
-        "ways": [(words, told.get(f"way:{way}", 0)) for way, words in ((OPEN, _("still on their way")), *ENDS.items())],
+        "ways": [
+            (words, told.get(f"way:{way}", 0))
+            for way, words in ((OPEN, _("still on their way")), *ends_of(version.trigger, version.goal).items())
+        ],
         "days": days,
         "choices": [(each, address(days=each)) for each in WITHIN],
         "counted_at": figures.counted_at if figures is not None else None,

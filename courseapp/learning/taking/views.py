@@ -17,7 +17,6 @@ from courseapp.catalog.models import Course, Need
 from courseapp.delivery import send_stored
 from courseapp.extensions import db, limiter
 from courseapp.learning import safety
-from courseapp.learning.closing import OWN_PLAN, PLANS
 from courseapp.learning.enrolment import enrol, enrolment_of, enrolments_of, waiting_for
 from courseapp.learning.forms import ClaimForm
 from courseapp.learning.gate import copy_kind
@@ -65,7 +64,7 @@ def my_courses() -> Response | str:
         }
         for enrolment, course in taken
     ]
-    facts = {"courses": courses, "waiting": waiting, "grace": grace_of(user, now), "own_plan_url": OWN_PLAN}
+    facts = {"courses": courses, "waiting": waiting, "grace": grace_of(user, now), "own_plan_url": url_for("billing.own")}
     return render_template("learning/my_courses.html", **facts)
 
 
@@ -120,9 +119,9 @@ def course(slug: str) -> str:
         claim_pending=user.is_guest and "address_hint" in session,
         address_hint=session.get("address_hint"),
         has_closed=outline.has_closed,
-        plans_url=PLANS,
+        plans_url=url_for("billing.plans"),
         grace=grace_of(user, now),
-        own_plan_url=OWN_PLAN,
+        own_plan_url=url_for("billing.own"),
     )
 
 
