@@ -65,6 +65,12 @@ def has_open_subscriptions() -> bool:
     return bool(db.session.scalar(sa.select(sa.select(Subscription.id).where(Subscription.status.not_in(ENDED)).exists())))
 
 
+def checkouts_under_way() -> Sequence[str]:
+    """The sessions, by their ids at Stripe, of checkouts whose money is on its way."""
+    query = sa.select(Checkout.stripe_id).where(Checkout.state == CheckoutState.WAITING, Checkout.stripe_id.is_not(None))
+    return [found for found in db.session.scalars(query.order_by(Checkout.id)) if found is not None]
+
+
 def compare_checkouts(things: Sequence[Thing], now: datetime) -> list[Finding]:
     """Paid sessions that brought nobody anything, and fulfilled checkouts that nobody paid for."""
     complete = [thing for thing in things if thing["status"] == "complete"]

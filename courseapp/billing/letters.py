@@ -114,7 +114,7 @@ def _of_checkout(template: str, checkout: Checkout, now: datetime) -> None:
     contact = _contact_of(checkout.user_id) or checkout.contact
     if contact is not None:
         fields = {"tier": checkout.plan.tier.neutral_name, "page_url": full_url("billing.plans")}
-        _mail(template, f"{template}:{checkout.public_id}", contact, fields, now)
+        _mail(template, f"{template}:{checkout.public_id}", contact, fields | _own_plan(), now)
 
 
 def _mail(template: str, key: str, contact: Contact, fields: dict[str, str], now: datetime, expires_at: datetime | None = None) -> None:

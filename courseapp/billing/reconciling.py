@@ -13,6 +13,8 @@ from courseapp.journal import events
 
 LONGEST = timedelta(hours=1)
 """After which one that has not ended is given up, and another may begin."""
+FURTHEST = timedelta(days=120)
+"""So far back it looks where none has succeeded for long: people dispute a payment within that time."""
 NIGHT = 3
 """The hour (UTC) after which the nightly one is due."""
 WAKE = "billing.reconciliation"
@@ -82,6 +84,12 @@ def last_success() -> datetime | None:
         if report.ended_at is not None and not has_broken_off(findings_of(report)):
             return report.ended_at
     return None
+
+
+def reaching_back(window: timedelta, last: datetime | None, now: datetime) -> datetime:
+    """Since when a comparison looks at what Stripe lists by day: over its window, and at least over all that nobody has compared yet."""
+    unseen = now - FURTHEST if last is None else max(last - timedelta(days=1), now - FURTHEST)
+    return min(now - window, unseen)
 
 
 def mark_mended(report_id: int, place: int, by: int, now: datetime) -> None:

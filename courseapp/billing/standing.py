@@ -15,7 +15,8 @@ SHUT = frozenset({"unpaid", "canceled", "incomplete", "incomplete_expired", "pau
 ENDED = frozenset({"canceled", "incomplete_expired"})
 SUSPENDING = frozenset({"needs_response", "under_review"})
 """A dispute that is under way. An inquiry (`warning_…`) takes no money, and so nothing else either."""
-LOST = "lost"
+LOST = frozenset({"lost", "appeal_needs_response", "appeal_under_review"})
+"""One that the bank has decided against us; an appeal is won when Stripe says `won`."""
 GONE_BACK = frozenset({"succeeded", "pending"})
 """Refunds whose money has left; one that failed or was cancelled has come back."""
 
@@ -54,7 +55,7 @@ def state_of_money(amount: int, gone_back: int, disputed: str | None) -> Closed 
         gone_back: what refunds have taken of it.
         disputed: Stripe's word for how the latest dispute stands.
     """
-    if disputed == LOST:
+    if disputed in LOST:
         return Closed.LOST
     if disputed in SUSPENDING:
         return Closed.DISPUTED

@@ -197,6 +197,7 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Compare, and then open is what Stripe's state says."""
+        loops.work_events(clock.now)
         self.compare()
         now = clock.now()
         said = {tier.key: self.is_paid(name, now) for name, tier in (("small", self.small), ("large", self.large), ("single", self.single))}

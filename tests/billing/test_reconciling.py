@@ -145,6 +145,35 @@ def test_what_was_paid_and_never_told_is_given(shop: Shop, interval: str) -> Non
     assert compare() == []
 
 
+def test_money_that_took_long_and_was_never_told_is_found_however_old_its_checkout(shop: Shop) -> None:
+    user, plan = make_user("ada@example.org"), synced_plan(make_tier(), "once")
+    bought(shop, plan, user, way="later_succeeds")
+    compare(is_fixing=True)
+    unheard(shop)
+    shop.steering.pass_time(days=20)
+    shop.pass_time()
+    compare()  # one that mends nothing: the next looks no further back than its window
+    assert ("checkout_unfulfilled", True) in kinds(compare(is_fixing=True))
+    assert holds(user, plan.tier)
+
+
+@pytest.mark.parametrize(
+    ("last", "since"),
+    [(None, 120), (timedelta(hours=20), 7), (timedelta(days=6), 7), (timedelta(days=30), 31), (timedelta(days=300), 120)],
+)
+def test_it_looks_back_over_all_that_nobody_has_compared_yet(last: timedelta | None, since: int) -> None:
+    assert reconciling.reaching_back(timedelta(days=7), NOW - last if last else None, NOW) == NOW - timedelta(days=since)
+
+
+def test_a_purchase_that_was_lost_during_a_long_outage_is_found(shop: Shop) -> None:
+    compare()
+    user, plan, _checkout = buy_unheard(shop, "once")
+    unheard(shop)
+    shop.pass_time(days=40)
+    compare(is_fixing=True)
+    assert holds(user, plan.tier)
+
+
 def test_a_renewal_that_nobody_told_of_is_mended(shop: Shop) -> None:
     user, plan, _checkout = buy(shop)
     unheard(shop)

@@ -56,6 +56,8 @@ def test_money_that_went_back_closes_a_live_subscription(money: Closed) -> None:
         (900, 0, "under_review", Closed.DISPUTED),
         (900, 0, "warning_needs_response", None),
         (900, 0, "won", None),
+        (900, 0, "prevented", None),
+        (900, 0, "appeal_under_review", Closed.LOST),
         (900, 900, "lost", Closed.LOST),
     ],
 )

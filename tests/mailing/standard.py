@@ -8,12 +8,29 @@ from courseapp.mailing.message import Built, _template, built
 from courseapp.mailing.text import Target, Text
 
 SEQUENCE = Path(__file__).parent.parent.parent / "content" / "sequences" / "first-week"
+PAID, UNTIL = {"amount": "€9.00"}, {"until": "December 14, 2026"}
+OWN_PLAN = {"plan_url": "https://learn.example/account/plan"}
 TEMPLATES = {
     "accounts/sign_in": {"secret_url": "https://learn.example/sign-in/link/TOKEN", "secret_code": "012345"},
     "accounts/welcome": {"continue_url": "https://learn.example/learn", "account_url": "https://learn.example/account"},
     "accounts/address_new": {"secret_url": "https://learn.example/account/address/TOKEN"},
     "accounts/address_old": {"secret_url": "https://learn.example/account/address/TOKEN"},
     "billing/gift": {"page_url": "https://learn.example/learn", "plan_url": "https://learn.example/account/plan"},
+    **{
+        f"billing/{name}": {"tier": "Your course, second part", **more}
+        for name, more in {
+            "bought": PAID | {"page_url": "https://learn.example/learn"},
+            "bought_as_guest": PAID | {"secret_url": "https://learn.example/sign-in/link/TOKEN"},
+            "on_its_way": OWN_PLAN,
+            "not_arrived": {"page_url": "https://learn.example/plans"},
+            "renewed": PAID | UNTIL | OWN_PLAN,
+            "late": PAID | UNTIL | OWN_PLAN,
+            "bank_asks": PAID | UNTIL | OWN_PLAN | {"secret_url": "https://learn.example/at-stripe/invoice"},
+            "trial_ends": PAID | UNTIL | OWN_PLAN,
+            "refunded": PAID | OWN_PLAN,
+            "part_refunded": PAID | OWN_PLAN,
+        }.items()
+    },
     "campaigns/agree": {"secret_url": "https://learn.example/agree/TOKEN"},
     "organisation/invitation": {"secret_url": "https://learn.example/invitation/TOKEN"},
     "operations/sign_in_link": {
@@ -30,6 +47,10 @@ TEMPLATES = {
     "operations/stream_paused": {
         "why": "It paused itself: 12 of 200 mails of a day came back: the addresses take none.",
         "mail_url": "https://learn.example/staff/mail",
+    },
+    "operations/money_attention": {
+        "what": "Somebody disputes a payment. What it opened is closed until their bank decides. Answer at Stripe in time.",
+        "look_url": "https://learn.example/staff/billing/events",
     },
     "operations/report": {
         "secret_about": "Lesson number 1",

@@ -96,10 +96,14 @@ class Comparison:
         if self._is_of_another_account() or not self._compare_subscriptions():
             self.add(Finding("wrong_key"))
             return
-        self._look(stripe_gateway.checkout_sessions(now - CHECKOUTS_OF), comparing.compare_checkouts)
-        self._look(stripe_gateway.invoices(since=now - PAYMENTS_OF), comparing_money.compare_invoices)
-        self._look(stripe_gateway.refunds(since=now - REFUNDS_OF), comparing_money.compare_refunds)
-        self._look(stripe_gateway.disputes(since=now - REFUNDS_OF), comparing_money.Disputes().compare)
+        last = reconciling.last_success()
+        db.session.commit()
+        checkouts, refunds, payments = (reconciling.reaching_back(window, last, now) for window in (CHECKOUTS_OF, REFUNDS_OF, PAYMENTS_OF))
+        self._look(stripe_gateway.checkout_sessions(checkouts), comparing.compare_checkouts)
+        self._look(self._sessions_under_way(), comparing.compare_checkouts)
+        self._look(stripe_gateway.invoices(since=payments), comparing_money.compare_invoices)
+        self._look(stripe_gateway.refunds(since=refunds), comparing_money.compare_refunds)
+        self._look(stripe_gateway.disputes(since=refunds), comparing_money.Disputes().compare)
         self._look_at_own(lambda after: comparing_money.loose_access(after, self._clock()))
         self._look_at_own(lambda _after: (comparing_money.second_customers(), None))
 
@@ -145,6 +149,15 @@ class Comparison:
     def _look(self, things: Iterable[Thing], compare: Compare) -> None:
         for page in pages_of(things):
             self._settle(page, compare(page, self._clock()), compare)
+
+    def _sessions_under_way(self) -> Iterator[Thing]:
+        """The sessions of checkouts whose money is on its way, however old they are: a bank may take weeks."""
+        waiting = comparing.checkouts_under_way()
+        db.session.commit()
+        for stripe_id in waiting:
+            session = stripe_gateway.checkout_session(stripe_id)
+            if session is not None:
+                yield session
 
     def _look_at_own(self, look: Callable[[int], tuple[list[Finding], int | None]]) -> None:
         after: int | None = 0
