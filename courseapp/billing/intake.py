@@ -20,7 +20,6 @@ class Told:
     type: str
     made_at: datetime
     object_id: str | None
-    customer_id: str | None
 
 
 def verified_event(body: bytes, signature: str | None, settings: Settings) -> Told:
@@ -35,8 +34,7 @@ def told(event: Any) -> Told:
     """What an event says of itself; raises ForgedError where it is none."""
     try:
         thing = event["data"]["object"]
-        customer = gateway.id_of(thing.get("customer"))
-        return Told(str(event["id"]), str(event["type"]), gateway.known_moment(event["created"]), thing.get("id"), customer)
+        return Told(str(event["id"]), str(event["type"]), gateway.known_moment(event["created"]), thing.get("id"))
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise gateway.ForgedError("no event") from error
 
@@ -51,7 +49,6 @@ def keep_event(event: Told, now: datetime, *, is_listed: bool = False) -> None:
         stripe_id=event.id[:255],
         type=event.type,
         object_id=event.object_id,
-        customer_stripe_id=event.customer_id,
         made_at=event.made_at,
         received_at=now,
         is_listed=is_listed,

@@ -296,7 +296,6 @@ class StripeEvent(Model):
     stripe_id: Mapped[str] = mapped_column(sa.String(255), unique=True)
     type: Mapped[str] = mapped_column(sa.String(80))
     object_id: Mapped[str | None] = mapped_column(sa.String(255))
-    customer_stripe_id: Mapped[str | None] = mapped_column(sa.String(255), index=True)
     made_at: Mapped[Moment]  # at Stripe
     received_at: Mapped[Moment]
     is_listed: Mapped[bool] = mapped_column(default=False)  # found by asking, for no webhook brought it
