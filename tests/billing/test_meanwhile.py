@@ -1,0 +1,65 @@
+"""People who become accounts, or are erased, while Stripe is asked about what they bought, or before late news of it comes."""
+
+from collections.abc import Callable
+
+import pytest
+
+from courseapp import clock
+from courseapp.billing import loops
+from courseapp.billing.claiming import claim_purchases
+from courseapp.billing.models import Customer, Interval
+from courseapp.extensions import db
+from courseapp.learning.joining import join_guest
+from tests.billing.buying import begun, bought, holds, mails, only, synced_plan, work
+from tests.billing.conftest import Shop
+from tests.factories import make_guest, make_tier, make_user
+
+ONCE, MONTH = Interval.ONCE, Interval.MONTH
+
+
+def while_asked(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Have something happen, and be committed, between asking Stripe about a checkout and keeping the answer."""
+    asked = loops._status_of_payment
+
+    def meanwhile(session: dict) -> str | None:
+        happens()
+        db.session.commit()
+        return asked(session)
+
+    monkeypatch.setattr(loops, "_status_of_payment", meanwhile)
+
+
+@pytest.mark.parametrize("interval", [ONCE, MONTH])
+def test_a_guest_who_is_joined_to_an_account_meanwhile_leaves_it_to_the_account(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, interval: Interval
+) -> None:
+    tier, guest, user = make_tier(), make_guest(), make_user("ada@example.org")
+    checkout = begun(synced_plan(tier, interval), guest)
+    shop.steering.buy(checkout.stripe_id, email="ada@example.org")
+    shop.settle()
+    while_asked(monkeypatch, lambda: join_guest(guest, user, clock.now()))
+    loops.refresh_checkout(checkout.stripe_id, clock.now())
+    assert holds(user, tier)
+    assert mails() == ["bought"]
+
+
+def test_a_guest_whose_purchases_are_claimed_meanwhile_keeps_none_of_them(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tier, guest, user = make_tier(), make_guest(), make_user("ada@example.org")
+    checkout = bought(shop, synced_plan(tier, ONCE), guest, way="later_succeeds")
+    shop.pass_time(days=4)
+    while_asked(monkeypatch, lambda: claim_purchases(user.contact_id, user.id, clock.now()))
+    loops.refresh_checkout(checkout.stripe_id, clock.now())
+    assert holds(user, tier)
+    assert not holds(guest, tier)
+
+
+def test_a_customer_whose_guest_was_joined_in_the_very_moment_it_was_kept_is_the_accounts(shop: Shop) -> None:
+    tier, user = make_tier(), make_user("ada@example.org")
+    checkout = begun(synced_plan(tier), user)
+    shop.steering.buy(checkout.stripe_id, email="ada@example.org")
+    shop.settle()
+    stripe_id = shop.fake.books.all("customer")[0]["id"]
+    db.session.add(Customer(stripe_id=stripe_id, user_id=None, created_at=clock.now()))  # its guest is gone, and the row knew no other
+    work(shop)
+    assert only(Customer).user_id == user.id
+    assert holds(user, tier)
