@@ -3,13 +3,17 @@
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 
 from courseapp import clock
+from courseapp.accounts.models import User
 from courseapp.billing import loops
 from courseapp.billing.claiming import claim_purchases
-from courseapp.billing.models import Customer, Interval
+from courseapp.billing.models import Customer, Interval, StripeEvent
+from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.learning.joining import join_guest
+from courseapp.operations.people import erase
 from tests.billing.buying import begun, bought, holds, mails, only, synced_plan, work
 from tests.billing.conftest import Shop
 from tests.factories import make_guest, make_tier, make_user
@@ -63,3 +67,15 @@ def test_a_customer_whose_guest_was_joined_in_the_very_moment_it_was_kept_is_the
     work(shop)
     assert only(Customer).user_id == user.id
     assert holds(user, tier)
+
+
+@pytest.mark.parametrize("interval", [ONCE, MONTH])
+def test_news_that_comes_late_or_is_looked_at_again_brings_nobody_back(shop: Shop, interval: Interval) -> None:
+    user = make_user("ada@example.org")
+    bought(shop, synced_plan(interval=interval), user)
+    erase(user, user.contact, clock.now())
+    db.session.execute(sa.update(StripeEvent).values(processed_at=None, due_at=clock.now()))
+    work(shop)
+    assert db.session.scalars(sa.select(User)).all() == []
+    assert db.session.scalars(sa.select(Contact).where(Contact.erased_at.is_(None))).all() == []
+    assert only(Customer).user_id is None
