@@ -124,6 +124,16 @@ def test_a_late_payment_is_open_on_day_13_and_closed_on_day_15(shop: Shop) -> No
     assert len(noted("payment_failed")) == 1
 
 
+def test_grace_is_given_once_however_long_stripe_goes_on_billing(shop: Shop) -> None:
+    tier, user = late(shop)
+    since = only(Subscription).past_due_since
+    shop.pass_time(days=33)
+    work(shop)
+    assert sum(invoice["status"] == "open" for invoice in shop.fake.books.all("invoice")) == 2
+    assert only(Subscription).past_due_since == since
+    assert not holds(user, tier)
+
+
 def test_grace_runs_from_the_invoice_and_not_from_when_we_heard(shop: Shop) -> None:
     shop.steering.set(dunning_end="past_due")
     tier, user = make_tier(), make_user("ada@example.org")
