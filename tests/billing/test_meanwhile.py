@@ -1,5 +1,7 @@
 """People who become accounts, or are erased, while Stripe is asked about what they bought, or before late news of it comes."""
 
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -14,8 +16,9 @@ from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.learning.joining import join_guest
 from courseapp.operations.people import erase
-from tests.billing.buying import begun, bought, holds, mails, only, synced_plan, work
+from tests.billing.buying import begun, bought, holds, mails, only, synced_plan, the_customer, work
 from tests.billing.conftest import Shop
+from tests.billing.test_delays import at_once
 from tests.factories import make_guest, make_tier, make_user
 
 ONCE, MONTH = Interval.ONCE, Interval.MONTH
@@ -79,3 +82,29 @@ def test_news_that_comes_late_or_is_looked_at_again_brings_nobody_back(shop: Sho
     assert db.session.scalars(sa.select(User)).all() == []
     assert db.session.scalars(sa.select(Contact).where(Contact.erased_at.is_(None))).all() == []
     assert only(Customer).user_id is None
+
+
+def test_somebody_erased_while_their_purchase_is_kept_waits_for_it_and_neither_fails(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = make_user("ada@example.org")
+    bought(shop, synced_plan(), user)
+    checkout = begun(synced_plan(interval=ONCE), user, customer=the_customer(user).stripe_id)
+    shop.steering.buy(checkout.stripe_id)
+    shop.settle()
+    held, hold_claim = threading.Event(), loops.hold_claim
+
+    def slowly(customer_id: int, epoch: int) -> Customer:
+        found = hold_claim(customer_id, epoch)
+        held.set()
+        time.sleep(0.5)
+        return found
+
+    def leave() -> None:
+        held.wait(10)
+        found = db.session.get_one(User, user_id)
+        erase(found, found.contact, clock.now())
+        db.session.commit()
+
+    monkeypatch.setattr(loops, "hold_claim", slowly)
+    stripe_id, user_id = checkout.stripe_id, user.id
+    at_once(shop.app, lambda: loops.refresh_checkout(stripe_id, clock.now()), leave)
+    assert db.session.scalars(sa.select(User)).all() == []
