@@ -6,9 +6,12 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import User
 from courseapp.billing.joining import join_purchases
-from courseapp.billing.models import Checkout, CheckoutState, Entitlement, Kind
+from courseapp.billing.models import Checkout, CheckoutState, Entitlement, Kind, Price
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
+
+PAID = (CheckoutState.WAITING, CheckoutState.FULFILLED)
+"""Checkouts whose money is here, or on its way."""
 
 
 def claim_purchases(contact_id: int, user_id: int, now: datetime) -> int:
@@ -27,10 +30,11 @@ def claim_purchases(contact_id: int, user_id: int, now: datetime) -> int:
 def has_bought() -> sa.ColumnElement[bool]:
     """SQL, about a `User` of the statement around it: what they paid for, or are about to, would go with them."""
     holds = sa.select(Entitlement.id).where(Entitlement.user_id == User.id, Entitlement.kind != Kind.FREE)
-    pays = sa.select(Checkout.id).where(Checkout.user_id == User.id, Checkout.state == CheckoutState.WAITING)
+    costs = sa.select(Price.id).where(Price.amount > 0)
+    pays = sa.select(Checkout.id).where(Checkout.user_id == User.id, Checkout.state.in_(PAID), Checkout.price_id.in_(costs))
     return sa.or_(holds.exists(), pays.exists())
 
 
 def was_paid_with() -> sa.ColumnElement[bool]:
     """SQL, about a `Contact` of the statement around it: somebody paid with this address, and may come for what they bought."""
-    return sa.select(Checkout.id).where(Checkout.contact_id == Contact.id).exists()
+    return sa.select(Checkout.id).where(Checkout.contact_id == Contact.id, Checkout.state.in_(PAID)).exists()
