@@ -10,7 +10,8 @@ from courseapp.billing.models import Checkout, CheckoutState, Entitlement, Kind,
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 
-BOUGHT = (CheckoutState.WAITING, CheckoutState.FULFILLED)
+PAID = (CheckoutState.WAITING, CheckoutState.FULFILLED)
+"""Checkouts whose money is here, or on its way."""
 
 
 def claim_purchases(contact_id: int, user_id: int, now: datetime) -> int:
@@ -29,10 +30,11 @@ def claim_purchases(contact_id: int, user_id: int, now: datetime) -> int:
 def has_bought() -> sa.ColumnElement[bool]:
     """SQL, about a `User` of the statement around it: what they paid for, or are about to, would go with them."""
     holds = sa.select(Entitlement.id).where(Entitlement.user_id == User.id, Entitlement.kind != Kind.FREE)
-    pays = sa.select(Checkout.id).join(Checkout.price).where(Checkout.user_id == User.id, Checkout.state.in_(BOUGHT), Price.amount > 0)
+    costs = sa.select(Price.id).where(Price.amount > 0)
+    pays = sa.select(Checkout.id).where(Checkout.user_id == User.id, Checkout.state.in_(PAID), Checkout.price_id.in_(costs))
     return sa.or_(holds.exists(), pays.exists())
 
 
 def was_paid_with() -> sa.ColumnElement[bool]:
     """SQL, about a `Contact` of the statement around it: somebody paid with this address, and may come for what they bought."""
-    return sa.select(Checkout.id).where(Checkout.contact_id == Contact.id, Checkout.state.in_(BOUGHT)).exists()
+    return sa.select(Checkout.id).where(Checkout.contact_id == Contact.id, Checkout.state.in_(PAID)).exists()

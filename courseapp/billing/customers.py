@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from courseapp.accounts.models import User
 from courseapp.accounts.people import account_for
-from courseapp.billing.models import Checkout, Customer
+from courseapp.billing.models import Checkout, CheckoutState, Customer
 from courseapp.billing.stripe_gateway import Thing
 from courseapp.contacts.models import Contact
 from courseapp.contacts.people import contact_for
@@ -52,8 +52,11 @@ def hold_claim(customer_id: int, epoch: int) -> Customer:
 
 
 def owner_of(checkout: Checkout, session: Thing, now: datetime) -> int | None:
-    """Who owns what a checkout bought: whoever began it; where they are gone, the account of the address that was paid with."""
-    if checkout.user_id is not None:
+    """Who owns what a checkout bought: whoever began it; where they are gone, the account of the address that was paid with.
+
+    What was given already to somebody who has been erased since is nobody's: news of it that comes late brings nobody back.
+    """
+    if checkout.user_id is not None or checkout.state is CheckoutState.FULFILLED:
         return checkout.user_id
     contact = paying_contact(session, now)
     return account_for(contact, now).id if contact is not None else None

@@ -43,7 +43,7 @@ def fulfil_checkout(
 
     Args:
         session: the Checkout Session as Stripe has just told it.
-        owner_id: the user who is to own it.
+        owner_id: the user who is to own it, where whoever began it is gone. A guest may have become an account while Stripe was asked.
         customer_id: our row of Stripe's customer, where there is one.
         intent_status: how the payment stands that was asked for, where money is on its way.
     """
@@ -66,8 +66,7 @@ def fulfil_checkout(
 
 
 def _fulfil(checkout: Checkout, session: Thing, owner_id: int | None, customer_id: int | None, now: datetime) -> None:
-    if checkout.user_id is None:
-        checkout.user_id = owner_id
+    checkout.user_id = owner_id = checkout.user_id or owner_id
     _note_address(checkout, session, now)
     checkout.state, checkout.settled_at = CheckoutState.FULFILLED, now
     kind = Kind.SUBSCRIPTION if checkout.plan.is_recurring else Kind.PURCHASE

@@ -60,11 +60,10 @@ def end_subscriptions(leaving: Leaving) -> int:
         _refuse_without_key(leaving)
         return 0
     try:
-        for checkout in leaving.checkouts:
-            _close(checkout)
         wanted = [*leaving.subscriptions]
-        wanted += [each for customer in leaving.customers for each in _live_at_stripe(customer) if each not in wanted]
-        return sum(_end(each) for each in wanted)
+        wanted += [begun for checkout in leaving.checkouts if (begun := _close(checkout)) is not None]
+        wanted += [each for customer in leaving.customers for each in _live_at_stripe(customer)]
+        return sum(_end(each) for each in dict.fromkeys(wanted))
     except stripe.StripeAwayError as error:
         log.warning("leaving_refused", what=error.words)
         words = _(
@@ -97,12 +96,15 @@ def _unknown() -> str:
     )
 
 
-def _close(checkout: str) -> None:
-    """Nobody goes through with it any more; where that is too late the subscription is found among the customer's."""
+def _close(checkout: str) -> str | None:
+    """Nobody goes through with it any more; where that is too late, the subscription it began. A guest's customer we do not know yet."""
     try:
         stripe.expire_checkout(checkout)
     except stripe.StripeRefusedError as error:
         log.info("checkout_not_closed", what=error.words)
+        session = stripe.checkout_session(checkout)
+        return stripe.id_of(session["subscription"]) if session is not None else None
+    return None
 
 
 def _live_at_stripe(customer: str) -> list[str]:

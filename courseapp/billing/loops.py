@@ -54,6 +54,8 @@ def refresh_checkout(stripe_id: str, now: datetime, event_id: int | None = None)
     if customer_id is not None:
         customer = hold_claim(customer_id, epoch)
     fulfil_checkout(checkout_id, session, now, owner_id=owner_id, customer_id=customer_id, intent_status=intent_status)
+    if customer_id is not None and customer.user_id is None:  # made for a guest who has become an account since
+        customer.user_id = checkout.user_id
     if subscription is not None and customer_id is not None:
         subscriptions.keep_subscription(subscription, customer, now)
     return _done(event_id, APPLIED, now)

@@ -10,7 +10,7 @@ from courseapp.billing.attention import need_attention
 from courseapp.billing.entitlements import hold
 from courseapp.billing.models import Checkout, Entitlement, Kind, Payment, Refund, Subscription
 from courseapp.billing.standing import GONE_BACK, SUSPENDING, Access
-from courseapp.billing.stripe_gateway import Thing, id_of, known_moment
+from courseapp.billing.stripe_gateway import Thing, id_of, known_moment, moment
 from courseapp.billing.subscriptions import money_of_payment, plan_of_price, settle_access
 from courseapp.extensions import db
 
@@ -54,7 +54,7 @@ def keep_purchase(session: Thing, checkout: Checkout, customer_id: int | None, n
         return None
     kept = payment_of(intent)
     if kept is None:
-        kept = Payment(stripe_id=intent, amount=session["amount_total"], currency=session["currency"], paid_at=now)
+        kept = Payment(stripe_id=intent, amount=session["amount_total"], currency=session["currency"], paid_at=_paid_at(session) or now)
         kept.tax = (session["total_details"] or {}).get("amount_tax") or 0
         db.session.add(kept)
     kept.checkout_id, kept.customer_id, kept.plan_id = checkout.id, customer_id, checkout.plan_id
@@ -62,6 +62,12 @@ def keep_purchase(session: Thing, checkout: Checkout, customer_id: int | None, n
         kept.invoice_id, kept.invoice_number = session["invoice"]["id"], session["invoice"]["number"]
     db.session.flush()
     return kept
+
+
+def _paid_at(session: Thing) -> datetime | None:
+    """When a one-off was paid, as its invoice says; None while it says nothing. Hearing of it late must not move it to another month."""
+    invoice = session["invoice"]
+    return moment(invoice["status_transitions"]["paid_at"]) if isinstance(invoice, dict) else None
 
 
 def note_number(told: Thing) -> bool:

@@ -117,6 +117,7 @@ def erase(user_id: int | None, contact_id: int | None, now: datetime) -> None:
     if user_id is None:
         return
     customers = sa.select(Customer.id).where(Customer.user_id == user_id)
+    db.session.execute(customers.order_by(Customer.id).with_for_update())  # first, as everybody who writes about them does
     is_on = (Subscription.customer_id.in_(customers), Subscription.status.not_in(ENDED))
     db.session.execute(_update(Subscription).where(*is_on).values(status="canceled", ended_at=now))
     db.session.execute(sa.delete(Entitlement).where(Entitlement.user_id == user_id).execution_options(synchronize_session=False))

@@ -192,8 +192,22 @@ def checkout_session(id: str) -> Thing | None:
 
 
 def subscription(id: str) -> Thing | None:
-    """A subscription, with its latest invoice."""
-    return _fetched("fetching a subscription", _api().subscriptions.retrieve, id, expand=["latest_invoice"])
+    """A subscription, with its latest invoice; of a late one that is the first of those that nobody has paid since."""
+    found = _fetched("fetching a subscription", _api().subscriptions.retrieve, id, expand=["latest_invoice"])
+    if found is not None and found["status"] == "past_due":
+        found["latest_invoice"] = _first_unpaid(id) or found["latest_invoice"]
+    return found
+
+
+def _first_unpaid(subscription: str) -> Thing | None:
+    """The oldest open invoice that no other state parts from the newest: where Stripe goes on billing, each period adds one."""
+    first = None
+    for found in invoices(subscription=subscription):
+        if found["status"] == "open":
+            first = found
+        elif found["status"] != "draft":
+            break
+    return first
 
 
 def invoice(id: str) -> Thing | None:

@@ -24,7 +24,7 @@ def keep_subscription(told: Thing, customer: Customer, now: datetime) -> Subscri
     if kept is None:
         kept = Subscription(stripe_id=told["id"], customer_id=customer.id, began_at=known_moment(told["start_date"]))
         db.session.add(kept)
-    was_late, before = kept.status == LATE, kept.plan_id
+    is_new, was_late, before = kept.id is None, kept.status == LATE, kept.plan_id
     kept.status, kept.price_stripe_id, kept.told_at = told["status"], item["price"]["id"], now
     kept.plan_id = plan.id if plan is not None else kept.plan_id
     kept.trial_ends_at, kept.ended_at = moment(told["trial_end"]), moment(told["ended_at"])
@@ -33,6 +33,8 @@ def keep_subscription(told: Thing, customer: Customer, now: datetime) -> Subscri
     kept.cancels_at = moment(told["cancel_at"]) or (kept.period_ends_at if told["cancel_at_period_end"] else None)
     kept.past_due_since = _late_since(told, item, kept) if told["status"] == LATE else None
     db.session.flush()
+    if is_new and customer.user_id is not None and is_second(kept, customer.user_id):
+        need_attention("second_subscription", now, subscription=kept.stripe_id)
     if told["status"] == LATE and not was_late:
         _note("payment_failed", kept, customer, now)
     settle_access(kept, now, changed_from=before)
@@ -95,16 +97,11 @@ def tell_trial_ends(kept: Subscription, now: datetime) -> None:
         letters.trial_ends(customer.user_id, kept, now)
 
 
-def has_live_subscription(user_id: int) -> bool:
-    """Whether somebody has a subscription that has not ended: there is never a second one."""
-    return live_subscription_of(user_id) is not None
-
-
-def live_subscription_of(user_id: int) -> Subscription | None:
-    """Somebody's subscription that has not ended, the newest."""
-    query = sa.select(Subscription).join(Customer, Customer.id == Subscription.customer_id)
-    query = query.where(Customer.user_id == user_id, Subscription.status.not_in(ENDED | {"incomplete"}))
-    return db.session.scalar(query.order_by(Subscription.id.desc()).limit(1))
+def is_second(kept: Subscription, user_id: int) -> bool:
+    """Whether somebody pays for another one besides this. It is never offered, but two windows of Stripe's may be open at once."""
+    others = sa.select(Subscription.id).join(Customer, Customer.id == Subscription.customer_id)
+    others = others.where(Customer.user_id == user_id, Subscription.id != kept.id, Subscription.status.not_in(ENDED))
+    return kept.status not in ENDED and bool(db.session.scalar(sa.select(others.exists())))
 
 
 def _late_since(told: Thing, item: Thing, kept: Subscription) -> datetime:

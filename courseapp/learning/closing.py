@@ -25,5 +25,6 @@ def closed_part(user_id: int, module_id: int, now: datetime) -> ClosedPart:
     module = db.session.get_one(Module, module_id)
     held = held_for(user_id, module)
     to_come = [each.begins_at for each in held if each.begins_at > now and each.closed_at is None]
-    ended = [min(filter(None, (each.closed_at, each.ends_at))) for each in held if each.begins_at <= now]
+    # one that has no end has just come: the page will be open when it is loaded again
+    ended = [min(ends) for each in held if each.begins_at <= now and (ends := list(filter(None, (each.closed_at, each.ends_at))))]
     return ClosedPart(module.title, tiers_opening(module.course_id, module.id), min(to_come, default=None), max(ended, default=None))

@@ -4,6 +4,7 @@ What Stripe's state says is worked out here a second time, from the fake's own b
 """
 
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -234,8 +235,10 @@ class Life(RuleBasedStateMachine):
             if ((each["parent"] or {}).get("subscription_details") or {}).get("subscription") == one["id"]
         ]
         if one["status"] == "past_due":
-            latest = self.books.kept[one["latest_invoice"]]
-            if now.timestamp() >= latest["created"] + GRACE.total_seconds():
+            newest_first = sorted(invoices, key=lambda each: each["created"], reverse=True)
+            unpaid = list(takewhile(lambda each: each["status"] in {"open", "draft"}, newest_first))
+            first = next((each for each in reversed(unpaid) if each["status"] == "open"), self.books.kept[one["latest_invoice"]])
+            if now.timestamp() >= first["created"] + GRACE.total_seconds():
                 return False
         paid = [each for each in invoices if each["status"] == "paid" and each["amount_paid"]]
         if not paid:

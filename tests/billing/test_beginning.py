@@ -17,7 +17,7 @@ from tests.billing.buying import bought, holds, only, synced_plan, work
 from tests.billing.conftest import Shop
 from tests.client import Client
 from tests.conftest import NOW, set_clock
-from tests.factories import make_entitlement, make_guest, make_plan, make_tier, make_user
+from tests.factories import make_customer, make_entitlement, make_guest, make_plan, make_tier, make_user
 from tests.fakes.clicking import Clicker
 
 CHECKOUT_PAGES = "/c/pay/"
@@ -315,6 +315,21 @@ def test_a_price_that_stripe_does_not_know_is_logged_by_its_code(shop: Shop, cap
     db.session.execute(sa.text("UPDATE prices SET stripe_id = 'price_gone'"))
     assert buy(shop.client(), plan).status_code == 503
     assert "resource_missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_an_account_whose_customer_stripe_knows_no_more_buys_as_a_new_one(shop: Shop, is_deleted: bool) -> None:
+    tier, user = make_tier(), make_user("ada@example.org")
+    stripe_id = stripe_gateway.create("customers", {"email": "ada@example.org"}, "one")["id"] if is_deleted else "cus_of_another_account"
+    make_customer(user, stripe_id=stripe_id)
+    if is_deleted:
+        stripe_gateway._service("customers").delete(stripe_id)
+    answer = buy(signed_in(shop, user), plan := synced_plan(tier))
+    assert CHECKOUT_PAGES in answer.location
+    shop.steering.buy(only(Checkout).stripe_id)
+    work(shop)
+    assert holds(user, tier)
+    assert press(signed_in(shop, user), plan).location.endswith("/account/plan")
 
 
 def test_a_guest_who_was_made_in_vain_stays_the_same_guest(shop: Shop) -> None:

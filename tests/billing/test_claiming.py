@@ -20,7 +20,7 @@ from courseapp.extensions import db
 from courseapp.journal import events
 from courseapp.mailing.models import Message
 from courseapp.operations.tidying import forget_guests, forget_unconfirmed, tidy
-from tests.billing.buying import bought, holds, price_of, synced_plan
+from tests.billing.buying import bought, holds, price_of, synced_plan, work
 from tests.billing.conftest import Shop
 from tests.client import Client
 from tests.conftest import NOW, set_clock
@@ -92,6 +92,16 @@ def test_every_sign_in_finds_what_was_bought_meanwhile(shop: Shop) -> None:
     assert read_news(clock.now) == 1
     assert read_news(clock.now) == 0
     assert holds(user, tier)
+
+
+def test_what_two_guests_bought_with_one_address_comes_together(shop: Shop) -> None:
+    tiers, user = [make_tier(), make_tier()], make_user("ada@example.org")
+    for tier in tiers:
+        bought(shop, synced_plan(tier), make_guest())
+    assert claim_purchases(user.contact_id, user.id, NOW) == 2
+    shop.pass_time(days=31)
+    work(shop)
+    assert all(holds(user, tier) for tier in tiers)
 
 
 def test_another_address_gets_nothing(shop: Shop) -> None:

@@ -72,6 +72,18 @@ def test_a_coupon_for_all_of_it_opens_without_money(shop: Shop, interval: Interv
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Payment)) == 0
 
 
+def test_after_a_coupon_for_the_first_month_the_next_is_paid_and_can_be_given_back(shop: Shop) -> None:
+    coupon = gateway._api().coupons.create({"percent_off": 100, "duration": "once"})
+    tier, user = make_tier(), make_user("ada@example.org")
+    bought(shop, synced_plan(tier), user, discounts=[{"coupon": coupon.id}])
+    shop.pass_time(days=31)
+    work(shop)
+    assert mails() == ["bought", "renewed"]
+    shop.steering.refund(payment_intent=only(Payment).stripe_id)
+    work(shop)
+    assert not holds(user, tier)
+
+
 @pytest.mark.parametrize("way", ["decline", "unauthenticated"])
 def test_a_card_that_is_refused_opens_nothing_and_may_be_tried_again(shop: Shop, way: str) -> None:
     tier, user = make_tier(), make_user("ada@example.org")
@@ -232,3 +244,15 @@ def test_a_guest_whose_row_is_gone_leaves_what_was_paid_to_the_address(shop: Sho
     kept = only(Entitlement)
     assert kept.user.contact.address == "new@example.org"
     assert not kept.user.contact.is_confirmed
+
+
+@pytest.mark.parametrize("interval", [ONCE, MONTH])
+def test_a_session_whose_id_was_never_stored_is_known_by_what_we_gave_along(shop: Shop, interval: Interval) -> None:
+    tier, user = make_tier(), make_user("ada@example.org")
+    checkout = begun(synced_plan(tier, interval), user)
+    stripe_id, checkout.stripe_id, checkout.state = checkout.stripe_id, None, CheckoutState.EXPIRED
+    db.session.commit()
+    shop.steering.buy(stripe_id, email="ada@example.org")
+    work(shop)
+    assert only_state(checkout) is CheckoutState.FULFILLED
+    assert holds(user, tier)

@@ -1,11 +1,14 @@
 """What somebody paid for is theirs once, whatever tells us of it."""
 
+from datetime import timedelta
+
 from courseapp import clock
 from courseapp.billing import loops
 from courseapp.billing.models import CheckoutState, Entitlement, Interval, Kind, Payment, StripeEvent, Subscription
 from courseapp.extensions import db
 from tests.billing.buying import begun, bought, holds, mails, only, synced_plan, work
 from tests.billing.conftest import Shop
+from tests.conftest import NOW
 from tests.factories import make_guest, make_tier, make_user
 
 
@@ -52,6 +55,15 @@ def test_the_page_that_people_come_back_to_fulfils_before_any_webhook(shop: Shop
     work(shop)
     only(Entitlement)
     assert mails() == ["bought"]
+
+
+def test_what_is_heard_of_late_is_booked_on_the_day_on_which_it_was_paid(shop: Shop) -> None:
+    shop.steering.rule(lose=True)
+    checkout = bought(shop, synced_plan(interval=Interval.ONCE), make_user("ada@example.org"))
+    shop.steering.heal()
+    shop.pass_time(days=40)
+    loops.refresh_checkout(checkout.stripe_id, clock.now())
+    assert abs(only(Payment).paid_at - NOW) < timedelta(hours=1)
 
 
 def test_every_event_is_worked_and_says_what_came_of_it(shop: Shop) -> None:

@@ -13,6 +13,7 @@ from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.operations.people import erase, erase_again
 from courseapp.operations.tidying import tidy
+from tests.billing.buying import begun, synced_plan
 from tests.billing.conftest import Shop
 from tests.billing.paying import checkout_of, subscription_of
 from tests.client import Client
@@ -168,6 +169,15 @@ def test_a_checkout_that_was_paid_meanwhile_is_no_hindrance(shop: Shop, ada: Sub
     db.session.commit()
     shop.steering.buy(session)
     assert leave(ada.user) == 1
+
+
+def test_what_a_guest_has_just_begun_to_pay_for_ends_though_no_customer_of_theirs_is_known(shop: Shop) -> None:
+    guest = make_guest()
+    checkout = begun(synced_plan(), guest)
+    assert shop.steering.buy(checkout.stripe_id, email="ada@example.org") is None
+    shop.settle()
+    assert leave(guest) == 1
+    assert [found["status"] for found in stripe_gateway.subscriptions()] == ["canceled"]
 
 
 def test_of_a_customer_who_is_gone_at_stripe_nothing_goes_on(shop: Shop) -> None:

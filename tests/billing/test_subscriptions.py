@@ -124,6 +124,16 @@ def test_a_late_payment_is_open_on_day_13_and_closed_on_day_15(shop: Shop) -> No
     assert len(noted("payment_failed")) == 1
 
 
+def test_grace_is_given_once_however_long_stripe_goes_on_billing(shop: Shop) -> None:
+    tier, user = late(shop)
+    since = only(Subscription).past_due_since
+    shop.pass_time(days=33)
+    work(shop)
+    assert sum(invoice["status"] == "open" for invoice in shop.fake.books.all("invoice")) == 2
+    assert only(Subscription).past_due_since == since
+    assert not holds(user, tier)
+
+
 def test_grace_runs_from_the_invoice_and_not_from_when_we_heard(shop: Shop) -> None:
     shop.steering.set(dunning_end="past_due")
     tier, user = make_tier(), make_user("ada@example.org")
@@ -302,3 +312,33 @@ def only_event(number: int) -> StripeEvent:
     """An event by its number, read again."""
     db.session.commit()
     return db.session.get_one(StripeEvent, number)
+
+
+def test_two_that_were_paid_in_two_windows_are_both_kept_and_somebody_is_told(shop: Shop) -> None:
+    user = make_user("ada@example.org")
+    windows = [begun(synced_plan(), user) for _window in range(2)]
+    for checkout in windows:
+        shop.steering.buy(checkout.stripe_id, email="ada@example.org")
+    work(shop)
+    assert attention() == ["second_subscription"]
+    assert all(holds(user, checkout.plan.tier) for checkout in windows)
+
+
+def test_after_one_has_ended_another_is_nothing_to_tell_of(shop: Shop) -> None:
+    tier, user = make_tier(), make_user("ada@example.org")
+    bought(shop, synced_plan(tier), user)
+    gateway.cancel_subscription(only(Subscription).stripe_id)
+    work(shop)
+    assert not holds(user, tier)
+    bought(shop, synced_plan(tier), user)
+    assert holds(user, tier)
+    assert attention() == []
+
+
+def test_when_a_customer_is_deleted_at_stripe_what_they_subscribed_to_closes(shop: Shop) -> None:
+    tier, user = make_tier(), make_user("ada@example.org")
+    bought(shop, synced_plan(tier), user)
+    gateway._service("customers").delete(the_customer(user).stripe_id)
+    work(shop)
+    assert only(Subscription).status == "canceled"
+    assert not holds(user, tier)

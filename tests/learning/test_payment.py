@@ -16,6 +16,7 @@ from courseapp.billing.models import Closed, Tier, TierGrant
 from courseapp.catalog.copies import want_copies
 from courseapp.catalog.models import Asset, Copy, CopyKind, Course, Lesson, Need
 from courseapp.extensions import db
+from courseapp.learning.closing import closed_part
 from courseapp.learning.loops import build_copies
 from courseapp.learning.models import Completion, Enrolment, MediaPosition, Outcome
 from courseapp.learning.reading import known_lesson, lesson_of_learner
@@ -324,6 +325,13 @@ def test_marking_the_last_open_lesson_leads_past_what_is_closed(course: Course, 
 
 
 # The public page
+
+
+def test_what_opens_between_the_gate_and_its_words_is_no_error(app: Flask) -> None:
+    course, user = make_course(), make_user()
+    make_entitlement(user, make_tier(opens=course))
+    part = closed_part(user.id, modules_of(course)[0].id, NOW)
+    assert (part.opens_at, part.closed_at) == (None, None)
 
 
 @pytest.mark.parametrize("closed", [0, 1, None])

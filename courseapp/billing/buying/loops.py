@@ -48,30 +48,45 @@ def _end(stripe_id: str) -> bool:
 
 
 def _open_session(checkout_id: int, language: str, now: datetime) -> str:
-    """Make the session of a checkout, and before it the customer of an account that has none."""
+    """A session for a checkout, and before it the customer of an account that has none, or whose own Stripe knows no more."""
     try:
-        customer = _customer_for(checkout_id, now)
-        checkout = db.session.get_one(Checkout, checkout_id)
-        params, key = checkouts.session_params(checkout, customer, language), f"checkout:{checkout.public_id}"
-        db.session.commit()
-        session = stripe_gateway.create("checkout.sessions", params, key)
+        try:
+            return _session_of(checkout_id, _customer_for(checkout_id, now), language)
+        except StripeRefusedError as error:
+            if (error.code, error.param) != ("resource_missing", "customer"):
+                raise
+            db.session.rollback()
+            return _session_of(checkout_id, _new_customer(checkout_id, now), language, "another customer")
     except StripeError:
         db.session.rollback()
         checkouts.give_up(checkout_id, now)
         db.session.commit()
         raise
+
+
+def _session_of(checkout_id: int, customer: str | None, language: str, again: str = "") -> str:
+    """Where a new session of a checkout is. `again`: why it is another wish to Stripe than the first, which repeats its refusal."""
+    checkout = db.session.get_one(Checkout, checkout_id)
+    params, key = checkouts.session_params(checkout, customer, language), f"checkout:{checkout.public_id}"
+    db.session.commit()
+    session = stripe_gateway.create("checkout.sessions", params, f"{key}:{again}" if again else key)
     checkouts.note_session(checkout_id, session["id"])
     db.session.commit()
     return str(session["url"])
 
 
 def _customer_for(checkout_id: int, now: datetime) -> str | None:
-    """The customer of whoever buys. None for guests who have none: Checkout makes one of the address they pay with."""
+    """The customer of whoever buys, made for an account that has none."""
+    checkout = db.session.get_one(Checkout, checkout_id)
+    known = customers_of(checkout.user_id) if checkout.user_id is not None else ()
+    return known[0].stripe_id if known else _new_customer(checkout_id, now)
+
+
+def _new_customer(checkout_id: int, now: datetime) -> str | None:
+    """A customer for an account. None for guests: Checkout makes one of the address they pay with."""
     checkout = db.session.get_one(Checkout, checkout_id)
     user = checkout.user
     assert user is not None  # the person of this request
-    if known := customers_of(user.id):
-        return known[0].stripe_id
     address = user.contact.address if user.contact is not None else None
     if address is None:
         return None
