@@ -13,7 +13,7 @@ from courseapp.accounts.access import need_session
 from courseapp.accounts.browser import begin_session
 from courseapp.accounts.models import User
 from courseapp.accounts.people import begin_guest
-from courseapp.billing import checkouts, holdings, offers, stripe_gateway
+from courseapp.billing import checkouts, claiming, holdings, offers, stripe_gateway
 from courseapp.billing.amounts import amount_words
 from courseapp.billing.buying.loops import lead_on
 from courseapp.billing.checkouts import Obstacle
@@ -220,10 +220,12 @@ def own() -> Response | str:
     """What somebody has, until when, how it goes on, and what they paid."""
     if (answer := need_session()) is not None:
         return answer
-    user_id = person().id
+    user_id, now = person().id, clock.now()
+    if claiming.claim_before_the_news(person(), now):
+        db.session.commit()
     return render_template(
         "billing/own.html",
-        holdings=holdings.holdings_of(user_id, clock.now()),
+        holdings=holdings.holdings_of(user_id, now),
         payments=holdings.payments_of(user_id),
         has_customer=bool(holdings.customers_of(user_id)),
         price_words=offers.price_words,
