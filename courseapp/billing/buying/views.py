@@ -158,10 +158,10 @@ def cannot(error: StripeError) -> Response:
 @pages.get("/checkouts/<public_id>")
 def done(public_id: str) -> Response:
     """What came of a checkout, for whoever began it. Where Stripe has not told us yet, it is asked, so it never says less than is so."""
-    if not current_user.is_authenticated:
-        abort(404)
-    user_id = person().id
-    checkout = checkouts.own_checkout(user_id, public_id) or abort(404)
+    user_id = person().id if current_user.is_authenticated else None
+    checkout = checkouts.own_checkout(user_id, public_id) if user_id is not None else None
+    if user_id is None or checkout is None:
+        return make_response(render_template("billing/done.html", state="elsewhere"), 404)  # banks lead people back to another browser
     if checkout.state in UNSETTLED and checkout.stripe_id is not None:
         is_told = ask_stripe(checkout.stripe_id)
         checkout = checkouts.own_checkout(user_id, public_id) or abort(404)
@@ -226,6 +226,7 @@ def own() -> Response | str:
     return render_template(
         "billing/own.html",
         holdings=holdings.holdings_of(user_id, now),
+        waiting=holdings.waiting_of(user_id),
         payments=holdings.payments_of(user_id),
         has_customer=bool(holdings.customers_of(user_id)),
         price_words=offers.price_words,
