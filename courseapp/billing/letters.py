@@ -61,6 +61,15 @@ def renewed(user_id: int | None, payment: Payment, subscription: Subscription, n
     _mail("renewed", f"payment:{payment.stripe_id}", contact, fields | _own_plan(), now)
 
 
+def changed(user_id: int | None, payment: Payment, subscription: Subscription, now: datetime) -> None:
+    """The receipt of what a larger plan cost at once."""
+    contact = _contact_of(user_id)
+    if contact is None:
+        return
+    fields = {"tier": _tier_name(subscription.plan_id), "amount": _amount(payment.amount, payment.currency, contact)}
+    _mail("changed", f"payment:{payment.stripe_id}", contact, fields | _own_plan(), now)
+
+
 def late(user_id: int | None, invoice: dict[str, Any], subscription: Subscription, *, needs_bank: bool, now: datetime) -> None:
     """That a payment did not go through, until when all stays open, and how to mend it; or that the bank wants to be asked."""
     contact = _contact_of(user_id)

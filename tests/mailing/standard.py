@@ -24,6 +24,7 @@ TEMPLATES = {
             "on_its_way": OWN_PLAN,
             "not_arrived": {"page_url": "https://learn.example/plans"},
             "renewed": PAID | UNTIL | OWN_PLAN,
+            "changed": PAID | OWN_PLAN,
             "late": PAID | UNTIL | OWN_PLAN,
             "bank_asks": PAID | UNTIL | OWN_PLAN | {"secret_url": "https://learn.example/at-stripe/invoice"},
             "trial_ends": PAID | UNTIL | OWN_PLAN,
