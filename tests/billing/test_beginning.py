@@ -84,6 +84,12 @@ def test_stripe_is_told_ids_of_ours_and_nothing_of_the_course(shop: Shop) -> Non
     assert "payment_method_types" not in str(sent)
 
 
+def test_a_statement_says_the_neutral_name_of_the_site_where_no_words_are_set(shop: Shop) -> None:
+    shop.app.config["SETTINGS"].statement_words = ""
+    buy(shop.client(), synced_plan(make_tier(), Interval.ONCE, 2900))
+    assert asked(shop, "/v1/checkout/sessions")[0]["payment_intent_data[statement_descriptor_suffix]"] == "Your course"
+
+
 def test_an_account_gets_one_customer_by_its_own_id(shop: Shop) -> None:
     user = make_user("ada@example.org")
     client, tier = signed_in(shop, user), make_tier()
