@@ -27,6 +27,7 @@ TEMPLATES = {
             "changed": PAID | OWN_PLAN,
             "late": PAID | UNTIL | OWN_PLAN,
             "bank_asks": PAID | UNTIL | OWN_PLAN | {"secret_url": "https://learn.example/at-stripe/invoice"},
+            "trial_begun": PAID | UNTIL | OWN_PLAN | {"page_url": "https://learn.example/learn"},
             "trial_ends": PAID | UNTIL | OWN_PLAN,
             "refunded": PAID | OWN_PLAN,
             "part_refunded": PAID | OWN_PLAN,
