@@ -23,7 +23,7 @@ ATTENTION_WORDS: dict[str, LazyString] = {
     "no_owner": _l("Somebody pays for a subscription, and it is not known who."),
     "part_refunded": _l("A part of a payment went back. What it opened stays open."),
     "reconcile_found": _l("Comparing with Stripe found differences that somebody must decide about."),
-    "second_customer": _l("One person is two customers at Stripe."),
+    "second_customer": _l("One person subscribes twice, as two customers at Stripe."),
     "second_subscription": _l("One person pays for two subscriptions at once. Ask which they want, and end the other at Stripe."),
     "dispute_opened": _l("Somebody disputes a payment. What it opened is closed until their bank decides. Answer at Stripe in time."),
 }

@@ -127,9 +127,9 @@ def _of_permission(need: _Need) -> Finding | None:
 def _of_webhook() -> Iterator[Finding]:
     right, others = stripe_setup.endpoints_here()
     if not right:
-        why = f"of version {others[0]['api_version'] or 'of the account'} alone" if others else "at all"
         what = f"There is no webhook endpoint of version {stripe_gateway.api_version()} at {stripe_setup.webhook_url()}"
-        yield Finding(True, f"{what}, but one {why}." if others else f"{what}.", f"Run {SETUP}.")
+        other = f", but one of {others[0]['api_version'] or 'the version that the account has'}" if others else ""
+        yield Finding(True, f"{what}{other}.", f"Run {SETUP}.")
         return
     if problems := stripe_setup.problems_of_endpoint(right[0]):
         yield Finding(True, f"The webhook endpoint is not right: {'; '.join(problems)}.", f"Run {SETUP}.")

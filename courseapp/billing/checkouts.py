@@ -17,9 +17,11 @@ from courseapp.billing.entitlements import hold
 from courseapp.billing.holdings import has_subscription, tiers_owned
 from courseapp.billing.models import Checkout, CheckoutState, Customer, Interval, Kind, Plan, Price, Subscription
 from courseapp.billing.standing import Access
+from courseapp.billing.syncing import statement_of
 from courseapp.config import Settings
 from courseapp.extensions import db
 from courseapp.mailing.links import full_url
+from courseapp.site import present_site
 
 REUSED_FOR = timedelta(hours=1)
 OPEN_FOR = timedelta(days=1)  # how long a session can be paid, unless it is ended (Stripe, "Checkout Sessions", `expires_at`)
@@ -136,7 +138,8 @@ def session_params(checkout: Checkout, customer: str | None, language: str) -> d
         params |= {"customer": customer} | ({"customer_update": {"address": "auto", "name": "auto"}} if settings.stripe_tax else {})
     if checkout.plan.is_recurring:
         return params | {"subscription_data": about | ({"trial_period_days": checkout.trial_days} if checkout.trial_days else {})}
-    suffix = {"statement_descriptor_suffix": settings.statement_words} if settings.statement_words else {}
+    statement = statement_of(settings.statement_words, present_site().name)  # Stripe takes the product's for subscriptions alone
+    suffix = {"statement_descriptor_suffix": statement} if statement else {}
     params |= {"invoice_creation": {"enabled": True}, "payment_intent_data": about | suffix}
     return params if customer is not None else params | {"customer_creation": "always"}
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from courseapp.accounts.models import User
 from courseapp.billing.joining import join_purchases
 from courseapp.billing.models import Checkout, CheckoutState, Entitlement, Kind, Price
+from courseapp.billing.selling import is_selling
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 
@@ -25,6 +26,13 @@ def claim_purchases(contact_id: int, user_id: int, now: datetime) -> int:
     for guest_id in guests:
         join_purchases(guest_id, user_id, now)
     return len(guests)
+
+
+def claim_before_the_news(user: User, now: datetime) -> int:
+    """The same for somebody who looks at what is theirs right after signing in, while the news of it still waits."""
+    if not is_selling() or user.contact is None or not user.contact.is_confirmed:
+        return 0
+    return claim_purchases(user.contact.id, user.id, now)
 
 
 def has_bought() -> sa.ColumnElement[bool]:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from courseapp.billing.comparing import customers_named
 from courseapp.billing.entitlements import is_live
 from courseapp.billing.findings import Finding
+from courseapp.billing.holdings import is_under_way
 from courseapp.billing.models import Checkout, CheckoutState, Customer, Entitlement, Kind, Payment, Refund, Subscription
 from courseapp.billing.standing import GONE_BACK, SHUT, state_of_money
 from courseapp.billing.stripe_gateway import Thing, id_of
@@ -112,10 +113,14 @@ def loose_access(after: int, now: datetime) -> tuple[list[Finding], int | None]:
 
 
 def second_customers() -> list[Finding]:
-    """People who are more than one customer."""
-    several = sa.select(Customer.user_id).where(Customer.user_id.is_not(None)).group_by(Customer.user_id).having(sa.func.count() > 1)
-    query = sa.select(Customer.user_id, Customer.stripe_id).where(Customer.user_id.in_(several.limit(PAGE)))
+    """People who subscribe as more than one customer. To be two is nothing wrong: whoever buys as a guest and signs in later is."""
+    live = sa.select(Customer.id, Customer.user_id, Customer.stripe_id).where(
+        Customer.user_id.is_not(None), sa.select(Subscription.id).where(Subscription.customer_id == Customer.id, is_under_way()).exists()
+    )
+    subscribing = live.subquery()
+    several = sa.select(subscribing.c.user_id).group_by(subscribing.c.user_id).having(sa.func.count() > 1)
+    query = sa.select(subscribing.c.user_id, subscribing.c.stripe_id).where(subscribing.c.user_id.in_(several.limit(PAGE)))
     theirs: dict[int, list[str]] = defaultdict(list)
-    for user_id, stripe_id in db.session.execute(query.order_by(Customer.user_id, Customer.id)):
+    for user_id, stripe_id in db.session.execute(query.order_by(subscribing.c.user_id, subscribing.c.id)):
         theirs[user_id or 0].append(stripe_id)
     return [Finding("second_customer", {"customer": ids[0], "other": ids[1]}, {"count": len(ids)}) for ids in theirs.values()]

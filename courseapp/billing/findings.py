@@ -136,9 +136,9 @@ FINDING_KINDS: dict[str, FindingKind] = {
         ("subscription", "checkout"),
     ),
     "second_customer": FindingKind(
-        _l("Several customers who are one person"),
-        _l("One person is %(count)s customers at Stripe."),
-        _l("Look whether they pay twice, and end one of the subscriptions at Stripe if so."),
+        _l("People who subscribe twice"),
+        _l("One person subscribes as %(count)s customers at Stripe."),
+        _l("They pay more than once. Ask them which they want, and end the others at Stripe."),
     ),
     "more": FindingKind(_l("More"), _l("And %(count)s more that were not kept."), _l("Mend these first, then compare again.")),
 }

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
 from courseapp.billing.entitlements import entitlements_of, is_live
-from courseapp.billing.models import Checkout, Customer, Entitlement, Kind, Payment, Price, Refund, Subscription
+from courseapp.billing.models import Checkout, CheckoutState, Customer, Entitlement, Kind, Payment, Price, Refund, Subscription
 from courseapp.billing.standing import ENDED, GONE_BACK, GRACE
 from courseapp.extensions import db
 
@@ -65,6 +65,12 @@ def holdings_of(user_id: int, now: datetime) -> list[Holding]:
         is_over = row.closed_at is not None or (row.ends_at is not None and row.ends_at <= now)
         found.append(Holding(row, not is_over, prices.get(told.price_stripe_id) if told is not None else None, late))
     return sorted(found, key=lambda holding: not holding.is_open)
+
+
+def waiting_of(user_id: int) -> Sequence[Checkout]:
+    """What somebody has bought whose money is still on its way, the latest first."""
+    query = sa.select(Checkout).where(Checkout.user_id == user_id, Checkout.state == CheckoutState.WAITING)
+    return db.session.scalars(query.order_by(Checkout.id.desc())).all()
 
 
 def payments_of(user_id: int) -> list[Paid]:

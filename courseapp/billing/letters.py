@@ -31,7 +31,9 @@ def bought(checkout: Checkout, amount: int, currency: str, now: datetime) -> Non
     """That it is open, and what was paid. Somebody who bought without an account gets the link that makes it theirs on any device."""
     contact = _contact_of(checkout.user_id) or checkout.contact
     if contact is None:
-        return
+        return None
+    if checkout.trial_days:
+        return _trial_begun(checkout, contact, now)
     is_guest = contact_id_of(checkout.user_id) is None
     fields = {"tier": checkout.plan.tier.neutral_name, "amount": _amount(amount, currency, contact), "page_url": _home()}
     if is_guest:
@@ -39,6 +41,17 @@ def bought(checkout: Checkout, amount: int, currency: str, now: datetime) -> Non
         token, _code = new_request(contact.id, checkout.public_id, now, guest, lifetime=LINK_HOLDS)
         fields["secret_url"] = full_url("accounts.sign_in_link", token=token)
     _mail("bought_as_guest" if is_guest else "bought", f"bought:{checkout.public_id}", contact, fields, now)
+
+
+def _trial_begun(checkout: Checkout, contact: Contact, now: datetime) -> None:
+    """That the free days have begun, until when at least, and what it costs then."""
+    fields = {
+        "tier": checkout.plan.tier.neutral_name,
+        "until": _day(checkout.created_at + timedelta(days=checkout.trial_days), contact),
+        "amount": _amount(checkout.price.amount, checkout.price.currency, contact),
+        "page_url": _home(),
+    }
+    _mail("trial_begun", f"bought:{checkout.public_id}", contact, fields | _own_plan(), now)
 
 
 def on_its_way(checkout: Checkout, now: datetime) -> None:
@@ -59,6 +72,15 @@ def renewed(user_id: int | None, payment: Payment, subscription: Subscription, n
     until = _day(subscription.period_ends_at or now, contact)
     fields = {"tier": _tier_name(payment.plan_id), "amount": _amount(payment.amount, payment.currency, contact), "until": until}
     _mail("renewed", f"payment:{payment.stripe_id}", contact, fields | _own_plan(), now)
+
+
+def changed(user_id: int | None, payment: Payment, subscription: Subscription, now: datetime) -> None:
+    """The receipt of what a larger plan cost at once."""
+    contact = _contact_of(user_id)
+    if contact is None:
+        return
+    fields = {"tier": _tier_name(subscription.plan_id), "amount": _amount(payment.amount, payment.currency, contact)}
+    _mail("changed", f"payment:{payment.stripe_id}", contact, fields | _own_plan(), now)
 
 
 def late(user_id: int | None, invoice: dict[str, Any], subscription: Subscription, *, needs_bank: bool, now: datetime) -> None:

@@ -15,7 +15,7 @@ from courseapp.billing.subscriptions import money_of_payment, plan_of_price, set
 from courseapp.extensions import db
 
 OPEN = "open"
-RENEWAL = "subscription_cycle"
+RENEWAL, CHANGE = "subscription_cycle", "subscription_update"
 
 
 def payment_of(stripe_id: str) -> Payment | None:
@@ -26,7 +26,7 @@ def payment_of(stripe_id: str) -> Payment | None:
 def keep_invoice(told: Thing, subscription: Subscription, now: datetime) -> Payment | None:
     """Keep the payment of a subscription's invoice, once it is paid; None where it is not, or came to nothing.
 
-    A renewal's gets its receipt by mail; a first payment's stands in the mail about the purchase.
+    A renewal and a change of plan get their receipt by mail; a first payment's stands in the mail about the purchase.
     """
     if told["status"] != "paid" or not told["amount_paid"]:
         return None
@@ -44,6 +44,8 @@ def keep_invoice(told: Thing, subscription: Subscription, now: datetime) -> Paym
     db.session.flush()
     if told["billing_reason"] == RENEWAL:
         letters.renewed(subscription.customer.user_id, kept, subscription, now)
+    elif told["billing_reason"] == CHANGE:
+        letters.changed(subscription.customer.user_id, kept, subscription, now)
     return kept
 
 

@@ -72,7 +72,8 @@ def _endpoint_wishes(now: datetime) -> Iterable[Wish]:
             yield Wish(f"Mend the webhook endpoint: {'; '.join(problems)}", _changing("webhook_endpoints", endpoint["id"], changes))
     for old in (*right[1:], *others):
         if old["status"] == "enabled":
-            words = f"Switch off the other endpoint at the same address, {old['id']}, of version {old['api_version'] or 'of the account'}"
+            version = old["api_version"] or "the version that the account has"
+            words = f"Switch off the other endpoint at the same address, {old['id']}, of {version}"
             yield Wish(words, _changing("webhook_endpoints", old["id"], {"disabled": True}))
 
 

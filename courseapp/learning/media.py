@@ -1,4 +1,4 @@
-"""Media of lessons: found through the same gate as the lessons that show them."""
+"""Media of lessons: found through the same gate as the lessons that show them, but for what the public page shows."""
 
 from datetime import datetime
 from typing import Any
@@ -27,21 +27,15 @@ def asset_for(user: User | None, public_id: str, now: datetime) -> Asset | None:
     if found is None:
         return None
     asset, enrolment_id, closed = found
-    needs = [asset.need] if closed is None else _needs_where_open(asset, modules_in(closed))
-    if asset.is_public and (closed is None or Need.NONE in needs or _is_in_article(asset)):
+    if asset.is_public:  # the public page shows it, in its article or in the sample, whatever payment closes
         return asset
     if user is None or enrolment_id is None or not asset.is_shown:
         return None
+    needs = [asset.need] if closed is None else _needs_where_open(asset, modules_in(closed))
     if Need.NONE in needs:
         return asset
     outcome = current_outcome(user, now) if needs else None
     return asset if any(can_open(need, outcome) for need in needs) else None
-
-
-def _is_in_article(asset: Asset) -> bool:
-    """Whether the public page shows a file, other than by its sample lesson."""
-    article = sa.select(Course.id).where(Course.id == asset.course_id, _shows(Course.article_html, asset))
-    return bool(db.session.scalar(sa.select(article.exists())))
 
 
 def _needs_where_open(asset: Asset, closed: frozenset[int]) -> list[Need]:

@@ -76,7 +76,7 @@ def up(parent: int | None) -> None:
 
     def say_ready() -> None:
         if settings.has_play_money:
-            play_money.bring_prices(settings)
+            play_money.set_up(settings)
         click.echo(f"\nReady on {settings.public_url}\n")
         for role, link in links.items():
             click.echo(f"  {role.value:11}{link}")

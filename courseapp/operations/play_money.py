@@ -37,12 +37,19 @@ def offer(now: datetime) -> None:
     offering.offer(ROOT / "content" / "tiers.yaml", now)
 
 
-def bring_prices(settings: Settings) -> bool:
-    """Have the stand-in know our prices, once it answers; whether that went well. The command says what it did where it did not."""
+def set_up(settings: Settings) -> bool:
+    """Have the stand-in know our prices, and its portal our plans, once it answers; whether that went well.
+
+    What an owner does at Stripe by hand (docs/operations.md, "Paid tiers"). The command that failed says why.
+    """
     ends = time.monotonic() + PATIENCE
     while not is_taken("127.0.0.1", port_of(settings)) and time.monotonic() < ends:
         time.sleep(0.1)
-    command = [sys.executable, "-m", "flask", "--app", "courseapp", "billing", "sync"]
+    return all(_has_done(*words) for words in (("sync",), ("setup", "--yes")))
+
+
+def _has_done(*words: str) -> bool:
+    command = [sys.executable, "-m", "flask", "--app", "courseapp", "billing", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  # fixed words
     if done.returncode:
         print(done.stdout + done.stderr, file=sys.stderr)  # noqa: T201  # the launcher speaks to a terminal

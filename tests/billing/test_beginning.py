@@ -7,12 +7,15 @@ from urllib.parse import parse_qsl
 
 import pytest
 import sqlalchemy as sa
+from babel.dates import format_date
 from werkzeug.test import TestResponse
 
+from courseapp import clock
 from courseapp.accounts.models import User
 from courseapp.billing import stripe_gateway
 from courseapp.billing.models import Checkout, CheckoutState, Customer, Entitlement, Interval, Kind, Plan, Subscription
 from courseapp.extensions import db
+from courseapp.mailing.models import Message
 from tests.billing.buying import bought, holds, only, synced_plan, work
 from tests.billing.conftest import Shop
 from tests.client import Client
@@ -82,6 +85,12 @@ def test_stripe_is_told_ids_of_ours_and_nothing_of_the_course(shop: Shop) -> Non
     assert sent["payment_intent_data[statement_descriptor_suffix]"] == "LEARNING"
     assert sent["payment_intent_data[metadata][checkout]"] == checkout.public_id
     assert "payment_method_types" not in str(sent)
+
+
+def test_a_statement_says_the_neutral_name_of_the_site_where_no_words_are_set(shop: Shop) -> None:
+    shop.app.config["SETTINGS"].statement_words = ""
+    buy(shop.client(), synced_plan(make_tier(), Interval.ONCE, 2900))
+    assert asked(shop, "/v1/checkout/sessions")[0]["payment_intent_data[statement_descriptor_suffix]"] == "Your course"
 
 
 def test_an_account_gets_one_customer_by_its_own_id(shop: Shop) -> None:
@@ -205,6 +214,17 @@ def test_a_trial_is_given_once_to_a_person(shop: Shop) -> None:
     work(shop)
     assert not holds(user, plan.tier)
     assert trial_of(shop, client, plan) is None
+
+
+def test_the_mail_of_a_trial_says_until_when_it_is_free_and_what_comes_then(shop: Shop) -> None:
+    shop.app.config["SETTINGS"].stripe_trials = True
+    buy(signed_in(shop, make_user("ada@example.org")), synced_plan(trial_days=14))
+    shop.steering.buy(only(Checkout).stripe_id)
+    work(shop)
+    db.session.commit()
+    mail = db.session.scalars(sa.select(Message)).one()
+    assert (mail.template, mail.fields["amount"]) == ("billing/trial_begun", "€9.00")
+    assert mail.fields["until"] == format_date(clock.now() + timedelta(days=14), "long", "en")
 
 
 def test_a_trial_that_was_begun_counts_though_no_subscription_is_known_yet(shop: Shop) -> None:

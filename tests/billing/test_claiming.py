@@ -24,7 +24,7 @@ from tests.billing.buying import bought, holds, price_of, synced_plan, work
 from tests.billing.conftest import Shop
 from tests.client import Client
 from tests.conftest import NOW, set_clock
-from tests.factories import make_contact, make_entitlement, make_guest, make_plan, make_tier, make_user
+from tests.factories import make_contact, make_course, make_entitlement, make_guest, make_plan, make_tier, make_user
 
 YEAR = timedelta(days=365)
 
@@ -102,6 +102,18 @@ def test_what_two_guests_bought_with_one_address_comes_together(shop: Shop) -> N
     shop.pass_time(days=31)
     work(shop)
     assert all(holds(user, tier) for tier in tiers)
+
+
+@pytest.mark.parametrize("page", ["learning.my_courses", "billing.own"])
+def test_whoever_signs_in_sees_it_before_the_news_was_read(shop: Shop, page: str) -> None:
+    tier, user = make_tier(opens=make_course(slug="further", title="Going further")), make_user("ada@example.org")
+    bought(shop, synced_plan(tier, Interval.ONCE), make_guest(), address="ada@example.org")
+    client = shop.client()
+    client.sign_in(user)
+    assert tier.name in client.visit(page).text if page == "billing.own" else "Going further" in client.visit(page).text
+    assert holds(user, tier)
+    assert read_news(clock.now) >= 0  # and finds nothing left to do
+    assert holds(user, tier)
 
 
 def test_another_address_gets_nothing(shop: Shop) -> None:

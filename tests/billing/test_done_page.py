@@ -11,6 +11,7 @@ from courseapp.billing.models import Checkout, CheckoutState, Closed, Entitlemen
 from courseapp.extensions import db
 from tests.billing.buying import begun, bought, holds, mails, only, synced_plan, work
 from tests.billing.conftest import Shop
+from tests.billing.test_plans_page import words_of
 from tests.client import Client
 from tests.factories import make_guest, make_tier, make_user
 from tests.fakes.clicking import Clicker
@@ -105,6 +106,8 @@ def test_somebody_elses_checkout_is_not_there(shop: Shop) -> None:
     for client, missing in zip((stranger, other), nothing, strict=True):
         answer = client.get(address)
         assert (answer.status_code, missing.status_code) == (404, 404)
+        assert "If you have paid, it is safe" in answer.text  # somebody whose bank led them back to another browser reads it
+        assert words_of(answer) == words_of(missing)  # and nobody learns that there is such an order
     assert stranger.get(f"/checkouts/{checkout.stripe_id}").status_code == 404
 
 

@@ -275,10 +275,21 @@ def test_only_owners_come_here(shop: Shop, page: str) -> None:
         assert client.visit(page).status_code == answer
 
 
-@pytest.mark.parametrize("page", ["stripe_events.events", "stripe_events.reconciliation"])
+OF_MONEY = ("stripe_events.events", "stripe_events.reconciliation", "tiers.listed", "tiers.ask_to_sync", "gifts.listed", "money.figures")
+
+
+@pytest.mark.parametrize("page", OF_MONEY)
 def test_where_nothing_is_sold_there_is_no_such_page(app: Flask, client: Client, page: str) -> None:
+    assert client.visit(page).status_code == 404  # and nobody is asked to sign in for it
     client.sign_in(make_user("owner@example.org", roles=["owner"]))
     assert client.visit(page).status_code == 404
+    assert "Paid tiers" not in client.visit("auditing.acts").text
+
+
+def test_where_something_is_sold_the_record_can_be_narrowed_to_it(shop: Shop) -> None:
+    client = shop.client()
+    client.sign_in(make_user("owner@example.org", roles=["owner"]))
+    assert "Paid tiers</option>" in client.visit("auditing.acts").text
 
 
 # The doctor

@@ -52,6 +52,18 @@ def test_whoever_has_nothing_is_told_that_the_free_part_stays(shop: Shop) -> Non
     assert "Card, invoices" not in page
 
 
+def test_money_on_its_way_is_said_to_be(shop: Shop) -> None:
+    user, tier = make_user(), make_tier(name="Going further")
+    checkout = bought(shop, synced_plan(tier, Interval.ONCE), user, way="later_succeeds")
+    page = shown(shop, user)
+    assert "Going further" in page
+    assert "Your money is on its way" in page
+    assert "Nothing beside" not in page
+    shop.steering.settle_payment(checkout.stripe_id, succeeds=True)
+    work(shop)
+    assert "on its way" not in shown(shop, user)
+
+
 def test_a_subscription_says_when_the_next_payment_is_and_of_what(shop: Shop) -> None:
     page = shown(shop, subscribed(shop, period_ends_at=NOW + 30 * DAY))
     assert "Going further" in page

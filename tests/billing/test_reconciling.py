@@ -14,6 +14,7 @@ from courseapp.billing import comparing, reconciling
 from courseapp.billing import stripe_gateway as gateway
 from courseapp.billing.attention import NEEDED
 from courseapp.billing.findings import FINDING_KINDS, MOST, Finding, words_of_finding
+from courseapp.billing.joining import join_purchases
 from courseapp.billing.models import (
     Checkout,
     CheckoutState,
@@ -332,9 +333,12 @@ def test_a_subscription_of_nobody_is_told(shop: Shop) -> None:
     assert kinds(compare(is_fixing=True)) == [("no_owner", False)]
 
 
-def test_two_customers_of_one_person_are_told(shop: Shop) -> None:
+def test_whoever_subscribes_as_two_customers_is_told_of_and_whoever_only_is_two_is_not(shop: Shop) -> None:
     user, _plan, _checkout = buy(shop)
     make_customer(user)
+    assert compare(is_fixing=True) == []  # they bought something as a guest once, and pay once
+    guest, _plan, _checkout = buy(shop, address="also@example.org")
+    join_purchases(guest.id, user.id, NOW)
     (finding,) = compare(is_fixing=True)
     assert (finding.kind, finding.facts) == ("second_customer", {"count": 2})
 
@@ -473,7 +477,8 @@ def test_owners_are_told_of_what_is_new_and_not_each_night_again(shop: Shop) -> 
         if night == 2:
             make_entitlement(make_user("bob@example.org"), make_tier(), "subscription")
             buyer, _plan, _checkout = buy(shop, address="cy@example.org")
-            make_customer(buyer)
+            guest, _plan, _checkout = buy(shop, address="also@example.org")
+            join_purchases(guest.id, buyer.id, NOW)
         compare(is_fixing=True)
         told.append([event.facts["what"] for event in rows(Event) if event.type == NEEDED])
         shop.pass_time(days=2)

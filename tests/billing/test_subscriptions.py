@@ -209,6 +209,7 @@ def test_an_upgrade_in_the_portal_opens_the_other_tier_at_once(shop: Shop, perso
     assert not holds(user, small)
     assert [facts["tier_id"] for facts in noted("tier_bought")] == [small.id, large.id]
     only(Entitlement)
+    assert mails() == ["bought", "changed"]  # who is charged at once gets a receipt at once
 
 
 def only_price(plan) -> str:

@@ -91,6 +91,10 @@ def test_a_course_is_bought_offline_and_open_at_once_and_a_restart_keeps_it(hous
     assert guest.visit(person.url) == 200
     assert "It is open." in guest.text
     assert can_read(guest, first[0])
+    guest.visit("/account/plan")
+    assert guest.press("/account/plan/portal") == 200
+    assert person.visit(guest.url).status == 200
+    assert "Add a card" in person.words
     person.close()
 
     people = house.people()
@@ -98,6 +102,7 @@ def test_a_course_is_bought_offline_and_open_at_once_and_a_restart_keeps_it(hous
     assert psutil.wait_procs(people, timeout=15)[1] == []
     house.start()
     assert can_read(guest, first[0])
+    assert at_stripe(house).billing_portal.configurations.list().data[0].features.subscription_update.enabled
     (session,) = at_stripe(house).checkout.sessions.list().data
     assert (session.payment_status, session.customer_details.email) == ("paid", "ada@example.org")
     assert house.rows("SELECT count(*) FROM tiers") == [(2,)]

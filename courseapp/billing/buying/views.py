@@ -13,7 +13,7 @@ from courseapp.accounts.access import need_session
 from courseapp.accounts.browser import begin_session
 from courseapp.accounts.models import User
 from courseapp.accounts.people import begin_guest
-from courseapp.billing import checkouts, holdings, offers, stripe_gateway
+from courseapp.billing import checkouts, claiming, holdings, offers, stripe_gateway
 from courseapp.billing.amounts import amount_words
 from courseapp.billing.buying.loops import lead_on
 from courseapp.billing.checkouts import Obstacle
@@ -158,10 +158,10 @@ def cannot(error: StripeError) -> Response:
 @pages.get("/checkouts/<public_id>")
 def done(public_id: str) -> Response:
     """What came of a checkout, for whoever began it. Where Stripe has not told us yet, it is asked, so it never says less than is so."""
-    if not current_user.is_authenticated:
-        abort(404)
-    user_id = person().id
-    checkout = checkouts.own_checkout(user_id, public_id) or abort(404)
+    user_id = person().id if current_user.is_authenticated else None
+    checkout = checkouts.own_checkout(user_id, public_id) if user_id is not None else None
+    if user_id is None or checkout is None:
+        return make_response(render_template("billing/done.html", state="elsewhere"), 404)  # banks lead people back to another browser
     if checkout.state in UNSETTLED and checkout.stripe_id is not None:
         is_told = ask_stripe(checkout.stripe_id)
         checkout = checkouts.own_checkout(user_id, public_id) or abort(404)
@@ -220,10 +220,13 @@ def own() -> Response | str:
     """What somebody has, until when, how it goes on, and what they paid."""
     if (answer := need_session()) is not None:
         return answer
-    user_id = person().id
+    user_id, now = person().id, clock.now()
+    if claiming.claim_before_the_news(person(), now):
+        db.session.commit()
     return render_template(
         "billing/own.html",
-        holdings=holdings.holdings_of(user_id, clock.now()),
+        holdings=holdings.holdings_of(user_id, now),
+        waiting=holdings.waiting_of(user_id),
         payments=holdings.payments_of(user_id),
         has_customer=bool(holdings.customers_of(user_id)),
         price_words=offers.price_words,

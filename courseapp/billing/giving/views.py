@@ -27,8 +27,8 @@ from courseapp.site import present_site
 from courseapp.web import day_words
 
 pages = Blueprint("gifts", __name__)
-pages.before_request(need_role(Role.OWNER))
 pages.before_request(need_selling)
+pages.before_request(need_role(Role.OWNER))
 PAGE = 30
 log = structlog.get_logger()
 Answer = Response | str | tuple[str, int]

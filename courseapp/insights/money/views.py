@@ -27,8 +27,8 @@ from courseapp.journal import events
 from courseapp.site import present_site
 
 pages = Blueprint("money", __name__)
-pages.before_request(need_role(Role.OWNER))
 pages.before_request(need_selling)
+pages.before_request(need_role(Role.OWNER))
 log = structlog.get_logger()
 DISPUTE_WORDS = {
     "needs_response": _l("to be answered at Stripe"),

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from courseapp import clock
 from courseapp.accounts.access import need_session
 from courseapp.accounts.models import User
+from courseapp.billing.claiming import claim_before_the_news
 from courseapp.billing.grace import Grace, banner_for
 from courseapp.billing.selling import is_selling
 from courseapp.catalog.copies import file_name, finished_copy
@@ -51,6 +52,8 @@ def grace_of(user: User, now: datetime) -> Grace | None:
 def my_courses() -> Response | str:
     """What a person takes, and what is theirs and not begun; straight to it when all that is one course."""
     user, now = learner(), clock.now()
+    if claim_before_the_news(user, now):
+        db.session.commit()
     taken = enrolments_of(user)
     waiting = waiting_for(user, now)
     if len(taken) == 1 and not waiting:

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from courseapp import clock
 from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
+from courseapp.billing.selling import is_selling
 from courseapp.columns import row_number
 from courseapp.contacts.spreadsheets import csv_of
 from courseapp.extensions import db, limiter
@@ -28,6 +29,11 @@ log = structlog.get_logger()
 def matters_seen() -> frozenset[Matter]:
     """What whoever asks may see."""
     return SEEN_BY[Role.OWNER if current_user.has_role(Role.OWNER) else Role.MARKETER]
+
+
+def is_spoken_of(matter: Matter) -> bool:
+    """Whether a matter is offered to choose: money only where something is sold. What was done about it stands among all."""
+    return matter is not Matter.MONEY or is_selling()
 
 
 def found(asked: Any, before: int | None, limit: int) -> list[Entry]:
@@ -49,7 +55,7 @@ def acts() -> str:
     return render_template(
         "operations/audit.html",
         entries=rows[:PAGE],
-        matters=[(matter.value, words) for matter, words in MATTER_WORDS.items() if matter in matters_seen()],
+        matters=[(matter.value, words) for matter, words in MATTER_WORDS.items() if matter in matters_seen() and is_spoken_of(matter)],
         people=[(member.public_id, member.address) for member in staff_members() if member.address],
         asked=asked,
         is_narrowed=any(asked.values()),

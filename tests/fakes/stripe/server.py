@@ -80,7 +80,7 @@ class FakeStripe:
         for endpoint in self.books.all("webhook_endpoint", description=HOOK):
             self.books.forget(endpoint)
         for url, secret in hooks:
-            webhooks.new_endpoint(self.books, url, ["*"], secret=secret, description=HOOK)
+            webhooks.new_endpoint(self.books, url, ["*"], secret=secret, description=HOOK, api_version=VERSION)
 
     def start(self) -> "FakeStripe":
         """Listen."""
