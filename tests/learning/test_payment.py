@@ -246,7 +246,7 @@ def test_it_names_what_opens_it_as_that_is_called_now(course: Course, client: Cl
     take_part(client, course)
     lesson, tier = lessons_of(course)[2], tier_of(course)
     assert '<a href="/plans#more">The longer way</a>' in page_of(client, lesson)
-    assert "belongs to a tier" in page_of(client, lessons_of(course)[0])
+    assert "part of a plan" in page_of(client, lessons_of(course)[0])
     tier.name = "Another name"
     assert "Another name" in page_of(client, lesson)
     tier.archived_at = NOW
