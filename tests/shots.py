@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flask_migrate import upgrade
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -89,6 +90,7 @@ def take_all(browser: Browser, base: str, pages: Pages, wanted: argparse.Namespa
 def take_mails(browser: Browser, folder: Path, wanted: argparse.Namespace) -> None:
     """The HTML of every standard mail, as files that a browser opens."""
     with create_app(data_dir=folder, base_url="https://learn.example").app_context():
+        upgrade()
         for name, mail in standard_mails():
             if any(part in f"mail-{name}" for part in wanted.only.split(",")):
                 page = folder / "mail.html"
