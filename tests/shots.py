@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flask_migrate import upgrade
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -28,12 +29,15 @@ from courseapp import create_app
 from tests.authoring.folders import lesson, small_course, write
 from tests.browser import ARGUMENTS, NAMES
 from tests.mailing.standard import standard_mails
+from tests.shots_of_money import SELLING, walk_money
 
 ROOT = Path(__file__).parent.parent
 WAYS = [(width, scheme) for width in (320, 768, 1280) for scheme in ("light", "dark")]
 ENDS = [(320, "dark"), (1280, "light")]
 OF_MAILS = [(320, "light"), (640, "light"), (640, "dark")]  # as a telephone and as two mail programs show them
 IN_EVERY_WAY = {"landing", "start", "safety-check", "outcome", "lesson", "practice", "locked", "course", "progress"}
+IN_EVERY_WAY |= {"plans", "bought", "own-plan"}
+PARTS = ("free", "money", "mails")
 COMMONEST, OTHERS = 12, 20  # colours of a picture
 HREFS = "links => links.map(link => link.getAttribute('href'))"
 TALLEST = 2400  # pixels of a page that are kept
@@ -45,19 +49,34 @@ def main() -> None:
     reader = argparse.ArgumentParser(description=__doc__)
     reader.add_argument("--into", type=Path, default=ROOT / "docs" / "shots")
     reader.add_argument("--only", default="", help="parts of pages' names, with commas between them")
+    reader.add_argument("--part", choices=PARTS, help="only the site that sells nothing, only the one that sells, or only the mails")
     wanted = reader.parse_args()
     wanted.into.mkdir(parents=True, exist_ok=True)
-    if not wanted.only:
+    if not wanted.only and not wanted.part:
         for left in wanted.into.iterdir():
             left.unlink()
-    with tempfile.TemporaryDirectory() as folder, installation(Path(folder)) as (base, staff), sync_playwright() as player:
+    with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=next(filter(None, map(shutil.which, NAMES))), args=ARGUMENTS)
-        take_all(browser, base, walk(browser, base, staff, Path(folder)), wanted)
-        take_all(browser, base, walk_empty(browser, base, Path(folder)), wanted)
+        for part, take_part in zip(PARTS, (take_free, take_money, take_mails), strict=True):
+            if wanted.part in {None, part}:
+                with tempfile.TemporaryDirectory() as folder:
+                    take_part(browser, Path(folder), wanted)
+        browser.close()
+
+
+def take_free(browser: Browser, folder: Path, wanted: argparse.Namespace) -> None:
+    """The pages of a site that sells nothing."""
+    with installation(folder) as (base, staff):
+        take_all(browser, base, walk(browser, base, staff, folder), wanted)
+        take_all(browser, base, walk_empty(browser, base, folder), wanted)
         if wanted.only in "paper":
             picture_of_paper(base, wanted.into)
-        take_mails(browser, Path(folder), wanted)
-        browser.close()
+
+
+def take_money(browser: Browser, folder: Path, wanted: argparse.Namespace) -> None:
+    """The pages about money, of a site that sells."""
+    with installation(folder, **SELLING) as (base, staff):
+        take_all(browser, base, walk_money(browser, base, staff, folder), wanted)
 
 
 def take_all(browser: Browser, base: str, pages: Pages, wanted: argparse.Namespace) -> None:
@@ -71,6 +90,7 @@ def take_all(browser: Browser, base: str, pages: Pages, wanted: argparse.Namespa
 def take_mails(browser: Browser, folder: Path, wanted: argparse.Namespace) -> None:
     """The HTML of every standard mail, as files that a browser opens."""
     with create_app(data_dir=folder, base_url="https://learn.example").app_context():
+        upgrade()
         for name, mail in standard_mails():
             if any(part in f"mail-{name}" for part in wanted.only.split(",")):
                 page = folder / "mail.html"
@@ -80,13 +100,13 @@ def take_mails(browser: Browser, folder: Path, wanted: argparse.Namespace) -> No
 
 
 @contextmanager
-def installation(folder: Path) -> Iterator[tuple[str, str]]:
+def installation(folder: Path, **more: str) -> Iterator[tuple[str, str]]:
     """A running installation: its address, and the owner's sign-in link."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "flask", "--app", "courseapp", "up"]
-    environment = {**os.environ, "DATA_DIR": str(folder), "PORT": str(port), "RATE_LIMITS": "false"}
+    environment = {**os.environ, "DATA_DIR": str(folder), "PORT": str(port), "RATE_LIMITS": "false", **more}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -15,6 +15,7 @@ from courseapp.accounts.access import need_role, need_session
 from courseapp.accounts.browser import per_new_address
 from courseapp.accounts.models import Role, User
 from courseapp.accounts.sessions import end_session
+from courseapp.billing.holdings import has_subscription
 from courseapp.billing.leaving import names_held
 from courseapp.columns import row_number
 from courseapp.errors import Refusal
@@ -53,10 +54,9 @@ def forget_device() -> str:
 
 def forget_page(problem: str = "") -> str:
     """The same, with why it could not be done. What a guest bought is named, for it goes too."""
-    user = current_user._get_current_object()
-    bought = names_held(user.id, clock.now()) if user.is_guest else []
-    facts = {"is_guest": user.is_guest, "lessons_done": len(titles_done(user)), "bought": bought, "problem": problem}
-    return render_template("operations/forget_device.html", **facts)
+    bought = names_held(current_user.id, clock.now()) if current_user.is_guest else []
+    facts = {"is_guest": current_user.is_guest, "lessons_done": len(titles_done(current_user)), "bought": bought, "problem": problem}
+    return render_template("operations/forget_device.html", subscribes=bool(bought) and has_subscription(current_user.id), **facts)
 
 
 @pages.post("/forget-device")

@@ -81,7 +81,7 @@ def test_a_tier_is_made_with_a_plan_and_prices_and_brought_in_line(client: Clien
         ({"neutral_name": ""}, "a name that others may read"),
         ({"name": "a\x00b"}, "control characters"),
         ({"summary": ""}, "what people get"),
-        ({"position": "first"}, "Not a valid integer"),
+        ({"position": "first"}, "from 0 to 999"),
         ({"position": "1000"}, "from 0 to 999"),
         ({"features": "x\n" * 13}, "at most 12 lines"),
         ({"name": "x" * 81}, "80"),

@@ -251,7 +251,7 @@ def test_it_names_what_opens_it_as_that_is_called_now(course: Course, client: Cl
     lesson, tier = lessons_of(course)[2], tier_of(course)
     assert '<a href="/plans#more">The longer way</a>' in page_of(client, lesson)
     page = page_of(client, lessons_of(course)[0])
-    assert "belongs to a plan" in page
+    assert "part of a plan" in page
     assert not re.search(r"\btiers?\b", page)  # a word of ours alone
     tier.name = "Another name"
     assert "Another name" in page_of(client, lesson)

@@ -8,6 +8,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, IntegerField, SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, Regexp, ValidationError
+from wtforms.widgets import TextInput
 
 from courseapp.billing.amounts import minor_of, typed_amount
 from courseapp.billing.models import Interval, Price
@@ -28,6 +29,16 @@ def tidied(typed: str | None) -> str:
     return (typed or "").strip()
 
 
+class NumberField(IntegerField):
+    """A whole number; what is none stays in the field (one of the type “number” would send nothing of it), and its validators say so."""
+
+    widget = TextInput()
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        typed = valuelist[0].strip() if valuelist else ""
+        self.data = int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 6 else None
+
+
 class TierForm(FlaskForm):
     """What a tier is called and says. What it opens is ticked beside it, by `courses` and `modules`."""
 
@@ -44,7 +55,7 @@ class TierForm(FlaskForm):
         render_kw={"rows": "3"},
     )
     features = TextAreaField(_l("What comes with it, one a line"), [Optional(), Length(max=2000), NO_CONTROLS], render_kw={"rows": "4"})
-    position = IntegerField(
+    position = NumberField(
         _l("Place in the order"),
         [InputRequired(_l("Please write a number.")), NumberRange(0, LAST_POSITION, _l("Please write a number from 0 to 999."))],
         render_kw={"inputmode": "numeric", "maxlength": "3"},
@@ -86,7 +97,7 @@ class IntervalForm(FlaskForm):
     """How a new plan is paid."""
 
     interval = SelectField(
-        _l("How it is paid"), choices=[SelectChoice(interval.value, words) for interval, words in INTERVAL_WORDS.items()]
+        _l("A way of paying"), choices=[SelectChoice(interval.value, words) for interval, words in INTERVAL_WORDS.items()]
     )
 
     def chosen(self) -> Interval:
@@ -97,7 +108,7 @@ class IntervalForm(FlaskForm):
 class TrialForm(FlaskForm):
     """How many days a subscription begins with that cost nothing."""
 
-    trial_days = IntegerField(
+    trial_days = NumberField(
         _l("Days that cost nothing at the beginning"),
         [
             InputRequired(_l("Please write a number of days; 0 for none.")),

@@ -66,7 +66,7 @@ def shown_plan(tier: Tier, row: tiers.PlanOnOffer) -> dict[str, Any]:
 
 def waiting_in(rows: list[dict[str, Any]]) -> list[str]:
     """The prices that nobody can pay yet, with the name of their tier."""
-    return [f"{row['tier'].name}: {words}" for row in rows for plan in row["plans"] for words in plan["waiting"] or ()]
+    return [f"{row['tier'].name}, {plan['interval']}: {words}" for row in rows for plan in row["plans"] for words in plan["waiting"] or ()]
 
 
 @pages.get("/staff/tiers/<id>")
@@ -264,7 +264,7 @@ def archive_plan(id: str, plan: str) -> Response:
     return redirect(url_for("tiers.tier", id=id), 303)
 
 
-# In line with Stripe
+# Prices at Stripe
 
 
 @pages.get("/staff/tiers/sync")
