@@ -11,7 +11,7 @@ from courseapp.accounts.models import User
 from courseapp.accounts.sign_in import new_request
 from courseapp.billing.amounts import amount_words
 from courseapp.billing.models import Checkout, Entitlement, Payment, Plan, Price, Refund, Subscription, Tier
-from courseapp.billing.standing import GRACE
+from courseapp.billing.standing import GRACE, LATE, UNPAID
 from courseapp.contacts.models import Contact
 from courseapp.extensions import db
 from courseapp.mailing.links import full_url
@@ -84,20 +84,22 @@ def changed(user_id: int | None, payment: Payment, subscription: Subscription, n
 
 
 def late(user_id: int | None, invoice: dict[str, Any], subscription: Subscription, *, needs_bank: bool, now: datetime) -> None:
-    """That a payment did not go through, until when all stays open, and how to mend it; or that the bank wants to be asked."""
+    """That a payment did not go through, until when all stays open, and how to mend it; or that the bank wants to be asked.
+
+    Where grace is over it says that it is closed. Of a subscription that never began, or that has ended, nothing is late.
+    """
     contact = _contact_of(user_id)
-    if contact is None:
+    if contact is None or subscription.status not in {LATE, UNPAID}:
         return
-    until = _day((subscription.past_due_since or now) + GRACE, contact)
-    fields = {
-        "amount": _amount(invoice["amount_due"], invoice["currency"], contact),
-        "until": until,
-        "tier": _tier_name(subscription.plan_id),
-    }
-    if needs_bank and invoice.get("hosted_invoice_url"):
-        fields["secret_url"] = invoice["hosted_invoice_url"]
+    ends_at = (subscription.past_due_since or now) + GRACE
+    fields = {"amount": _amount(invoice["amount_due"], invoice["currency"], contact), "tier": _tier_name(subscription.plan_id)}
+    template = "late_closed" if subscription.status == UNPAID or ends_at <= now else "late"
+    if template == "late":
+        fields["until"] = _day(ends_at, contact)
+        if needs_bank and invoice.get("hosted_invoice_url"):
+            template, fields["secret_url"] = "bank_asks", invoice["hosted_invoice_url"]
     key = f"late:{invoice['id']}:{invoice['attempt_count']}:{'bank' if needs_bank else 'card'}"
-    _mail("bank_asks" if "secret_url" in fields else "late", key, contact, fields | _own_plan(), now, expires_at=now + PRESSING)
+    _mail(template, key, contact, fields | _own_plan(), now, expires_at=now + PRESSING)
 
 
 def trial_ends(user_id: int | None, subscription: Subscription, now: datetime) -> None:

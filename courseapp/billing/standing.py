@@ -11,7 +11,8 @@ from courseapp.billing.models import Closed
 GRACE = timedelta(days=14)  # how long a late payment keeps everything open
 OPEN = frozenset({"active", "trialing"})
 LATE = "past_due"
-SHUT = frozenset({"unpaid", "canceled", "incomplete", "incomplete_expired", "paused"})
+UNPAID = "unpaid"
+SHUT = frozenset({UNPAID, "canceled", "incomplete", "incomplete_expired", "paused"})
 ENDED = frozenset({"canceled", "incomplete_expired"})
 SUSPENDING = frozenset({"needs_response", "under_review"})
 """A dispute that is under way. An inquiry (`warning_…`) takes no money, and so nothing else either."""

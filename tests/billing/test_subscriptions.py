@@ -134,6 +134,14 @@ def test_grace_is_given_once_however_long_stripe_goes_on_billing(shop: Shop) -> 
     assert not holds(user, tier)
 
 
+def test_once_grace_is_over_a_mail_says_that_it_is_closed_and_not_that_it_is_open(shop: Shop) -> None:
+    tier, user = late(shop)
+    shop.pass_time(days=15)
+    work(shop)
+    assert not holds(user, tier)
+    assert mails()[-1] == "late_closed"
+
+
 def test_grace_runs_from_the_invoice_and_not_from_when_we_heard(shop: Shop) -> None:
     shop.steering.set(dunning_end="past_due")
     tier, user = make_tier(), make_user("ada@example.org")

@@ -25,6 +25,7 @@ TEMPLATES = {
             "not_arrived": {"page_url": "https://learn.example/plans"},
             "renewed": PAID | UNTIL | OWN_PLAN,
             "changed": PAID | OWN_PLAN,
+            "late_closed": PAID | OWN_PLAN,
             "late": PAID | UNTIL | OWN_PLAN,
             "bank_asks": PAID | UNTIL | OWN_PLAN | {"secret_url": "https://learn.example/at-stripe/invoice"},
             "trial_begun": PAID | UNTIL | OWN_PLAN | {"page_url": "https://learn.example/learn"},
