@@ -193,7 +193,6 @@ def make_told(now: datetime) -> dict[str, str]:
         usual = {
             "stripe_id": f"evt_1TQvM2Lx9bDa4cE{number}",
             "object_id": f"in_1TQvM2Lx9bDa4cE{number}",
-            "customer_stripe_id": "cus_U8sK3nBv",
         }
         usual |= {"made_at": at, "received_at": at, "due_at": at, "processed_at": at, "result": "applied", "attempts": 1}
         events.append(StripeEvent(**(usual | facts)))

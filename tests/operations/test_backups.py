@@ -21,6 +21,7 @@ from flask import Flask
 from courseapp import storage
 from courseapp.accounts.models import AddressChange, LoginSession, Role, SignInRequest, User
 from courseapp.authoring.models import Import, PreparedFile, Publication, Upload, UploadPart, UploadState
+from courseapp.billing.models import CheckoutState, Kind, Payment, Reconciliation, Refund, StripeEvent
 from courseapp.campaigns.models import (
     Arm,
     BroadcastPage,
@@ -50,6 +51,7 @@ from courseapp.operations.models import Heartbeat, Question, QuestionKind
 from courseapp.operations.people import erase
 from courseapp.organisation.models import Invitation, OwnerLink
 from courseapp.site import SiteSetting
+from tests.billing.paying import checkout_of, subscription_of
 from tests.conftest import NOW, Workbench
 from tests.factories import (
     draft_of,
@@ -60,15 +62,19 @@ from tests.factories import (
     make_consent,
     make_contact,
     make_course,
+    make_customer,
     make_enrolment,
+    make_entitlement,
     make_event,
     make_guest,
     make_message,
     make_outcome,
+    make_plan,
     make_position,
     make_run,
     make_sequence,
     make_suppression,
+    make_tier,
     make_user,
 )
 from tests.mailing.conftest import make_course_mail
@@ -143,8 +149,31 @@ def fill() -> None:
         ]
     )
     storage.keep(f"uploads/{'u' * 16}/0", b"what waits for a decision")
+    fill_money(user, course)
     fill_lists(user)
     db.session.commit()
+
+
+def fill_money(user: User, course: Course) -> None:
+    """Somebody who has bought and got a part back, and what Stripe told of it."""
+    plan = make_plan(make_tier(opens=course, features=["Ü"]), amount=900)
+    customer = make_customer(user, epoch=3)
+    checkout = checkout_of(plan, user, contact_id=user.contact_id, state=CheckoutState.FULFILLED, settled_at=NOW)
+    subscription = subscription_of(customer, plan, period_ends_at=NOW + timedelta(days=30))
+    make_entitlement(user, plan.tier, Kind.SUBSCRIPTION, subscription_id=subscription.id, checkout_id=checkout.id)
+    paid = Payment(stripe_id="pi_1", customer_id=customer.id, subscription_id=subscription.id, plan_id=plan.id, currency="eur", amount=900)
+    paid.paid_at = NOW
+    db.session.add(paid)
+    db.session.flush()
+    told = {"stripe_id": "evt_1", "type": "invoice.paid", "object_id": "in_1", "made_at": NOW, "received_at": NOW, "due_at": NOW}
+    findings = [{"kind": "checkout_unknown", "ids": {"checkout": "cs_1"}, "facts": {}, "takes_access": False, "is_mended": False}]
+    db.session.add_all(
+        [
+            Refund(stripe_id="re_1", payment_id=paid.id, amount=300, status="succeeded", made_at=NOW),
+            StripeEvent(**told),
+            Reconciliation(began_at=NOW, ended_at=NOW, is_fixing=True, looked_at=7, findings=findings),
+        ]
+    )
 
 
 def fill_lists(user: User) -> None:
