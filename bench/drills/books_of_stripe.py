@@ -133,7 +133,7 @@ class Ledger:
             for one in self._all(self._api.invoices)
             if one["billing_reason"] == "subscription_cycle" and one["amount_paid"]
         )
-        sums.detail |= {"mails": sum(got.values()), "renewals": sum(renewals.values()), "subjects": dict(Counter(s for _to, s in got))}
+        sums.detail |= {"mails": sum(got.values()), "renewals": sum(renewals.values()), "subjects": dict(Counter(s for _to, s in got.elements()))}
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:
