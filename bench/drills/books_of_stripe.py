@@ -133,7 +133,8 @@ class Ledger:
             for one in self._all(self._api.invoices)
             if one["billing_reason"] == "subscription_cycle" and one["amount_paid"]
         )
-        sums.detail |= {"mails": sum(got.values()), "renewals": sum(renewals.values()), "subjects": dict(Counter(s for _to, s in got.elements()))}
+        subjects = Counter(subject for _to, subject in got.elements())
+        sums.detail |= {"mails": sum(got.values()), "renewals": sum(renewals.values()), "subjects": dict(subjects)}
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:
