@@ -1,7 +1,5 @@
 """What guests bought, for whoever reads the mail of the address that was paid with."""
 
-from datetime import datetime
-
 import sqlalchemy as sa
 
 from courseapp.accounts.models import User
@@ -15,7 +13,7 @@ PAID = (CheckoutState.WAITING, CheckoutState.FULFILLED)
 """Checkouts whose money is here, or on its way."""
 
 
-def claim_purchases(contact_id: int, user_id: int, now: datetime) -> int:
+def claim_purchases(contact_id: int, user_id: int) -> int:
     """Give an account what guests bought with its address, of all who still are guests; how many guests that were.
 
     An address that has no account yet takes the guest over, and with it the purchase: then there is nothing to do here.
@@ -24,15 +22,15 @@ def claim_purchases(contact_id: int, user_id: int, now: datetime) -> int:
     query = sa.select(User.id).join(Checkout, Checkout.user_id == User.id).where(Checkout.contact_id == contact_id, *is_guest)
     guests = db.session.scalars(query.distinct().order_by(User.id)).all()
     for guest_id in guests:
-        join_purchases(guest_id, user_id, now)
+        join_purchases(guest_id, user_id)
     return len(guests)
 
 
-def claim_before_the_news(user: User, now: datetime) -> int:
+def claim_before_the_news(user: User) -> int:
     """The same for somebody who looks at what is theirs right after signing in, while the news of it still waits."""
     if not is_selling() or user.contact is None or not user.contact.is_confirmed:
         return 0
-    return claim_purchases(user.contact.id, user.id, now)
+    return claim_purchases(user.contact.id, user.id)
 
 
 def has_bought() -> sa.ColumnElement[bool]:

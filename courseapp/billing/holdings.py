@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 
-from courseapp.billing.entitlements import entitlements_of, is_live
+from courseapp.billing.entitlements import entitlements_of, is_live, is_open
 from courseapp.billing.models import Checkout, CheckoutState, Customer, Entitlement, Kind, Payment, Price, Refund, Subscription
 from courseapp.billing.standing import ENDED, GONE_BACK, GRACE
 from courseapp.extensions import db
@@ -62,8 +62,7 @@ def holdings_of(user_id: int, now: datetime) -> list[Holding]:
     for row in rows:
         told = row.subscription
         late = told.past_due_since + GRACE if told is not None and told.past_due_since is not None else None
-        is_over = row.closed_at is not None or (row.ends_at is not None and row.ends_at <= now)
-        found.append(Holding(row, not is_over, prices.get(told.price_stripe_id) if told is not None else None, late))
+        found.append(Holding(row, is_open(row, now), prices.get(told.price_stripe_id) if told is not None else None, late))
     return sorted(found, key=lambda holding: not holding.is_open)
 
 

@@ -16,13 +16,13 @@ from courseapp.billing.attention import need_attention
 from courseapp.billing.customers import OvertakenError, claim, customer_of, hold_claim, keep_customer, owner_of, user_of_public_id
 from courseapp.billing.fulfilment import checkout_of, fulfil_checkout
 from courseapp.billing.models import Checkout, Payment, StripeEvent, Subscription
+from courseapp.billing.stripe_events import APPLIED, FAILED, NOT_OURS, NOTHING
 from courseapp.billing.stripe_gateway import Thing, id_of
 from courseapp.extensions import db
 
 log = structlog.get_logger()
 Clock = Callable[[], datetime]
 
-APPLIED, NOTHING, NOT_OURS, FAILED = "applied", "nothing to do", "not ours", "failed"
 AT_ONCE = 20  # events leased together
 LEASE = timedelta(minutes=2)  # longer than asking about one takes at worst
 FIRST_PAUSE, LONGEST_PAUSE = 60, 3600  # seconds between attempts, doubled each time
@@ -234,12 +234,8 @@ def _work(event_id: int, now: datetime) -> str:
         return act_on(event, now)
     except OvertakenError:
         return _again(event_id, now, 1 + event_id % 3, "")
-    except gateway.StripeAwayError as error:
-        return _again(event_id, now, None, error.words)
-    except gateway.StripeKeyError as error:
-        return _again(event_id, now, None, error.words, is_key=True)
-    except gateway.StripeRefusedError as error:
-        return _again(event_id, now, None, error.words)
+    except gateway.StripeError as error:
+        return _again(event_id, now, None, error.words, is_key=isinstance(error, gateway.StripeKeyError))
     except Exception as error:  # one odd event must not keep all others waiting
         log.exception("stripe_event_failed", number=event_id, kind=type(error).__name__)
         return _again(event_id, now, None, f"{type(error).__name__}: see the log")
@@ -267,7 +263,11 @@ def _disputed_or_refunded(kind: str, about: str) -> Thing | None:
 
 
 def _again(event_id: int, now: datetime, seconds: float | None, problem: str, *, is_key: bool = False) -> str:
-    """Let an event come due again; after many attempts no more by itself, and somebody is told."""
+    """Let an event come due again; after many attempts no more by itself, and somebody is told.
+
+    Args:
+        seconds: until when, for what was no attempt at all: somebody else was asking about the same person.
+    """
     db.session.rollback()
     event = db.session.get_one(StripeEvent, event_id)
     event.problem = problem[:300] or None
@@ -276,8 +276,9 @@ def _again(event_id: int, now: datetime, seconds: float | None, problem: str, *,
     if seconds is None and event.attempts >= MOST_ATTEMPTS:
         event.processed_at, event.result = now, FAILED
         need_attention("event_failed", now, event=event.stripe_id)
+    elif seconds is None:
+        event.due_at = now + timedelta(seconds=min(FIRST_PAUSE * 2 ** (event.attempts - 1), LONGEST_PAUSE))
     else:
-        pause = seconds if seconds is not None else min(FIRST_PAUSE * 2 ** (event.attempts - 1), LONGEST_PAUSE)
-        event.due_at = now + timedelta(seconds=pause)
+        event.attempts, event.due_at = event.attempts - 1, now + timedelta(seconds=seconds)
     db.session.commit()
     return "again"

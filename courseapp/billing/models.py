@@ -55,7 +55,7 @@ class Closed(enum.StrEnum):
 
 
 class Tier(Model):
-    """What people may buy. `neutral_name` stands wherever others may read it: at Stripe, on statements, receipts, in mails."""
+    """What people may buy. `neutral_name` stands wherever others may read it: at Stripe, on its receipts, in mails."""
 
     __tablename__ = "tiers"
 

@@ -14,7 +14,8 @@ from courseapp.billing.models import StripeEvent
 from courseapp.extensions import db, wake
 from courseapp.journal import events
 
-FAILED = "failed"  # the result of an event that was given up
+# What came of an event.
+APPLIED, NOTHING, NOT_OURS, FAILED = "applied", "nothing to do", "not ours", "failed"
 LATE = timedelta(minutes=10)
 """For so long an event may be open before somebody should know."""
 
@@ -28,9 +29,9 @@ class Shown(enum.StrEnum):
 
 SHOWN_WORDS: dict[Shown, LazyString] = {Shown.OPEN: _l("those still to be worked"), Shown.FAILED: _l("those that were given up")}
 RESULT_WORDS: dict[str, LazyString] = {
-    "applied": _l("worked"),
-    "nothing to do": _l("worked: there was nothing to do"),
-    "not ours": _l("worked: it is about nothing of this site"),
+    APPLIED: _l("worked"),
+    NOTHING: _l("worked: there was nothing to do"),
+    NOT_OURS: _l("worked: it is about nothing of this site"),
     FAILED: _l("given up"),
 }
 TYPE_WORDS: dict[str, LazyString] = {
@@ -65,7 +66,7 @@ def words_of_type(type: str) -> str:
 def words_of_standing(event: StripeEvent, now: datetime) -> str:
     """How an event stands."""
     if event.processed_at is not None:
-        return str(RESULT_WORDS.get(event.result or "", RESULT_WORDS["applied"]))
+        return str(RESULT_WORDS.get(event.result or "", RESULT_WORDS[APPLIED]))
     if not event.attempts:
         return str(_("waits to be worked"))
     return str(_("is tried again") if event.due_at > now else _("is about to be tried again"))

@@ -45,7 +45,7 @@ def join_guest(guest: User, account: User, now: datetime) -> None:
             own.completed_at = min(own.completed_at, completion.completed_at)
     _join_outcome(guest, account)
     join_positions(guest.id, account.id)
-    join_purchases(guest.id, account.id, now)  # before it is asked what is whole, for that depends on what is open
+    join_purchases(guest.id, account.id)  # before it is asked what is whole, for that depends on what is open
     _finish_what_is_whole_now(account, now)
     end_sessions(guest)
     events.cut([f"user:{guest.id}"])

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp import clock
-from courseapp.billing import customers, loops
+from courseapp.billing import customers, loops, stripe_events
 from courseapp.billing import stripe_gateway as gateway
 from courseapp.billing.models import CheckoutState, Customer, Entitlement, Interval, Payment, StripeEvent, Subscription
 from courseapp.extensions import db
@@ -230,7 +230,7 @@ def test_an_event_that_fails_for_hours_is_given_up_and_told(shop: Shop) -> None:
     shop.steering.fail("500", times=None)
     loops.work_events(clock.now)
     db.session.refresh(row)
-    assert (row.result, row.processed_at is not None) == (loops.FAILED, True)
+    assert (row.result, row.processed_at is not None) == (stripe_events.FAILED, True)
     assert attention() == ["event_failed"]
 
 

@@ -54,7 +54,7 @@ def test_a_guest_whose_purchases_are_claimed_meanwhile_keeps_none_of_them(shop: 
     tier, guest, user = make_tier(), make_guest(), make_user("ada@example.org")
     checkout = bought(shop, synced_plan(tier, ONCE), guest, way="later_succeeds")
     shop.pass_time(days=4)
-    while_asked(monkeypatch, lambda: claim_purchases(user.contact_id, user.id, clock.now()))
+    while_asked(monkeypatch, lambda: claim_purchases(user.contact_id, user.id))
     loops.refresh_checkout(checkout.stripe_id, clock.now())
     assert holds(user, tier)
     assert not holds(guest, tier)

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from courseapp import clock
 from courseapp.accounts.models import User
-from courseapp.billing import loops
+from courseapp.billing import loops, stripe_events
 from courseapp.billing.models import Closed, Entitlement, Interval, Payment, Refund, Subscription, Tier
 from courseapp.extensions import db
 from tests.billing.buying import bought, holds, mails, only, synced_plan, work
@@ -136,8 +136,8 @@ def test_a_refund_that_is_heard_of_before_its_payment_finds_it(shop: Shop) -> No
 
 def test_money_of_somebody_elses_shop_is_none_of_ours(shop: Shop) -> None:
     somebody(shop)
-    assert loops.refresh_payment("pi_of_another_shop", clock.now()) == loops.NOT_OURS
-    assert loops.refresh_invoice("in_of_another_shop", clock.now()) == loops.NOTHING
-    assert loops.refresh_subscription("sub_of_another_shop", clock.now()) == loops.NOT_OURS
-    assert loops.refresh_checkout("cs_of_another_shop", clock.now()) == loops.NOT_OURS
+    assert loops.refresh_payment("pi_of_another_shop", clock.now()) == stripe_events.NOT_OURS
+    assert loops.refresh_invoice("in_of_another_shop", clock.now()) == stripe_events.NOTHING
+    assert loops.refresh_subscription("sub_of_another_shop", clock.now()) == stripe_events.NOT_OURS
+    assert loops.refresh_checkout("cs_of_another_shop", clock.now()) == stripe_events.NOT_OURS
     assert db.session.scalar(sa.select(sa.func.count()).select_from(Subscription)) == 0

@@ -338,7 +338,7 @@ def test_whoever_subscribes_as_two_customers_is_told_of_and_whoever_only_is_two_
     make_customer(user)
     assert compare(is_fixing=True) == []  # they bought something as a guest once, and pay once
     guest, _plan, _checkout = buy(shop, address="also@example.org")
-    join_purchases(guest.id, user.id, NOW)
+    join_purchases(guest.id, user.id)
     (finding,) = compare(is_fixing=True)
     assert (finding.kind, finding.facts) == ("second_customer", {"count": 2})
 
@@ -478,7 +478,7 @@ def test_owners_are_told_of_what_is_new_and_not_each_night_again(shop: Shop) -> 
             make_entitlement(make_user("bob@example.org"), make_tier(), "subscription")
             buyer, _plan, _checkout = buy(shop, address="cy@example.org")
             guest, _plan, _checkout = buy(shop, address="also@example.org")
-            join_purchases(guest.id, buyer.id, NOW)
+            join_purchases(guest.id, buyer.id)
         compare(is_fixing=True)
         told.append([event.facts["what"] for event in rows(Event) if event.type == NEEDED])
         shop.pass_time(days=2)

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from courseapp import clock
-from courseapp.billing import loops
+from courseapp.billing import loops, stripe_events
 from courseapp.billing import stripe_gateway as gateway
 from courseapp.billing.models import Closed, Entitlement, Payment, Price, StripeEvent, Subscription
 from courseapp.extensions import db
@@ -297,7 +297,7 @@ def test_a_subscription_that_nobody_knows_is_told_and_opens_nothing(shop: Shop) 
     db.session.delete(the_customer(user))
     shop.steering.put(kept.stripe_id, metadata={})
     db.session.commit()
-    assert loops.refresh_subscription(kept.stripe_id, clock.now()) == loops.NOT_OURS
+    assert loops.refresh_subscription(kept.stripe_id, clock.now()) == stripe_events.NOT_OURS
     assert attention() == ["no_owner"]
 
 

@@ -303,11 +303,11 @@ def things(known: dict[str, User], folder: Path) -> dict[str, Thing]:
 
 
 def of_buying(known: dict[str, User]) -> dict[str, Thing]:
-    """Plans that are sold, and what the learner went through with; they are the only customer at Stripe."""
+    """Plans that are sold, and what the learner went through with; the other learner is the only customer at Stripe."""
     sold, free = make_plan(), make_plan(interval=Interval.ONCE, amount=0)
     price = db.session.scalars(sa.select(Price).where(Price.plan_id == sold.id)).one()
     price.stripe_id = "price_of_nobody"
-    make_customer(known["learner"])
+    make_customer(known["other"])
     facts = {"user_id": known["learner"].id, "plan_id": sold.id, "price_id": price.id, "created_at": NOW}
     checkout = Checkout(**facts, state=CheckoutState.FULFILLED, settled_at=NOW)
     db.session.add(checkout)

@@ -104,10 +104,9 @@ def read_news(clock: Callable[[], datetime], seconds: float = 20.0) -> int:
     ends, count = time.monotonic() + seconds, 0
     while time.monotonic() < ends and (batch := unread("billing", BATCH)):
         for receipt, event in batch:
-            now = clock()
             if event.facts:  # else whoever it was about has been erased
-                claiming.claim_purchases(event.facts["contact_id"], event.facts["user_id"], now)
-            receipt.read_at = now
+                claiming.claim_purchases(event.facts["contact_id"], event.facts["user_id"])
+            receipt.read_at = clock()
         db.session.commit()
         count += len(batch)
     db.session.rollback()

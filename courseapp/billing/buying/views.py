@@ -221,7 +221,7 @@ def own() -> Response | str:
     if (answer := need_session()) is not None:
         return answer
     user_id, now = person().id, clock.now()
-    if claiming.claim_before_the_news(person(), now):
+    if claiming.claim_before_the_news(person()):
         db.session.commit()
     return render_template(
         "billing/own.html",

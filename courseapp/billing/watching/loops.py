@@ -11,9 +11,10 @@ import structlog
 from courseapp.billing import comparing, comparing_money, reconciling, stripe_gateway
 from courseapp.billing.customers import OvertakenError
 from courseapp.billing.findings import MOST, Finding
-from courseapp.billing.loops import APPLIED, refresh_checkout, refresh_invoice, refresh_payment, refresh_subscription
+from courseapp.billing.loops import refresh_checkout, refresh_invoice, refresh_payment, refresh_subscription
 from courseapp.billing.missing import LOOK_BACK, keep_missed
 from courseapp.billing.models import Customer, Reconciliation
+from courseapp.billing.stripe_events import APPLIED
 from courseapp.billing.stripe_gateway import PAGE, StripeError, StripeKeyError, StripeRefusedError, Thing
 from courseapp.extensions import db
 

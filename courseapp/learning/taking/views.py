@@ -52,7 +52,7 @@ def grace_of(user: User, now: datetime) -> Grace | None:
 def my_courses() -> Response | str:
     """What a person takes, and what is theirs and not begun; straight to it when all that is one course."""
     user, now = learner(), clock.now()
-    if claim_before_the_news(user, now):
+    if claim_before_the_news(user):
         db.session.commit()
     taken = enrolments_of(user)
     waiting = waiting_for(user, now)
