@@ -34,6 +34,7 @@ from courseapp.learning.enrolment import Standing, enrolment_of, is_standing
 from courseapp.learning.models import Enrolment
 from courseapp.learning.progress import outline_for
 from courseapp.mailing.fields import words_of_progress
+from courseapp.mailing.letters import kept_letter
 from courseapp.mailing.links import full_url
 from courseapp.mailing.models import Message, State
 from courseapp.mailing.outbox import OVERDUE, VOID_IF_LATER, VoidIf, enqueue
@@ -234,7 +235,7 @@ def _move_on(run: SequenceRun, now: datetime) -> None:
 
 def _enqueue(run: SequenceRun, step: SequenceStep, user: User, now: datetime, overdue_at: datetime | None) -> None:
     goal = run.version.goal
-    words = {"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run, now)}
+    words = {"continue_url": full_url("learning.course", slug=run.course.slug), "progress_words": _progress_words(user, run, step, now)}
     enqueue(
         dedupe_key=_key_of(run, step),
         stream=STREAM_OF[run.version.sequence.purpose],
@@ -270,12 +271,13 @@ def _key_of(run: SequenceRun, step: SequenceStep) -> str:
     return f"sequence:{run.id}:{text}.{number}"
 
 
-def _progress_words(user: User, run: SequenceRun, now: datetime) -> str:
+def _progress_words(user: User, run: SequenceRun, step: SequenceStep, now: datetime) -> str:
     found = enrolment_of(user, run.course.slug)
     if found is None:
         return ""
     progress = outline_for(user.id, run.course_id, found[0].finished_at, None, now).progress
-    return words_of_progress(progress.done, progress.total, run.version.language)
+    language = kept_letter(step.letter_id).in_language(run.contact.language).language
+    return words_of_progress(progress.done, progress.total, language)
 
 
 def _finish(run: SequenceRun, end: RunEnd, now: datetime) -> None:

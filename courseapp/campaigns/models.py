@@ -224,6 +224,7 @@ class Broadcast(Model):
     subject: Mapped[str] = mapped_column(sa.String(200), default="")
     preheader: Mapped[str] = mapped_column(sa.String(200), default="")
     body: Mapped[str] = mapped_column(sa.Text, default="")
+    translations: Mapped[list[dict[str, str]]] = mapped_column(sa.JSON, default=list)
     window_start: Mapped[time]
     window_end: Mapped[time]
     send_at: Mapped[Moment | None]
@@ -268,6 +269,7 @@ class Experiment(Model):
     subject: Mapped[str] = mapped_column(sa.String(200), default="")
     preheader: Mapped[str] = mapped_column(sa.String(200), default="")
     body: Mapped[str] = mapped_column(sa.Text, default="")
+    translations: Mapped[list[dict[str, str]]] = mapped_column(sa.JSON, default=list)
     tried_percent: Mapped[int] = mapped_column(sa.SmallInteger)  # of those who are not held out; 100: half of them get either letter
     held_percent: Mapped[int] = mapped_column(sa.SmallInteger)
     measure: Mapped[Measure] = mapped_column(enum_of(Measure))

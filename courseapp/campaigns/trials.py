@@ -11,7 +11,8 @@ from courseapp.contacts.models import Contact
 from courseapp.errors import Refusal
 from courseapp.extensions import db
 from courseapp.journal import events
-from courseapp.mailing.fields import TRIAL
+from courseapp.mailing.fields import TRIAL, TRIAL_LANGUAGE
+from courseapp.mailing.letters import kept_letter
 from courseapp.mailing.looks import Reader, values_of
 from courseapp.mailing.models import Letter
 from courseapp.mailing.outbox import enqueue
@@ -23,22 +24,26 @@ def staff_who_read_mail() -> Sequence[tuple[str, str]]:
     return [(public_id, str(address)) for public_id, address in db.session.execute(query)]
 
 
-def send_trial(letter: Letter, public_id: str, by: User, now: datetime) -> str:
+def send_trial(letter: Letter, public_id: str, by: User, now: datetime, language: str = "") -> str:
     """Put a letter into the outbox for one person of staff; the address it goes to. The caller commits.
 
     It needs no consent, for it goes by a stream of service mail; the same within a minute is one mail. Raises Refusal (400)
     for anybody else.
+
+    Args:
+        language: in which of its languages, whatever theirs is; one it has not falls to that in which it was first written.
     """
     contact = db.session.scalar(_staff().where(User.public_id == public_id))
     if contact is None:
         raise Refusal(_("A letter can be tried out only on people with a role here whose address is confirmed."), 400)
-    example = values_of(Reader("", "", ""), letter.language)
+    tag = kept_letter(letter.id).in_language(language).language
+    example = values_of(Reader("", "", ""), tag)
     enqueue(
-        dedupe_key=f"trial:{letter.id}:{contact.id}:{now:%Y%m%d%H%M}",
+        dedupe_key=f"trial:{letter.id}:{tag}:{contact.id}:{now:%Y%m%d%H%M}",
         stream="service",
         contact_id=contact.id,
         letter=letter,
-        fields={name: example[name] for name in ("continue_url", "progress_words")} | {TRIAL: _("[Test] ")},
+        fields={name: example[name] for name in ("continue_url", "progress_words")} | {TRIAL: _("[Test] "), TRIAL_LANGUAGE: tag},
         now=now,
     )
     events.record("letter_tried", f"letter:{letter.id}", now, by=by.id, contact_id=contact.id)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from babel import Locale
+from babel.lists import format_list
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
@@ -29,6 +29,7 @@ from courseapp.extensions import db, limiter
 from courseapp.mailing.letters import kept_letter, letter_of, letters_published
 from courseapp.mailing.looks import Look, html_in, in_frame, reader_named, seen_by
 from courseapp.mailing.models import Letter
+from courseapp.mailing.text import Text
 
 letters = Blueprint("letters", __name__)
 BLUEPRINTS = (broadcast_pages, sequence_pages, draft_pages, step_pages, segment_pages, contact_pages, signing_pages, letters)
@@ -52,19 +53,27 @@ def letter(id: str) -> str:
 
 def letter_page(found: Letter, form: TrialForm) -> str:
     """The page, with what was wrong in the form for trying it out."""
-    from courseapp.mailing.problems import problems_of_letter  # what reads letters is large, and few processes do
+    from courseapp.mailing.problems import name_of_language, problems_of_letter  # what reads letters is large, and few processes do
 
     form.to.choices = staff_who_read_mail()
     text = kept_letter(found.id)
     seen = seen_by(
         text,
         reader_named(request.args.get("reader", "")),
-        problems_of_letter(replace(text, targets=targets_of(text.body))),  # what it led to when it was published may be gone
-        lambda reader: url_for("letters.letter", id=found.public_id, reader=reader, _anchor="looks"),
-        lambda reader, look: url_for("letters.letter_html", id=found.public_id, reader=reader, look=look),
+        request.args.get("language", ""),
+        problems_of_letter(as_of_now(text)),
+        lambda reader, tag: url_for("letters.letter", id=found.public_id, reader=reader, language=tag, _anchor="looks"),
+        lambda reader, tag, look: url_for("letters.letter_html", id=found.public_id, reader=reader, language=tag, look=look),
     )
-    language = Locale.parse(text.language, sep="-").get_display_name(get_locale())
-    return render_template("campaigns/letter.html", letter=found, seen=seen, form=form, purposes=PURPOSE_NAMES, language=language)
+    language = format_list([name_of_language(each.language) for each in (text, *text.others)], locale=get_locale())
+    shown = {"body": text.in_language(request.args.get("language", "")).body, "language": language}
+    return render_template("campaigns/letter.html", letter=found, seen=seen, form=form, purposes=PURPOSE_NAMES, **shown)
+
+
+def as_of_now(text: Text) -> Text:
+    """A letter with what its references lead to today: what was there when it was published may be gone."""
+    others = tuple(replace(other, targets=targets_of(other.body)) for other in text.others)
+    return replace(text, targets=targets_of(text.body), others=others)
 
 
 @letters.get("/staff/mail/letters/<id>/html")
@@ -74,7 +83,8 @@ def letter_html(id: str) -> Response:
     look = request.args.get("look", Look.LIGHT.value)
     if look not in list(Look):
         abort(404)
-    return in_frame(html_in(kept_letter(found.id), reader_named(request.args.get("reader", "")), Look(look)))
+    text = kept_letter(found.id).in_language(request.args.get("language", ""))
+    return in_frame(html_in(text, reader_named(request.args.get("reader", "")), Look(look)))
 
 
 @letters.post("/staff/mail/letters/<id>/trial")
@@ -84,10 +94,11 @@ def try_out(id: str) -> Response | tuple[str, int]:
     found = letter_of(id) or abort(404)
     form = TrialForm()
     try:
-        address = send_trial(found, form.to.data or "", current_user._get_current_object(), clock.now())
+        reader, language = current_user._get_current_object(), request.args.get("language", "")
+        address = send_trial(found, form.to.data or "", reader, clock.now(), language)
     except Refusal as refusal:
         form.to.errors = [refusal.words]
         return letter_page(found, form), 422
     db.session.commit()
     flash(_("The letter is on its way to %(address)s.", address=address), "success")
-    return redirect(url_for("letters.letter", id=id), 303)
+    return redirect(url_for("letters.letter", id=id, language=language or None), 303)

@@ -75,14 +75,16 @@ def can_be_counted(address: str, site: str) -> bool:
 
     One made of a merge field is each reader's own and may hold a token, and one with a fragment has a place of its own to lead to.
     """
-    if OPEN in address or "#" in address:
-        return False
+    return OPEN not in address and "#" not in address and is_of(address, site) and "." not in urlsplit(address).path.rpartition("/")[2]
+
+
+def is_of(address: str, site: str) -> bool:
+    """Whether an address is one of a site's."""
     try:
         parts, own = urlsplit(address), urlsplit(site)
     except ValueError:
         return False
-    is_ours = (parts.scheme, parts.netloc.lower()) == (own.scheme, own.netloc.lower())
-    return is_ours and "." not in parts.path.rpartition("/")[2]
+    return (parts.scheme, parts.netloc.lower()) == (own.scheme, own.netloc.lower())
 
 
 @cache

@@ -14,6 +14,7 @@ OPEN, CLOSE = "\ue000", "\ue001"  # private-use characters around a field's numb
 MARK = re.compile(f"{OPEN}([0-9]+){CLOSE}")
 
 TRIAL = "trial_mark"  # filled in where staff try a letter out: what stands before its subject
+TRIAL_LANGUAGE = "trial_language"  # likewise: in which of its languages they get it, whatever their own
 ADDRESSES = frozenset({"continue_url", "preferences_url", "unsubscribe_url"})
 ALLOWED = frozenset({"first_name", "progress_words"}) | ADDRESSES
 ALWAYS_FILLED = ALLOWED - {"first_name"}

@@ -1,13 +1,14 @@
 """Letters: published texts. A letter never changes once it is published; what its references lead to is kept with it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from flask import current_app
 
+from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing.models import Letter
 from courseapp.mailing.text import Target, Text
@@ -16,7 +17,8 @@ if TYPE_CHECKING:  # what reads letters is large, and a web process reads none u
     from courseapp.mailing.problems import Problem
 
 LETTERS_KEPT = 200
-_facts_of = sa.select(*(Letter.public_id, Letter.language, Letter.subject, Letter.preheader, Letter.body, Letter.purpose, Letter.targets))
+WORDS = ("language", "subject", "preheader", "body")
+_facts_of = sa.select(Letter.public_id, Letter.purpose, *(getattr(Letter, name) for name in WORDS), Letter.targets, Letter.translations)
 
 
 class Unfit(ValueError):
@@ -40,15 +42,8 @@ def publish_letter(text: Text, now: datetime) -> Letter:
 
     if problems := hindering(problems_of_letter(text)):
         raise Unfit(problems)
-    letter = Letter(
-        language=text.language,
-        subject=text.subject,
-        preheader=text.preheader,
-        body=text.body,
-        purpose=text.purpose,
-        targets={reference: asdict(target) for reference, target in text.targets},
-        created_at=now,
-    )
+    translations = [_facts(other) for other in text.others]
+    letter = Letter(**_facts(text), purpose=text.purpose, translations=translations, created_at=now)
     db.session.add(letter)
     db.session.flush()
     return letter
@@ -57,7 +52,7 @@ def publish_letter(text: Text, now: datetime) -> Letter:
 def publish_again(letter_id: int, now: datetime) -> Letter:
     """The same letter under a number of its own, so that what comes of it is counted apart. What it leads to stays as it was."""
     found = db.session.get_one(Letter, letter_id)
-    names = ("language", "subject", "preheader", "body", "purpose", "targets")
+    names = (*WORDS, "purpose", "targets", "translations")
     letter = Letter(**{name: getattr(found, name) for name in names}, created_at=now)
     db.session.add(letter)
     db.session.flush()
@@ -80,14 +75,15 @@ def _kept(letter_id: int) -> _Kept:
         if len(memory) >= LETTERS_KEPT:
             memory.clear()
         facts = dict(db.session.execute(_facts_of.where(Letter.id == letter_id)).one()._mapping)
-        public_id, targets = facts.pop("public_id"), _targets(facts.pop("targets"))
-        memory[letter_id] = _Kept(public_id, Text(**facts, targets=targets))
+        public_id, purpose, translations = (facts.pop(name) for name in ("public_id", "purpose", "translations"))
+        others = tuple(_text(other, purpose) for other in translations)
+        memory[letter_id] = _Kept(public_id, replace(_text(facts, purpose), others=others))
     return memory[letter_id]
 
 
 def letter_saying(text: Text, besides: sa.Select[int]) -> Letter | None:
-    """The newest published letter that says just this, its references too, and whose id is none of some; or None."""
-    columns = {name: getattr(text, name) for name in ("language", "subject", "preheader", "body", "purpose")}
+    """The newest published letter that says just this, its references and other languages too, and whose id is none of some; or None."""
+    columns = {name: getattr(text, name) for name in (*WORDS, "purpose")}
     query = sa.select(Letter).filter_by(**columns).where(Letter.id.not_in(besides))
     found = db.session.scalar(query.order_by(Letter.id.desc()).limit(1))
     return found if found is not None and kept_letter(found.id) == text else None
@@ -104,5 +100,12 @@ def letters_published(before_id: int | None, limit: int) -> Sequence[Letter]:
     return db.session.scalars(query if before_id is None else query.where(Letter.id < before_id)).all()
 
 
-def _targets(kept: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, Target], ...]:
-    return tuple((reference, Target(**facts)) for reference, facts in sorted(kept.items()))
+def _facts(text: Text) -> dict[str, Any]:
+    """What is kept of a text in one language."""
+    return {name: getattr(text, name) for name in WORDS} | {"targets": {reference: asdict(target) for reference, target in text.targets}}
+
+
+def _text(facts: Mapping[str, Any], purpose: Purpose) -> Text:
+    """What `_facts` kept."""
+    targets = tuple((reference, Target(**found)) for reference, found in sorted(facts["targets"].items()))
+    return Text(**{name: facts[name] for name in WORDS}, purpose=purpose, targets=targets)

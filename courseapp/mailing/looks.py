@@ -61,7 +61,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class Seen:
-    """All that a page shows of a letter: `frames` has the address of each look, `weight` is in bytes."""
+    """All that a page shows of a letter: `frames` has the address of each look, `weight` is in bytes; `languages` where it has several,
+    `language` the tag of a translation."""
 
     subject: str
     preheader: str
@@ -69,6 +70,8 @@ class Seen:
     weight: int
     problems: "list[Problem]"
     choices: list[Choice]
+    language: str | None
+    languages: list[Choice]
     frames: dict[str, str]
 
 
@@ -78,16 +81,28 @@ def reader_named(key: str) -> Reader:
 
 
 def seen_by(
-    text: Text, reader: Reader, problems: "list[Problem]", page_url: Callable[[str], str], frame_url: Callable[[str, str], str]
+    whole: Text,
+    reader: Reader,
+    language: str,
+    problems: "list[Problem]",
+    page_url: Callable[[str, str | None], str],
+    frame_url: Callable[[str, str | None, str], str],
 ) -> Seen:
     """What a reader would get of a letter.
 
     Args:
+        language: which they read, as an address asks for it; another than the letter has falls to that in which it was first written.
         problems: of the letter as things stand now (`problems_of_letter`).
-        page_url: gives the address of the page that looks as another reader, by key; `frame_url` that of a frame, by key and look.
+        page_url: gives the address of the page that looks as another reader, by key and language (None for the first); `frame_url` that
+            of a frame, by key, language and look.
     """
     from courseapp.mailing.message import built, weight_of  # what builds mails is large, and most web processes show none
+    from courseapp.mailing.problems import name_of_language  # as above
 
+    text = whole.in_language(language)
+    asked = None if text is whole else text.language
+    others = [(other.language, other.language) for other in whole.others]
+    languages = [(None, whole.language), *others] if others else []
     values = values_of(reader, text.language)
     found = built(text, values)
     return Seen(
@@ -95,9 +110,11 @@ def seen_by(
         preheader=filled_in(text.preheader, values),
         text=found.text,
         weight=weight_of(text),
+        language=asked,
         problems=problems,
-        choices=[Choice(other.words, page_url(other.key), other.key == reader.key) for other in READERS],
-        frames={look.value: frame_url(reader.key, look.value) for look in Look},
+        choices=[Choice(other.words, page_url(other.key, asked), other.key == reader.key) for other in READERS],
+        languages=[Choice(name_of_language(tag), page_url(reader.key, ask), ask == asked) for ask, tag in languages],
+        frames={look.value: frame_url(reader.key, asked, look.value) for look in Look},
     )
 
 

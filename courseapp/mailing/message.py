@@ -24,7 +24,7 @@ from courseapp.config import Settings
 from courseapp.contacts.models import Purpose
 from courseapp.mailing.blocks import bodies_of
 from courseapp.mailing.clicks import are_counted
-from courseapp.mailing.fields import ALLOWED, MARK, OPEN, TRIAL, Field, mark
+from courseapp.mailing.fields import ALLOWED, MARK, OPEN, TRIAL, TRIAL_LANGUAGE, Field, mark
 from courseapp.mailing.letters import kept_letter, public_id_of
 from courseapp.mailing.links import mail_token, url_with_token
 from courseapp.mailing.outbox import Sendable
@@ -83,12 +83,12 @@ def outgoing(found: Sendable, now: datetime) -> Outgoing:
 
 
 def text_of(found: Sendable) -> tuple[Text, str]:
-    """What a message says, from memory where it was read before; and why one gets it, where it says so itself.
+    """What a message says in its reader's language, from memory where it was read before; and why one gets it, where it says so itself.
 
     A letter keeps to its own purpose: staff who try one out see it as others will, on a stream that needs no consent.
     """
     if found.letter_id is not None:
-        return kept_letter(found.letter_id), ""
+        return kept_letter(found.letter_id).in_language(found.fields.get(TRIAL_LANGUAGE) or found.language), ""
     assert found.template is not None
     return _template(found.template, found.language, found.purpose)
 

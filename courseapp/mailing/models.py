@@ -2,6 +2,7 @@
 
 import enum
 from datetime import date, time
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -120,7 +121,8 @@ class Breaker(Model):
 class Letter(Model):
     """An immutable published text: Markdown with allow-listed merge fields. A correction is a new letter.
 
-    `targets` is what its references led to when it was published: title, words and path by reference.
+    `targets` is what its references led to when it was published: title, words and path by reference. `translations` are what it says in
+    other languages: language, subject, preheader, body and targets of each.
     """
 
     __tablename__ = "letters"
@@ -133,6 +135,7 @@ class Letter(Model):
     preheader: Mapped[str] = mapped_column(sa.String(200))
     body: Mapped[str] = mapped_column(sa.Text)
     targets: Mapped[Json]
+    translations: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON, default=list)
     created_at: Mapped[Moment]
 
 

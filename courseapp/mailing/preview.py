@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import current_app
 
 from courseapp.contacts.consent import PURPOSE_NAMES
+from courseapp.mailing.letters import kept_letter
 from courseapp.mailing.models import Message
 from courseapp.mailing.outbox import sendables
 from courseapp.mailing.sums import STATE_WORDS
@@ -47,7 +48,7 @@ def preview_of(message: Message, now: datetime) -> Preview:
         id=message.public_id,
         to=message.contact.address or "",
         subject=str(mail.get("Subject", "")),
-        preheader=message.letter.preheader if message.letter else "",
+        preheader=kept_letter(message.letter_id).in_language(message.contact.language).preheader if message.letter_id else "",
         state=str(STATE_WORDS[message.state]),
         purpose=str(PURPOSE_NAMES[message.stream.purpose]),
         at=message.settled_at or message.due_at,

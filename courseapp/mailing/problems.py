@@ -7,15 +7,18 @@ what its references lead to (`references_in`), and says which fields its mails f
 import enum
 import re
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from babel import Locale
+from flask import current_app
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from markdown_it.token import Token
 
 from courseapp.contacts.models import Purpose
-from courseapp.mailing.blocks import kind_of, reader
+from courseapp.mailing.blocks import is_of, kind_of, reader
 from courseapp.mailing.dead_links import fault_of_link
-from courseapp.mailing.fields import ALLOWED, ALWAYS_FILLED, FIELD, Field, fields_in, mark
+from courseapp.mailing.fields import ALLOWED, ALWAYS_FILLED, FIELD, MARK, Field, fields_in, mark
 from courseapp.mailing.text import LONGEST, Text
 
 HEAVIEST = 100_000  # bytes of HTML: Gmail cuts a mail off at 102 KB, and with it the link that stops these mails
@@ -41,6 +44,8 @@ class Kind(enum.StrEnum):
     BOX_UNKNOWN = "box_unknown"
     OFFER = "offer"
     HEAVY = "heavy"
+    LINKS_DIFFER = "links_differ"
+    LANGUAGE_TWICE = "language_twice"
 
 
 class Place(enum.StrEnum):
@@ -53,7 +58,10 @@ class Place(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where, with the line from 1, what, and how to mend it. A warning does not hinder publishing."""
+    """One thing that is wrong: where, with the line from 1, what, and how to mend it. A warning does not hinder publishing.
+
+    `language` is that of a translation; empty for the letter as it was first written.
+    """
 
     kind: Kind
     place: Place
@@ -61,6 +69,7 @@ class Problem:
     words: str
     mend: str
     is_warning: bool = False
+    language: str = ""
 
     def __str__(self) -> str:
         where = {
@@ -68,15 +77,36 @@ class Problem:
             Place.PREHEADER: _("preheader"),
             Place.BODY: _("line %(number)s", number=self.line),
         }[self.place]
-        return f"{where}: {self.words} {self.mend}"
+        return f"{', '.join(filter(None, (self.language_name, where)))}: {self.words} {self.mend}"
+
+    @property
+    def language_name(self) -> str:
+        """What a page calls the language of a translation; empty as above."""
+        return name_of_language(self.language) if self.language else ""
+
+
+def name_of_language(tag: str) -> str:
+    """A language as the page calls it in its own, such as “German” for `de`."""
+    return Locale.parse(tag, sep="-").get_display_name(get_locale()) or tag
 
 
 def problems_of_letter(text: Text, filled: Set[str] = ALWAYS_FILLED) -> list[Problem]:
-    """What is wrong with a letter, by place and line; what it weighs only where nothing else hinders it.
+    """What is wrong with a letter, by language, place and line; what it weighs only where nothing else hinders it.
 
     Args:
         filled: the merge fields that its mails have for everybody; the others need words for where they are empty.
     """
+    found = _of_one(text, filled)
+    tags = [text.language, *(other.language for other in text.others)]
+    for tag in sorted({tag for tag in tags if tags.count(tag) > 1}):
+        words = _("It is there twice in %(language)s.", language=name_of_language(tag))
+        found.append(Problem(Kind.LANGUAGE_TWICE, Place.BODY, 1, words, _("Take one of them out, or give it another language.")))
+    for other in text.others:
+        found += [replace(problem, language=other.language) for problem in (*_of_one(other, filled), *_of_links(text, other))]
+    return found
+
+
+def _of_one(text: Text, filled: Set[str]) -> list[Problem]:
     found = []
     for place, words in ((Place.SUBJECT, text.subject), (Place.PREHEADER, text.preheader), (Place.BODY, text.body)):
         found += [*_of_words(place, words), *_of_fields(place, words, filled)]
@@ -199,6 +229,35 @@ def _of_body(text: Text) -> Iterator[Problem]:
                     _("“%(line)s” opens or closes no box that we know.", line=words[:40]),
                     _("A box begins with “::: note” or “::: offer” and ends with “:::”, each on a line of its own."),
                 )
+
+
+def _of_links(text: Text, other: Text) -> Iterator[Problem]:
+    """A translation has the links of the letter in their order, for clicks are counted by their numbers; other sites may differ."""
+    first, second = _addresses(text.body), _addresses(other.body)
+    pairs = enumerate(zip(first, second, strict=False))
+    place = next((number for number, ((_line, one), (_its, its)) in pairs if one != its), min(len(first), len(second)))
+    if place == len(first) == len(second):
+        return
+    line = second[min(place, len(second) - 1)][0] if second else 1
+    yield Problem(
+        Kind.LINKS_DIFFER,
+        Place.BODY,
+        line,
+        _("It does not have the links of the letter in %(language)s, one by one.", language=name_of_language(text.language)),
+        _("Link to the same places of this site in the same order; links to other sites may lead elsewhere."),
+    )
+
+
+def _addresses(body: str) -> list[tuple[int, str]]:
+    """The links of a letter, each with its line: where it leads to on this site, and nothing of one that leads elsewhere."""
+    fields: list[Field] = []
+    links = list(_links(reader(strict=False).parse(mark(body, fields))))
+    found = [(line, MARK.sub(lambda match: fields[int(match[1])].name, str(link.attrGet("href") or ""))) for line, link in links]
+    return [(line, "" if _is_elsewhere(address) else address) for line, address in found]
+
+
+def _is_elsewhere(address: str) -> bool:
+    return address.startswith(("http:", "https:", "mailto:")) and not is_of(address, current_app.config["PUBLIC_URL"])
 
 
 def _offer(line: int) -> Problem:

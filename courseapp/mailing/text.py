@@ -18,7 +18,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Text:
-    """A letter's words, for what purpose it is sent, and what its references lead to."""
+    """A letter's words, for what purpose it is sent, and what its references lead to; `others` say the same in other languages."""
 
     language: str
     subject: str
@@ -26,3 +26,11 @@ class Text:
     body: str
     purpose: Purpose
     targets: tuple[tuple[str, Target], ...] = ()
+    others: tuple["Text", ...] = ()
+
+    def in_language(self, tag: str) -> "Text":
+        """What somebody gets who reads this language: the letter in it, or in its main one (`de` for `de-AT`), else as first written."""
+        if not self.others or tag == self.language:
+            return self
+        found = {other.language: other for other in self.others}
+        return found.get(tag) or found.get(tag.partition("-")[0]) or self

@@ -156,9 +156,12 @@ def seen_as(found: Broadcast, text: Text, reader: str, arm: Arm) -> Seen:
     return seen_by(
         text,
         reader_named(reader),
+        request.args.get("language", ""),
         broadcasts.problems_in(text),
-        lambda other: url_for("broadcasts.look", id=found.public_id, reader=other, letter=letter, _anchor="looks"),
-        lambda other, shown: url_for("broadcasts.letter_html", id=found.public_id, reader=other, look=shown, letter=letter),
+        lambda other, tag: url_for("broadcasts.look", id=found.public_id, reader=other, language=tag, letter=letter, _anchor="looks"),
+        lambda other, tag, shown: url_for(
+            "broadcasts.letter_html", id=found.public_id, reader=other, language=tag, look=shown, letter=letter
+        ),
     )
 
 
@@ -175,7 +178,8 @@ def letter_html(id: str) -> Response:
     if shown not in list(Look):
         abort(404)
     texts = broadcasts.texts_of(found)
-    return in_frame(html_in(texts[arm_asked(texts)], reader_named(request.args.get("reader", "")), Look(shown)))
+    text = texts[arm_asked(texts)].in_language(request.args.get("language", ""))
+    return in_frame(html_in(text, reader_named(request.args.get("reader", "")), Look(shown)))
 
 
 @pages.post("/staff/mail/broadcasts/<id>/trial")
@@ -186,14 +190,15 @@ def try_out(id: str) -> Response | tuple[str, int]:
     arm = arm_asked(broadcasts.texts_of(found))
     try:
         letter = broadcasts.letter_to_try(found, arm, clock.now())
-        address = send_trial(letter, form.to.data or "", current_user._get_current_object(), clock.now())
+        reader, language = current_user._get_current_object(), request.args.get("language", "")
+        address = send_trial(letter, form.to.data or "", reader, clock.now(), language)
     except Refusal as refusal:
         db.session.rollback()
         form.to.errors = [refusal.words]
         return look_page(named(id), form), 422
     db.session.commit()
     flash(_("The letter is on its way to %(address)s.", address=address), "success")
-    return redirect(url_for("broadcasts.look", id=id, letter=arm if arm is Arm.SECOND else None), 303)
+    return redirect(url_for("broadcasts.look", id=id, letter=arm if arm is Arm.SECOND else None, language=language or None), 303)
 
 
 @pages.post("/staff/mail/broadcasts/<id>/send")

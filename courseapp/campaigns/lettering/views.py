@@ -103,9 +103,10 @@ def look_page(id: str, number: int, form: TrialForm) -> str:
     seen = seen_by(
         text,
         reader_named(request.args.get("reader", "")),
+        request.args.get("language", ""),
         problems,
-        lambda other: url_for("sequence_letters.look", id=id, number=number, reader=other, _anchor="looks"),
-        lambda other, shown: url_for("sequence_letters.letter_html", id=id, number=number, reader=other, look=shown),
+        lambda other, tag: url_for("sequence_letters.look", id=id, number=number, reader=other, language=tag, _anchor="looks"),
+        lambda other, tag, shown: url_for("sequence_letters.letter_html", id=id, number=number, reader=other, language=tag, look=shown),
     )
     said = column_of(replace(present, steps=(step,))).letters[0]
     return render_template(
@@ -127,7 +128,8 @@ def letter_html(id: str, number: int) -> Response:
     shown = request.args.get("look", Look.LIGHT.value)
     if shown not in list(Look):
         abort(404)
-    return in_frame(html_in(drafts.text_of(drafts.draft_of(found), step), reader_named(request.args.get("reader", "")), Look(shown)))
+    text = drafts.text_of(drafts.draft_of(found), step).in_language(request.args.get("language", ""))
+    return in_frame(html_in(text, reader_named(request.args.get("reader", "")), Look(shown)))
 
 
 @pages.post("/staff/mail/sequences/<id>/draft/letters/<int:number>/trial")
@@ -138,14 +140,15 @@ def try_out(id: str, number: int) -> Response | tuple[str, int]:
     form = TrialForm()
     try:
         letter = letter_of_step(drafts.draft_of(found), step, clock.now())
-        address = send_trial(letter, form.to.data or "", current_user._get_current_object(), clock.now())
+        reader, language = current_user._get_current_object(), request.args.get("language", "")
+        address = send_trial(letter, form.to.data or "", reader, clock.now(), language)
     except Refusal as refusal:
         db.session.rollback()
         form.to.errors = [refusal.words]
         return look_page(id, number, form), 422
     db.session.commit()
     flash(_("The letter is on its way to %(address)s.", address=address), "success")
-    return redirect(url_for("sequence_letters.look", id=id, number=number), 303)
+    return redirect(url_for("sequence_letters.look", id=id, number=number, language=language or None), 303)
 
 
 @pages.get("/staff/mail/sequences/<id>/draft/letters/<int:number>/remove")
