@@ -6,6 +6,7 @@
 """
 
 import contextlib
+import os
 import secrets
 import socket
 from collections.abc import Callable
@@ -14,12 +15,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from babel.numbers import list_currencies
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from dotenv import dotenv_values
 
-from courseapp.rates import checked_rate, checked_rates
+from courseapp.setting_words import checked_currencies, checked_rate, checked_rates
+from courseapp.typed_values import Range, TypedValues, WrongValues
 
+ENV_FILE = ".env"
 UNSAFE_SECRETS = {"", "dev", "secret", "changeme", "change-me", "test", "default"}
 SECRET_MINIMUM = 32  # characters; token_urlsafe(32) gives 43
 WEBHOOK_SECRET_MINIMUM = 16
@@ -40,30 +41,22 @@ class S3Access:
     public_endpoint: str = ""
 
 
-def checked_currencies(words: str) -> str:
-    """Currencies as they were typed, in lower case. Raises ValueError where one is none of ISO 4217's."""
-    codes = [code.strip().lower() for code in words.split(",") if code.strip()]
-    for code in codes:
-        if code.upper() not in list_currencies():
-            raise ValueError(f"{code!r} is no currency: write the three letters of each, such as eur, usd")
-    return ", ".join(codes)
+class Settings(TypedValues):
+    """One installation's settings; the field names in upper case are the environment variables. An empty one counts as none.
 
-
-class Settings(BaseSettings):
-    """One installation's settings; the field names in upper case are the environment variables."""
-
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+    `Settings(**given)` raises WrongValues where one cannot be what it is. Nothing changes them afterwards.
+    """
 
     mode: Literal["embedded", "production"] = "embedded"
     secret_key: str = ""
     base_url: str = ""
     host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
+    port: Annotated[int, Range(1, 65535)] = 8000
     data_dir: Path = Path("instance")
 
     database_url: str = ""
     allow_sqlite: bool = False
-    database_pool: int = Field(default=10, ge=1, le=100)
+    database_pool: Annotated[int, Range(1, 100)] = 10
     redis_url: str = ""
     storage_url: str = ""
     s3_access_key: str = ""
@@ -71,9 +64,9 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     s3_endpoint: str = ""
     s3_public_endpoint: str = ""
-    web_threads: int = Field(default=8, ge=1, le=64)
-    web_workers: int = Field(default=1, ge=1, le=64)
-    trusted_proxies: int = Field(default=0, ge=0, le=5)
+    web_threads: Annotated[int, Range(1, 64)] = 8
+    web_workers: Annotated[int, Range(1, 64)] = 1
+    trusted_proxies: Annotated[int, Range(0, 5)] = 0
 
     smtp_url: str = ""
     sender_address: str = ""
@@ -81,8 +74,8 @@ class Settings(BaseSettings):
     postal_address: str = ""
     bounce_domain: str = ""
     smtp_ca_file: Path | None = None
-    mail_rate: Annotated[str, AfterValidator(checked_rate)] = ""
-    mail_domain_rates: Annotated[str, AfterValidator(checked_rates)] = ""
+    mail_rate: Annotated[str, checked_rate] = ""
+    mail_domain_rates: Annotated[str, checked_rates] = ""
     dkim_selector: str = ""
     dns_resolver: str = ""
     bounces_url: str = ""
@@ -98,7 +91,7 @@ class Settings(BaseSettings):
     stripe_promotion_codes: bool = False
     stripe_trials: bool = False
     statement_words: str = ""
-    currencies: Annotated[str, AfterValidator(checked_currencies)] = "eur"
+    currencies: Annotated[str, checked_currencies] = "eur"
 
     site_name: str = "Your course"
     support_address: str = ""
@@ -115,6 +108,9 @@ class Settings(BaseSettings):
     access_log: bool = True
     clock_file: Path | None = None
     rate_limits: bool = True
+
+    def __init__(self, **given: object) -> None:
+        super().__init__({**_environment(), **given})
 
     @property
     def is_embedded(self) -> bool:
@@ -347,7 +343,7 @@ class Settings(BaseSettings):
         """These settings with a secret: embedded mode makes one on first use and keeps it in `data_dir`."""
         if self.secret_key or not self.is_embedded:
             return self
-        return self.model_copy(update={"secret_key": self._kept("secret_key", lambda: secrets.token_urlsafe(32))})
+        return self.changed(secret_key=self._kept("secret_key", lambda: secrets.token_urlsafe(32)))
 
     def with_play_money(self) -> "Settings":
         """These settings with those of a shop at the stand-in for Stripe, where BILLING=demo asks for it. Its port stays the same."""
@@ -356,7 +352,7 @@ class Settings(BaseSettings):
         port = self._kept("stripe_port", _free_port)
         secret = self._kept("stripe_webhook_secret", lambda: f"whsec_{secrets.token_urlsafe(24)}")
         where = {"stripe_secret_key": PLAY_KEY, "stripe_url": f"http://127.0.0.1:{port}", "stripe_webhook_secrets": secret}
-        return self.model_copy(update={**where, "stripe_trials": True})
+        return self.changed(**where, stripe_trials=True)
 
     def _kept(self, name: str, make: Callable[[], str]) -> str:
         """What a file of this name in `data_dir` says; it is made on first use."""
@@ -378,8 +374,13 @@ def _free_port() -> str:
         return str(line.getsockname()[1])
 
 
+def _environment() -> dict[str, str]:
+    """What the environment says, and before it the file `.env`, by name in lower case."""
+    return {name.lower(): word for said in (dotenv_values(ENV_FILE), os.environ) for name, word in said.items() if word}
+
+
 class MissingSettings(SystemExit):
-    """Production settings are incomplete; the message lists what to set, and the process ends with code 1."""
+    """Settings are wrong or incomplete; the message lists what to set, and the process ends with code 1."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("courseapp cannot start with these settings:\n" + "\n".join(f"  - {words}" for words in problems))
@@ -387,7 +388,10 @@ class MissingSettings(SystemExit):
 
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment and `overrides` (field names); raises MissingSettings."""
-    settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates and names a wrong field
+    try:
+        settings = Settings(**overrides)
+    except WrongValues as error:
+        raise MissingSettings(error.problems) from error
     if problems := settings.problems():
         raise MissingSettings(problems)
     return settings.with_secret().with_play_money()

@@ -23,9 +23,11 @@ from flask import Flask, has_app_context
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.serving import make_server
 
+import courseapp.config
 from courseapp import clock, create_app
 from courseapp.config import Settings
 from courseapp.extensions import bell, celery, db, limiter
+from courseapp.typed_values import types_of
 from tests.client import Client
 from tests.databases import Database, PostgresDatabase, SqliteDatabase
 from tests.recording_smtp import RecordingSmtp
@@ -46,8 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "one_database: the database does not matter; run on SQLite alone")
     config.addinivalue_line("markers", "settings(**overrides): an application of its own, with these settings")
     config.addinivalue_line("markers", "xdist_group(name): of xdist, named here for runs without it")
-    Settings.model_config["env_file"] = None
-    for name in Settings.model_fields:
+    courseapp.config.ENV_FILE = os.devnull
+    for name in types_of(Settings):
         os.environ.pop(name.upper(), None)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         config.keeper = Keeper()  # type: ignore[attr-defined]  # the run's own place for what belongs to the run

@@ -345,5 +345,5 @@ def test_production_says_what_is_wrong_with_where_files_are_kept(settings: dict[
 
 
 def test_the_secret_of_a_bucket_is_not_told() -> None:
-    access = Settings(**S3, mode="embedded").s3  # type: ignore[arg-type]  # pydantic reads them
+    access = Settings(**S3, mode="embedded").s3
     assert "secret" not in repr(access)

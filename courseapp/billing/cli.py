@@ -12,7 +12,6 @@ from flask.cli import AppGroup
 from courseapp import clock
 from courseapp.billing.cataloguing.loops import Line, Outcome, bring_in_line, ours_now, planned_steps
 from courseapp.billing.checking import findings
-from courseapp.billing.offering import offer
 from courseapp.billing.stripe_gateway import StripeError
 from courseapp.billing.stripe_setup import wishes
 from courseapp.billing.watching.cli import reconcile
@@ -55,6 +54,8 @@ def as_facts(line: Line) -> dict[str, str]:
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def offer_command(path: Path) -> None:
     """Make the tiers of the file PATH that are not there yet. What is there is left as it is."""
+    from courseapp.billing.offering import offer  # what reads the file is large, and web processes read none
+
     try:
         found = offer(path, clock.now())
     except ValueError as error:

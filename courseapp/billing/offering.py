@@ -18,9 +18,9 @@ from courseapp.billing.models import Interval, Plan, Tier
 from courseapp.billing.plans import LONGEST_TRIAL, make_plan, set_price
 from courseapp.billing.tiers import LONGEST_KEY, TierFacts, make_tier
 from courseapp.catalog.models import Course
-from courseapp.config import checked_currencies
 from courseapp.errors import Refusal
 from courseapp.extensions import db
+from courseapp.setting_words import checked_currencies
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=LONGEST_KEY)]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]

@@ -29,7 +29,7 @@ from courseapp.mailing.hours import within_hours
 from courseapp.mailing.leases import give_back, give_back_all
 from courseapp.mailing.models import Bucket, Message, State
 from courseapp.mailing.streams import is_urgent
-from courseapp.rates import rate_of, rates_of
+from courseapp.setting_words import rate_of, rates_of
 
 SENDER = "sender"
 ANY = "*"

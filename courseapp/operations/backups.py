@@ -35,6 +35,7 @@ from courseapp.operations.people import erase_again
 from courseapp.operations.questions import rekey_questions
 from courseapp.operations.table_rows import MisfitRow, load, pieces_of
 from courseapp.site import SiteSetting
+from courseapp.typed_values import defaults_of
 
 PASSING = ("health/", "contacts/")  # what is kept for a moment only, and is no part of anything
 UPLOADS = "uploads/"  # so are these, but for those that wait for a decision
@@ -74,7 +75,7 @@ def _add_rows(writer: Writer, connection: sa.Connection, tell: Tell) -> None:
 def settings_named() -> list[str]:
     """The settings that differ here from what they are of themselves, by name; their values stay where they are."""
     settings: Settings = current_app.config["SETTINGS"]
-    return [name.upper() for name, field in Settings.model_fields.items() if getattr(settings, name) != field.default]
+    return [name.upper() for name, default in defaults_of(Settings).items() if getattr(settings, name) != default]
 
 
 def _files_named(connection: sa.Connection) -> Iterator[str]:

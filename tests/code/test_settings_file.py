@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from courseapp.config import Settings
+from courseapp.typed_values import defaults_of
 from tests.code.source import ROOT
 
 LINE = re.compile(r"^#? ?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$")
@@ -33,7 +34,7 @@ def example_findings(text: str, fields: dict[str, str]) -> list[str]:
 
 def defaults() -> dict[str, str]:
     """Every setting with its default as an environment variable has it."""
-    values = {name: field.default for name, field in Settings.model_fields.items()}
+    values = defaults_of(Settings)
     return {name: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from courseapp import clock
 from courseapp.config import Settings
@@ -17,7 +16,8 @@ from courseapp.extensions import db
 from courseapp.mailing import loops, pacing, pausing
 from courseapp.mailing.models import Bucket, Message, State
 from courseapp.mailing.pacing import AHEAD, Limits, claim
-from courseapp.rates import rate_of, rates_of
+from courseapp.setting_words import rate_of, rates_of
+from courseapp.typed_values import WrongValues
 from tests.conftest import NOW
 from tests.mailing.conftest import make_course_mail, make_sign_in_mail
 from tests.mailing.test_claiming import in_threads
@@ -187,9 +187,9 @@ def test_a_rate_is_read_as_it_is_said(words: str, rate: float) -> None:
 
 @pytest.mark.parametrize("words", ["10", "0/second", "-1/second", "ten/second", "10/day", "10/", "1.5/second"])
 def test_what_is_no_rate_is_refused_at_the_start(words: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(WrongValues, match="rate"):
         Settings(mail_rate=words)
-    with pytest.raises(ValidationError):
+    with pytest.raises(WrongValues, match="rate"):
         Settings(mail_domain_rates=f"gmail.com={words}")
 
 

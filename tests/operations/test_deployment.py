@@ -22,6 +22,7 @@ from gunicorn.config import KNOWN_SETTINGS
 from courseapp import web
 from courseapp.config import Settings
 from courseapp.extensions import celery
+from courseapp.typed_values import types_of
 from courseapp.web import LARGEST_LIST, LARGEST_UPLOAD
 from tests.code.source import ROOT
 
@@ -30,7 +31,7 @@ UNITS = {name: ROOT / "deploy" / "systemd" / f"courseapp-{name}.service" for nam
 OURS = ("release", "web", "worker", "beat")
 OF_IMAGES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS", "COURSEAPP_VERSION"}
 OF_SYSTEMS = {"PATH", "HOME", "PYTHONUNBUFFERED", "MALLOC_ARENA_MAX", "TMPDIR"}
-KNOWN = {name.upper() for name in Settings.model_fields} | OF_SYSTEMS
+KNOWN = {name.upper() for name in types_of(Settings)} | OF_SYSTEMS
 
 
 def procfile() -> dict[str, list[str]]:

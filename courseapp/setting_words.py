@@ -1,4 +1,6 @@
-"""How fast, in the words of settings: `10/second`, `300/minute`, `5000/hour`; and by domain."""
+"""Words of settings that have a form of their own: how fast (`10/second`, `300/minute`, `5000/hour`), also by domain; and currencies."""
+
+from babel.numbers import list_currencies
 
 UNITS = {"second": 1, "minute": 60, "hour": 3600}
 
@@ -28,3 +30,12 @@ def checked_rates(words: str) -> str:
     """Rates by domain as they were typed. Raises ValueError where they are none."""
     rates_of(words)
     return words.strip()
+
+
+def checked_currencies(words: str) -> str:
+    """Currencies as they were typed, in lower case. Raises ValueError where one is none of ISO 4217's."""
+    codes = [code.strip().lower() for code in words.split(",") if code.strip()]
+    for code in codes:
+        if code.upper() not in list_currencies():
+            raise ValueError(f"{code!r} is no currency: write the three letters of each, such as eur, usd")
+    return ", ".join(codes)
