@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Measure
 from courseapp.extensions import db
 from courseapp.mailing import bulk
-from courseapp.mailing.capping import CAPPED, ON_ITS_WAY
+from courseapp.mailing.capping import AT_THEIR_PACE, CAPPED, ON_ITS_WAY
 from courseapp.mailing.letters import publish_again
 from courseapp.mailing.models import Stream
 from courseapp.mailing.text import Text
@@ -24,7 +24,7 @@ BUCKETS = 10_000
 TRIED = (10, 20, 30, 50, 100)  # per cent of whom it is for
 HELD = (0, 5, 10, 20, 50)
 WITHIN = (1, 7, 30)  # days; what people do after a mail is counted within these
-CAPS = (CAPPED, ON_ITS_WAY)
+CAPS = (CAPPED, AT_THEIR_PACE, ON_ITS_WAY)
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ def trials_leaving() -> sa.Select[Broadcast, Experiment]:
 def note_tried(broadcast: Broadcast, experiment: Experiment, now: datetime) -> None:
     """Set the day of judgement, once the trial's mails have left, some of each letter at least; and from when people are followed.
 
-    Who gets theirs later for the sake of the weekly cap is not waited for: that may take weeks. By clicks it is judged when the day is
-    over, for those of today are not told yet.
+    Who gets theirs later for the sake of a cap, the site's or their own, is not waited for: that may take weeks. By clicks it is judged
+    when the day is over, for those of today are not told yet.
     """
     stream_id, letters = broadcast.stream_id or 0, letters_by_arm(broadcast, experiment).values()
     if bulk.is_under_way(stream_id, but_for=CAPS):

@@ -50,6 +50,7 @@ class Contact(Model):
     confirmed_at: Mapped[Moment | None]
     erased_at: Mapped[Moment | None]
     mail_paused_until: Mapped[Moment | None]  # see resting.py
+    marketing_days: Mapped[int | None] = mapped_column(sa.SmallInteger)  # see pace.py
 
     @property
     def is_confirmed(self) -> bool:

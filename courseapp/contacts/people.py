@@ -73,7 +73,8 @@ def forget_address(contact: Contact, now: datetime) -> None:
     """
     events.cut([f"contact:{contact.id}"])
     db.session.execute(sa.delete(Consent).where(Consent.contact_id == contact.id))
-    contact.address = contact.address_key = contact.address_mac = contact.first_name = contact.mail_paused_until = None
+    contact.address = contact.address_key = contact.address_mac = contact.first_name = None
+    contact.mail_paused_until = contact.marketing_days = None
     contact.zone, contact.language, contact.public_id = "UTC", "en", random_public_id()
     contact.erased_at = now
 

@@ -25,6 +25,7 @@ def export(contact: Contact) -> dict[str, Any]:
         "language": contact.language,
         "confirmed_at": contact.confirmed_at.isoformat() if contact.confirmed_at else None,
         "mail_paused_until": contact.mail_paused_until.isoformat() if contact.mail_paused_until else None,
+        "marketing_at_most_every_days": contact.marketing_days,
         "consents": [
             {
                 "purpose": row.purpose.value,

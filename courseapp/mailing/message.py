@@ -29,6 +29,7 @@ from courseapp.mailing.letters import kept_letter, public_id_of
 from courseapp.mailing.links import mail_token, url_with_token
 from courseapp.mailing.outbox import Sendable
 from courseapp.mailing.returning import MARK_NAME, return_mark, return_path, stop_link
+from courseapp.mailing.streams import STANDARD
 from courseapp.mailing.text import Text
 from courseapp.site import Site, present_site
 from courseapp.web import without_indents
@@ -211,7 +212,7 @@ def _purpose_headers(found: Sendable, purpose: Purpose, values: Mapping[str, str
     if settings.mailgun_signing_key:  # likewise; and it is to put nothing in that counts who reads
         headers["X-Mailgun-Variables"] = f'{{"{MARK_NAME}": "{return_mark(found.public_id)}"}}'
         headers["X-Mailgun-Track"] = "no"
-    if purpose is not Purpose.MARKETING:
+    if purpose is Purpose.SERVICE or found.stream in STANDARD:  # of sequences too (RFC 3834); a stream of its own somebody wrote for a day
         headers["Auto-Submitted"] = "auto-generated"
     if purpose is not Purpose.SERVICE:  # RFC 2369, RFC 8058, RFC 2919; the label never names a topic
         headers["List-Id"] = f"<{purpose.value}.{domain}>"

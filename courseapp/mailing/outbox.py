@@ -122,6 +122,7 @@ _sendable = (
         *(Contact.address, Contact.address_mac, Contact.first_name, Contact.language, Contact.zone),
         *(Message.window_start, Message.window_end, Message.weekdays),
         Contact.mail_paused_until.label("paused_until"),
+        Contact.marketing_days,
     )
     .join(Stream, Stream.id == Message.stream_id)
     .join(Contact, Contact.id == Message.contact_id)
@@ -187,6 +188,7 @@ class Sendable:
     window_end: time | None
     weekdays: str | None
     paused_until: datetime | None
+    marketing_days: int | None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from courseapp.extensions import db
-from courseapp.mailing.capping import CAPPED, ON_ITS_WAY
+from courseapp.mailing.capping import AT_THEIR_PACE, CAPPED, ON_ITS_WAY
 from courseapp.mailing.models import HAVE_LEFT, ON_THEIR_WAY, UNSENT, Message, State
 from courseapp.mailing.outbox import OVERDUE
 from courseapp.mailing.pacing import NOT_PLACED, PACED
@@ -54,6 +54,7 @@ REASON_WORDS = {
     PACED: _l("it waits its turn"),
     NOT_PLACED: _l("it waits its turn"),
     CAPPED: _l("enough marketing for this week"),
+    AT_THEIR_PACE: _l("they asked for fewer of these"),
     ON_ITS_WAY: _l("other marketing is on its way to them"),
     SEQUENCE_PAUSED: _l("its sequence is paused"),
     SEQUENCE_ENDED: _l("its sequence was put away"),

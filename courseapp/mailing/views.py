@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -16,8 +17,10 @@ from courseapp.contacts import resting
 from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import holds_consent, set_consent
 from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.pace import choose_pace
 from courseapp.extensions import csrf, db, limiter
 from courseapp.mailing import clicks
+from courseapp.mailing.capping import look_again
 from courseapp.mailing.forms import PURPOSE_WORDS, PreferencesForm
 from courseapp.mailing.links import MailToken, contact_of_token
 from courseapp.mailing.looks import in_frame
@@ -98,20 +101,32 @@ def preferences(token: str) -> str:
     if not found.is_of_address(contact.address_mac):
         return stop_all_page(contact)
     said, now = "", clock.now()
-    form = PreferencesForm()
+    form = preferences_form()
     if form.validate_on_submit():
         said = change_preferences(contact, form, now)
         db.session.commit()
     held = {purpose: holds_consent(contact, purpose) for purpose in PURPOSE_WORDS}
     return render_template(
         "mailing/preferences.html",
-        form=PreferencesForm(formdata=None, course_mail=held[Purpose.COURSE], marketing=held[Purpose.MARKETING]),
+        form=preferences_form(
+            formdata=None,
+            course_mail=held[Purpose.COURSE],
+            marketing=held[Purpose.MARKETING],
+            pace=str(contact.marketing_days or ""),
+        ),
         refused=form if form.errors else None,
         address_hint=address_hint(contact.address),
         said=said,
         paused_until=contact.mail_paused_until if resting.is_resting(contact, now) else None,
         pause_ends=now + resting.PAUSE,
     )
+
+
+def preferences_form(**more: Any) -> PreferencesForm:
+    """The form with its choices."""
+    form = PreferencesForm(**more)
+    form.offer(present_site().marketing_per_week)
+    return form
 
 
 def stop_all_page(contact: Contact) -> str:
@@ -136,6 +151,8 @@ def change_preferences(contact: Contact, form: PreferencesForm, now: datetime) -
     wanted = {Purpose.COURSE: form.course_mail.data and not stops, Purpose.MARKETING: form.marketing.data and not stops}
     for purpose, wish in wanted.items():
         set_consent(contact, purpose, wish, now, "preferences", network_of(request.remote_addr))
+    if "pace" in request.form and choose_pace(contact, int(form.pace.data) if form.pace.data else None):
+        look_again(contact, now)
     return "stopped" if stops else "saved"
 
 

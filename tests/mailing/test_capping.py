@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from courseapp.contacts.models import Contact, Purpose
+from courseapp.contacts.pace import choose_pace
 from courseapp.extensions import db
 from courseapp.mailing import capping, outbox, pacing
 from courseapp.mailing.loops import drain
@@ -197,3 +198,36 @@ def test_whenever_it_is_due_and_whenever_the_worker_runs_no_week_holds_more_and_
     left = sorted(db.session.scalars(sa.select(Message.settled_at).where(Message.state == State.ACCEPTED)))
     assert len(left) == len(dues)
     assert all(later - earlier >= capping.WITHIN for earlier, later in zip(left, left[most:], strict=False))
+
+
+def test_who_asked_for_one_in_thirty_days_gets_the_next_thirty_days_later(reader: Contact) -> None:
+    reader.marketing_days = 30
+    for day in range(2):
+        mail(reader, day, NOW + day * DAY)
+    mail(reader, 0, NOW + DAY, stream="course")
+    assert work(NOW) == 1
+    assert work(NOW + DAY) == 1  # course mail is none of it
+    assert waiting() == [(NOW + 30 * DAY, capping.AT_THEIR_PACE)]
+    assert work(NOW + 29 * DAY) == 0
+    assert work(NOW + 30 * DAY) == 1
+
+
+def test_one_wish_is_not_everybodys(reader: Contact) -> None:
+    slow = agreeing()
+    slow.marketing_days = 7
+    for day in range(2):
+        mail(reader, day, NOW + day * DAY)
+        mail(slow, day, NOW + day * DAY)
+    assert [work(NOW), work(NOW + DAY)] == [2, 1]
+    assert waiting() == [(NOW + 7 * DAY, capping.AT_THEIR_PACE)]
+
+
+def test_what_waits_for_an_old_wish_comes_when_that_is_given_up(reader: Contact) -> None:
+    reader.marketing_days = 30
+    mail(reader, 0)
+    mail(reader, 1, NOW + DAY)
+    assert [work(NOW), work(NOW + DAY)] == [1, 0]
+    assert choose_pace(reader, None)
+    capping.look_again(reader, NOW + DAY)
+    assert work(NOW + DAY) == 1
+    assert not choose_pace(reader, None)

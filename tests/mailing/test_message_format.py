@@ -18,6 +18,7 @@ from courseapp.contacts.address import address_mac
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
 from courseapp.mailing import message as message_module
+from courseapp.mailing.bulk import new_stream
 from courseapp.mailing.links import contact_of_token, mail_token
 from courseapp.mailing.message import outgoing
 from courseapp.mailing.models import Message
@@ -88,6 +89,12 @@ def test_both_bodies_of_a_service_mail_carry_its_link_and_nothing_from_elsewhere
     assert "<style" not in html or "{" in html
 
 
+@pytest.mark.parametrize(("purpose", "said"), [(Purpose.SERVICE, "auto-generated"), (Purpose.COURSE, None), (Purpose.MARKETING, None)])
+def test_what_somebody_wrote_for_a_day_does_not_say_that_a_machine_did(app: Flask, purpose: Purpose, said: str | None) -> None:
+    stream = new_stream("own-1", purpose)
+    assert built(make_message(stream=stream.key, letter=make_letter(purpose=purpose)))["Auto-Submitted"] == said
+
+
 def test_service_mail_has_no_unsubscribing_and_course_mail_has_all_of_it(app: Flask) -> None:
     for key, (purpose, _reaches) in STANDARD.items():
         mail = built(make_message(stream=key))
@@ -96,7 +103,7 @@ def test_service_mail_has_no_unsubscribing_and_course_mail_has_all_of_it(app: Fl
         assert mail["X-Mailgun-Variables"] is mail["X-Mailgun-Track"] is None  # and these where Mailgun does
         for name in ("List-Unsubscribe", "List-Unsubscribe-Post", "List-Id"):
             assert (mail[name] is None) is is_service, (key, name)
-        assert (mail["Auto-Submitted"] == "auto-generated") is (purpose is not Purpose.MARKETING)
+        assert mail["Auto-Submitted"] == "auto-generated"
         assert ("Stop these mails" in text(mail)) is not is_service
         if not is_service:
             assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"

@@ -135,6 +135,19 @@ def test_stop_all_of_them_stops_whatever_is_ticked(client: Client, contact: Cont
     assert " checked" not in page.text
 
 
+def test_how_often_is_kept_shown_and_left_alone_by_what_does_not_say_it(client: Client, contact: Contact) -> None:
+    token = mail_token(contact.public_id, "course", contact.address_mac)
+    page = client.submit("mailing.preferences", {"marketing": "y", "pace": "30"}, token=token)
+    assert contact.marketing_days == 30
+    assert '<option selected value="30">' in page.text
+    client.submit("mailing.preferences", {"pause": "1"}, token=token)
+    client.submit("mailing.preferences", {"go_on": "1"}, token=token)
+    assert contact.marketing_days == 30
+    assert "Not a valid choice" in client.submit("mailing.preferences", {"pace": "1"}, token=token).text
+    client.submit("mailing.preferences", {"marketing": "y", "pace": ""}, token=token)
+    assert contact.marketing_days is None
+
+
 def test_the_preference_page_needs_the_forms_token_and_shows_the_address_as_a_hint_only(client: Client, contact: Contact) -> None:
     path = client.path("mailing.preferences", token=mail_token(contact.public_id, "course", contact.address_mac))
     assert client.post(path, data={"stop_all": "1"}).status_code == 400
