@@ -7,6 +7,7 @@ server.mails[1].flags              # what it is marked with; gone once it was ex
 
 import re
 import socketserver
+import ssl
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,20 +25,53 @@ class StoredMail:
 
 
 class ImapServer:
-    """The server, on a free port of loopback. At a command named in `drops` the line breaks."""
+    """The server, on a free port of loopback. At a command named in `drops` the line breaks.
 
-    def __init__(self, user: str, password: str, folder: str = "INBOX", can_remove_one: bool = True) -> None:
+    With `tls` it speaks TLS, from the start or once a client asks for it (STARTTLS); `host` is another address of loopback then.
+    """
+
+    def __init__(
+        self,
+        user: str,
+        password: str,
+        folder: str = "INBOX",
+        can_remove_one: bool = True,
+        tls: ssl.SSLContext | None = None,
+        is_tls_from_start: bool = False,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.user, self.password, self.folder, self.can_remove_one = user, password, folder, can_remove_one
+        self.tls, self.is_tls_from_start, self.host = tls, is_tls_from_start, host
         self.mails: dict[int, StoredMail] = {}
         self.commands: list[str] = []
+        self.logins_encrypted: list[bool] = []
         self.drops: set[str] = set()
         outer = self
 
         class Line(socketserver.StreamRequestHandler):
+            def setup(self) -> None:
+                if outer.tls is not None and outer.is_tls_from_start:
+                    self.request = outer.tls.wrap_socket(self.request, server_side=True)
+                super().setup()
+
             def handle(self) -> None:
                 Conversation(outer, self).speak()
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Line)
+            def begin_tls(self) -> None:
+                assert outer.tls is not None
+                self.rfile.close()
+                self.request = outer.tls.wrap_socket(self.request, server_side=True)
+                super().setup()
+
+            def finish(self) -> None:
+                super().finish()
+                self.request.close()  # the server closes the line below it alone
+
+        class Server(socketserver.ThreadingTCPServer):
+            def handle_error(self, _request: Any, _address: Any) -> None:
+                """A client that does not believe us hangs up; nothing to be printed."""
+
+        self._server = Server((host, 0), Line)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -61,6 +95,7 @@ class Conversation:
 
     def __init__(self, server: ImapServer, line: Any) -> None:
         self._server, self._line, self._is_in = server, line, False
+        self.is_encrypted = server.tls is not None and server.is_tls_from_start
 
     def speak(self) -> None:
         """Until the client says goodbye, or the line is to break."""
@@ -74,6 +109,9 @@ class Conversation:
                 return
             answer = getattr(self, f"_{name.lower()}")(match["rest"].decode())
             self._say(match["tag"] + b" " + (answer or b"OK done"))
+            if name == "STARTTLS":
+                self._line.begin_tls()
+                self.is_encrypted = True
             if name == "LOGOUT":
                 return
 
@@ -82,9 +120,14 @@ class Conversation:
 
     def _capability(self, _rest: str) -> None:
         more = b" UIDPLUS" if self._is_in and self._server.can_remove_one else b""  # as some do: not before somebody has come in
+        more += b" STARTTLS" if self._server.tls is not None and not self.is_encrypted else b""
         self._say(b"* CAPABILITY IMAP4rev1" + more)
 
+    def _starttls(self, _rest: str) -> None:
+        """What follows is encrypted."""
+
     def _login(self, rest: str) -> bytes | None:
+        self._server.logins_encrypted.append(self.is_encrypted)
         words = [re.sub(r"\\(.)", r"\1", quoted) or plain for quoted, plain in STRING.findall(rest)]
         self._is_in = words == [self._server.user, self._server.password]
         return None if self._is_in else b"NO [AUTHENTICATIONFAILED] not " + words[0].encode()

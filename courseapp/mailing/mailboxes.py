@@ -9,14 +9,13 @@ import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from courseapp.config import Settings
 from courseapp.mailing.reports import MOST_BYTES
-from courseapp.mailing.smtp import without_addresses
+from courseapp.mailing.smtp import trust_in, without_addresses
 
 PATIENCE = 20.0  # seconds each answer of the server may take
 OWN_MACHINE = {"localhost", "127.0.0.1", "::1"}
@@ -52,7 +51,7 @@ def mailbox_of(settings: Settings) -> Mailbox | None:
     if not settings.bounces_url:
         return None
     url = urlsplit(settings.bounces_url)
-    return Maildir(Path(unquote(url.path))) if url.scheme == "maildir" else ImapFolder(url)
+    return Maildir(Path(unquote(url.path))) if url.scheme == "maildir" else ImapFolder(url, settings.smtp_ca_file)
 
 
 class Maildir:
@@ -97,15 +96,20 @@ class Maildir:
 
 
 class ImapFolder:
-    """A folder of an IMAP server. `imaps://` is TLS from the start; `imap://` upgrades to it, but for a server on this machine."""
+    """A folder of an IMAP server. `imaps://` is TLS from the start; `imap://` upgrades to it, but for a server on this machine.
 
-    def __init__(self, url: SplitResult) -> None:
+    `ca_file` holds the authority that signs for the house's mail servers, where that is none that everybody trusts.
+    """
+
+    def __init__(self, url: SplitResult, ca_file: Path | None = None) -> None:
         with _in_words():
-            self._server = _connected(url)
+            trust = trust_in(ca_file)
+            self._server = _connected(url, trust)
             try:
-                self._enter(url)
+                self._enter(url, trust)
             except (imaplib.IMAP4.error, OSError):
-                self._server.shutdown()
+                with contextlib.suppress(OSError):  # it is closed already where its certificate was not believed
+                    self._server.shutdown()
                 raise
 
     def unread(self, limit: int) -> Iterator[Arrived]:
@@ -133,9 +137,9 @@ class ImapFolder:
         except (imaplib.IMAP4.error, OSError):
             self._server.shutdown()
 
-    def _enter(self, url: SplitResult) -> None:
+    def _enter(self, url: SplitResult, trust: ssl.SSLContext) -> None:
         if url.scheme == "imap" and url.hostname not in OWN_MACHINE:
-            self._server.starttls(ssl_context=_trust())
+            self._server.starttls(ssl_context=trust)
         self._server.login(unquote(url.username or ""), unquote(url.password or ""))
         offered = self._server.capability()[1]  # once more: many say more of themselves to those who have come in
         self._can_remove_one = b"UIDPLUS" in b" ".join(part for part in offered if part).upper().split()
@@ -151,10 +155,10 @@ class ImapFolder:
         return [part for part in answer if part is not None]
 
 
-def _connected(url: SplitResult) -> imaplib.IMAP4:
+def _connected(url: SplitResult, trust: ssl.SSLContext) -> imaplib.IMAP4:
     host = url.hostname or "localhost"
     if url.scheme == "imaps":
-        return imaplib.IMAP4_SSL(host, url.port or 993, ssl_context=_trust(), timeout=PATIENCE)
+        return imaplib.IMAP4_SSL(host, url.port or 993, ssl_context=trust, timeout=PATIENCE)
     return imaplib.IMAP4(host, url.port or 143, timeout=PATIENCE)
 
 
@@ -165,8 +169,3 @@ def _in_words() -> Iterator[None]:
     except (imaplib.IMAP4.error, OSError) as error:
         words = without_addresses(f"{type(error).__name__}: {error}")[:180]
         raise MailboxAway(f"the mailbox of BOUNCES_URL cannot be read: {words}") from error
-
-
-@lru_cache
-def _trust() -> ssl.SSLContext:
-    return ssl.create_default_context()

@@ -83,7 +83,7 @@ def trouble_at(address: str, ca_file: Path | None = None, patience: float = PROB
     host = url.hostname or "localhost"
     try:
         if url.scheme == "smtps":
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=patience, context=_trust(ca_file))
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=patience, context=trust_in(ca_file))
         else:
             connection = smtplib.SMTP(host, url.port or 25, timeout=patience)
         with contextlib.closing(connection):
@@ -180,7 +180,7 @@ class SmtpDoor:
         host = self._url.hostname or "localhost"
         if self._url.scheme == "smtps":
             connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                host, self._url.port or 465, timeout=CONNECT_PATIENCE, context=_trust(self._ca_file)
+                host, self._url.port or 465, timeout=CONNECT_PATIENCE, context=trust_in(self._ca_file)
             )
         else:
             connection = smtplib.SMTP(host, self._url.port or 25, timeout=CONNECT_PATIENCE)
@@ -201,7 +201,7 @@ class SmtpDoor:
                 self._url.password and host not in {"localhost", "127.0.0.1", "::1"}
             )
             if connection.has_extn("starttls"):
-                connection.starttls(context=_trust(self._ca_file))
+                connection.starttls(context=trust_in(self._ca_file))
                 connection.ehlo()
             elif is_required:
                 raise smtplib.SMTPNotSupportedError("the server offers no TLS, and the password must not travel open")
@@ -280,7 +280,7 @@ class SmtpDoor:
 
 
 @lru_cache
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
+def trust_in(ca_file: Path | None) -> ssl.SSLContext:
     """Whom to believe: this machine's certificates, and the owner's own authority; read once, for that takes 20 ms."""
     context = ssl.create_default_context()
     if ca_file is not None:

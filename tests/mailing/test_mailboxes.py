@@ -10,25 +10,26 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp import clock
-from courseapp.config import load_settings
+from courseapp.config import Settings, load_settings
 from courseapp.extensions import db
 from courseapp.mailing import bounces, loops
 from courseapp.mailing.mailboxes import MailboxAway, mailbox_of
 from courseapp.mailing.models import Message, Return, State
 from courseapp.mailing.reports import MOST_BYTES
 from courseapp.mailing.returning import return_path
+from tests.certificates import Authority
 from tests.conftest import NOW, SECRET
 from tests.factories import make_contact, make_message
 from tests.imap import ImapServer
 from tests.mailing.returned import sample
 
-PASSWORD = 'se"cret/%'
+USER, PASSWORD = "bounces@example.org", 'se"cret/%'
 
 
 @pytest.fixture
 def imap() -> Iterator[ImapServer]:
     """A server with an empty folder."""
-    server = ImapServer("bounces@example.org", PASSWORD)
+    server = ImapServer(USER, PASSWORD)
     yield server
     server.stop()
 
@@ -213,6 +214,42 @@ def test_a_mailbox_that_is_away_is_said_so_without_naming_anybody(
     assert "BOUNCES_URL cannot be read" in result.output
     assert "@" not in result.output
     assert "wrong" not in result.output + capsys.readouterr().err
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(("scheme", "host"), [("imaps", "127.0.0.1"), ("imap", "127.0.0.2")])  # the second is no name of this machine
+def test_a_mailbox_elsewhere_is_read_over_tls_under_a_certificate_of_ones_own_authority(
+    app: Flask, tmp_path: Path, scheme: str, host: str
+) -> None:
+    authority = Authority(tmp_path)
+    server = ImapServer(USER, PASSWORD, tls=authority.context_for(host), is_tls_from_start=scheme == "imaps", host=host)
+    server.add(sample("vacation"))
+    address = address_of(server).replace("imap://", f"{scheme}://").replace("127.0.0.1", host)
+    try:
+        mailbox = mailbox_of(Settings(bounces_url=address, smtp_ca_file=authority.file))
+        assert mailbox is not None
+        assert [mail.name for mail in mailbox.unread(5)] == ["1"]
+        mailbox.close()
+        assert server.logins_encrypted == [True]
+        with pytest.raises(MailboxAway, match="CERTIFICATE_VERIFY_FAILED"):
+            mailbox_of(Settings(bounces_url=address))
+        stranger = Authority(tmp_path, "Another")
+        with pytest.raises(MailboxAway, match="CERTIFICATE_VERIFY_FAILED"):
+            mailbox_of(Settings(bounces_url=address, smtp_ca_file=stranger.file))
+        assert server.logins_encrypted == [True]  # nobody was told the password
+    finally:
+        server.stop()
+
+
+@pytest.mark.one_database
+def test_no_password_is_said_to_a_server_elsewhere_that_offers_no_tls(app: Flask) -> None:
+    server = ImapServer(USER, PASSWORD, host="127.0.0.2")
+    try:
+        with pytest.raises(MailboxAway):
+            mailbox_of(Settings(bounces_url=address_of(server).replace("127.0.0.1", "127.0.0.2")))
+        assert server.logins_encrypted == []
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("address", ["maildir:///nowhere/at/all", "imap://a:b@127.0.0.1:1/INBOX"])
