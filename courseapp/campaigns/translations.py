@@ -52,6 +52,10 @@ def without_language(translations: Translations, language: str) -> Translations:
     return tuple(each for each in translations if each.language != language)
 
 
-def other_languages(language: str) -> dict[str, str]:
-    """The languages of the site beside that in which something was first written, each by what it calls itself."""
-    return {tag: words for tag, words in languages().items() if tag != language}
+def languages_beside(language: str, translations: Translations) -> dict[str, bool]:
+    """The languages beside that in which something was first written, and whether it is there in each.
+
+    They are those of the site, and any in which it was written while the site had that too: it goes out in them still.
+    """
+    written = {each.language for each in translations}
+    return {tag: tag in written for tag in [*languages(), *sorted(written - languages().keys())] if tag != language}

@@ -29,7 +29,7 @@ from courseapp.extensions import db, limiter
 from courseapp.mailing.letters import kept_letter, letter_of, letters_published
 from courseapp.mailing.looks import Look, html_in, in_frame, reader_named, seen_by
 from courseapp.mailing.models import Letter
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Text, name_of_language
 
 letters = Blueprint("letters", __name__)
 BLUEPRINTS = (broadcast_pages, sequence_pages, draft_pages, step_pages, segment_pages, contact_pages, signing_pages, letters)
@@ -53,7 +53,7 @@ def letter(id: str) -> str:
 
 def letter_page(found: Letter, form: TrialForm) -> str:
     """The page, with what was wrong in the form for trying it out."""
-    from courseapp.mailing.problems import name_of_language, problems_of_letter  # what reads letters is large, and few processes do
+    from courseapp.mailing.problems import problems_of_letter  # what reads letters is large, and few processes do
 
     form.to.choices = staff_who_read_mail()
     text = kept_letter(found.id)

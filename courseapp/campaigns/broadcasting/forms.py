@@ -7,18 +7,17 @@ from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, SelectField, StringField, TextAreaField, TimeField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, Length, Optional, Regexp, ValidationError
+from wtforms.validators import DataRequired, Length, ValidationError
 
 from courseapp.campaigns.broadcasts import Draft
 from courseapp.campaigns.experiments import HELD, TRIED, WITHIN, Design, Words, experiment_of
+from courseapp.campaigns.forms import LINE, LONGEST_BODY, NO_CONTROLS, ON_ONE_LINE
 from courseapp.campaigns.models import Broadcast, Measure, Segment
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import Window
 from courseapp.mailing.text import LONGEST
 from courseapp.site import present_site
 
-NO_CONTROLS = Regexp(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*\Z", message=_l("Please leave out control characters."))
-ON_ONE_LINE = Regexp(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", message=_l("Please leave out line breaks and control characters."))
 NEEDS_TITLE = _l("Please give it a name.")
 NEEDS_TIME = _l("Please give a time of day, such as 09:00.")
 PURPOSES = {
@@ -34,8 +33,6 @@ PERIODS = {1: _l("a day"), 7: _l("a week"), 30: _l("30 days")}
 UNTICKED = _l("You have written a second letter. Tick this to have it tried out, or empty its fields.")
 SAME = _l("Say in at least one of these three what is other than in the first letter.")
 TRIES = ("has_second", "second_subject", "second_preheader", "second_body", "tried_percent", "measure", "within_days", "held_percent")
-LINE = [Optional(), Length(max=LONGEST), ON_ONE_LINE]
-LONGEST_BODY = 50_000  # letters; Gmail cuts off what weighs twice as much
 
 
 class BroadcastForm(FlaskForm):
