@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectField, StringField, TextAreaField
-from wtforms.validators import Length, Optional, Regexp
+from wtforms.validators import Length, Optional, Regexp, ValidationError
 
 from courseapp.campaigns.translations import Translation
 from courseapp.mailing.text import LONGEST
@@ -29,6 +30,11 @@ class TranslationForm(FlaskForm):
     subject = StringField(_l("Subject"), LINE, render_kw={"maxlength": str(LONGEST)})
     preheader = StringField(_l("Preheader"), LINE, render_kw={"maxlength": str(LONGEST)})
     body = TextAreaField(_l("Letter"), [Length(max=LONGEST_BODY), NO_CONTROLS], render_kw={"rows": "16"})
+
+    def validate_body(self, field: TextAreaField) -> None:
+        """Of a letter that is to be there something is written."""
+        if not any((each.data or "").strip() for each in (self.subject, self.preheader, field)):
+            raise ValidationError(_("Nothing is written in this language so far. Write some of it, or go back without keeping it."))
 
     def show(self, translation: Translation) -> None:
         """Begin from what is there."""
