@@ -1,13 +1,14 @@
 """Broadcasts: one mail to many. A draft is edited; scheduling publishes its letter and fixes whom it is for; then `expanding.py` works."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from flask_babel import gettext as _
 
+from courseapp.campaigns.experiment_sentences import unsaid_of
 from courseapp.campaigns.experiments import (
     Design,
     Outcome,
@@ -22,6 +23,7 @@ from courseapp.campaigns.models import Arm, Broadcast, BroadcastPage, BroadcastS
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.campaigns.segments import contacts_in
+from courseapp.campaigns.translations import Translations, translations_from
 from courseapp.contacts.consent import is_consented
 from courseapp.contacts.models import Contact, Purpose
 from courseapp.contacts.suppression import is_suppressed
@@ -74,15 +76,31 @@ def new_broadcast(draft: Draft, by_user_id: int | None, now: datetime) -> Broadc
 
 def change_broadcast(broadcast: Broadcast, draft: Draft, version: int, by_user_id: int, now: datetime) -> None:
     """Change a draft; raises Refusal where it is none any more, or where somebody else changed it since `version`."""
+    begin_change(broadcast, version)
+    _put(broadcast, draft)
+    put_design(broadcast, draft.design)
+    end_change(broadcast, by_user_id, now)
+
+
+def begin_change(broadcast: Broadcast, version: int, stale: str = "") -> None:
+    """Hold a draft to change it; raises Refusal, `stale` in words of the caller, as `change_broadcast` does."""
     _lock(broadcast)
     if broadcast.state is not BroadcastState.DRAFT:
         raise Refusal(_("This broadcast is scheduled or sent. To change it, take it back first."))
     if broadcast.version != version:
-        raise Refusal(_("Somebody else has changed this broadcast meanwhile. Your words are below; look at theirs in another window."))
-    _put(broadcast, draft)
-    put_design(broadcast, draft.design)
-    broadcast.version, broadcast.changed_at, broadcast.by_user_id = version + 1, now, by_user_id
+        words = _("Somebody else has changed this broadcast meanwhile. Your words are below; look at theirs in another window.")
+        raise Refusal(stale or words)
+
+
+def end_change(broadcast: Broadcast, by_user_id: int, now: datetime) -> None:
+    """Note who changed it; whoever looked at it before sees that it is another now."""
+    broadcast.version, broadcast.changed_at, broadcast.by_user_id = broadcast.version + 1, now, by_user_id
     db.session.flush()
+
+
+def translations_of(broadcast: Broadcast) -> Translations:
+    """Its letter in other languages."""
+    return translations_from(broadcast.translations)
 
 
 def _put(broadcast: Broadcast, draft: Draft) -> None:
@@ -131,15 +149,21 @@ def count_of_audience(broadcast: Broadcast, now: datetime) -> int:
     return int(db.session.scalar(sa.select(sa.func.count()).select_from(audience(broadcast, now).subquery())) or 0)
 
 
+def readers_by_language(broadcast: Broadcast, now: datetime) -> dict[str, int]:
+    """The same by what they read."""
+    count = audience(broadcast, now).with_only_columns(Contact.language, sa.func.count()).group_by(Contact.language)
+    return dict(db.session.execute(count).tuples().all())
+
+
 def texts_of(broadcast: Broadcast) -> dict[Arm, Text]:
     """Its letter as it would be published now; where two are tried out, both."""
     words = broadcast.language, broadcast.subject, broadcast.preheader, broadcast.body
-    first = Text(*words, broadcast.purpose, targets_of(broadcast.body))
+    others = tuple(each.text(broadcast.purpose) for each in translations_of(broadcast))
+    first = Text(*words, broadcast.purpose, targets_of(broadcast.body), others)
     experiment = experiment_of(broadcast)
     if experiment is None or not experiment.has_second:
         return {Arm.FIRST: first}
-    second = second_text(first, experiment)
-    return {Arm.FIRST: first, Arm.SECOND: replace(second, targets=targets_of(second.body))}
+    return {Arm.FIRST: first, Arm.SECOND: second_text(first, experiment)}
 
 
 def problems_in(text: Text) -> "list[Problem]":
@@ -182,6 +206,8 @@ def schedule(broadcast: Broadcast, send_at: datetime, by_user_id: int | None, no
     texts = texts_of(broadcast)
     if len(set(texts.values())) < len(texts):
         raise Refusal(_("Its two letters say the same. Write a second one that differs, or have none."))
+    if unsaid := unsaid_of(texts):
+        raise Refusal(unsaid)
     if is_judged_by_clicks(broadcast) and not present_site().counts_clicks:
         raise Refusal(_("Its better letter is to be told by clicks, which are not counted any more. Choose another measure."))
     if is_judged_by_clicks(broadcast) and not all(links_in(text) for text in texts.values()):

@@ -1,11 +1,15 @@
 """What a broadcast tries out, in sentences: what will happen, as its pages say before it does, and how it stands."""
 
-from flask_babel import format_decimal, ngettext
+from collections.abc import Mapping
+
+from babel.lists import format_list
+from flask_babel import format_decimal, get_locale, ngettext
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from courseapp.campaigns.experiments import BUCKETS, shares_of
+from courseapp.campaigns.experiments import BUCKETS, shares_of, unsaid_in
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Measure
+from courseapp.mailing.text import Text, name_of_language
 
 MEASURES = {
     Measure.DID: _l("more people did something in a course"),
@@ -48,6 +52,16 @@ def rule_of(experiment: Experiment) -> str:
         measure=MEASURES[experiment.measure],
     )
     return str(words)
+
+
+def unsaid_of(texts: Mapping[Arm, Text]) -> str:
+    """In which languages the second letter is not what it is meant to be, and how to mend that; empty where all is well."""
+    tags = unsaid_in(texts[Arm.FIRST], texts[Arm.SECOND]) if Arm.SECOND in texts else []
+    if not tags:
+        return ""
+    names = format_list([name_of_language(tag) for tag in tags], locale=get_locale())
+    words = _("In %(languages)s the second letter does not say what is other in it than in the first.", languages=names)
+    return f"{words} {_('Write it on the page of that language, or take that language out.')}"
 
 
 def subjects_of(broadcast: Broadcast, experiment: Experiment) -> dict[Arm, str]:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, time, timedelta
 import sqlalchemy as sa
 
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Experiment, Measure
+from courseapp.campaigns.references import targets_of
+from courseapp.campaigns.translations import Translation, translation_in, translations_from
 from courseapp.extensions import db
 from courseapp.mailing import bulk
 from courseapp.mailing.capping import AT_THEIR_PACE, CAPPED, ON_ITS_WAY
@@ -25,6 +27,7 @@ TRIED = (10, 20, 30, 50, 100)  # per cent of whom it is for
 HELD = (0, 5, 10, 20, 50)
 WITHIN = (1, 7, 30)  # days; what people do after a mail is counted within these
 CAPS = (CAPPED, AT_THEIR_PACE, ON_ITS_WAY)
+WORDS = ("subject", "preheader", "body")
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,40 @@ def put_design(broadcast: Broadcast, design: Design | None) -> None:
             db.session.delete(experiment)
         return
     if experiment is None:
-        experiment = Experiment(broadcast_id=broadcast.id)
+        experiment = Experiment(broadcast_id=broadcast.id, translations=[])
         db.session.add(experiment)
     second = design.second or Words("", "", "")
     experiment.has_second = design.second is not None
+    experiment.translations = experiment.translations if design.second else []
     experiment.subject, experiment.preheader, experiment.body = second.subject, second.preheader, second.body
     experiment.tried_percent, experiment.held_percent = design.tried_percent if design.second else 100, design.held_percent
     experiment.measure, experiment.within_days = design.measure, design.within_days
 
 
 def second_text(first: Text, experiment: Experiment) -> Text:
-    """What the second letter says; its references are the caller's to look up."""
-    words = {name: getattr(experiment, name) or getattr(first, name) for name in ("subject", "preheader", "body")}
-    return replace(first, targets=(), **words)
+    """What the second letter says, in each language of the first.
+
+    What it leaves empty is as in the first letter, in every language. What is other in it has to be said in each; until then it is empty.
+    """
+    kept = translations_from(experiment.translations)
+    others = tuple(_second_in(other, experiment, translation_in(kept, other.language)) for other in first.others)
+    return _saying(first, [getattr(experiment, name) or getattr(first, name) for name in WORDS], others)
+
+
+def _second_in(first: Text, experiment: Experiment, kept: Translation | None) -> Text:
+    return _saying(first, [getattr(kept, name, "") if getattr(experiment, name) else getattr(first, name) for name in WORDS], ())
+
+
+def _saying(text: Text, words: Iterable[str], others: tuple[Text, ...]) -> Text:
+    subject, preheader, body = words
+    return replace(text, subject=subject, preheader=preheader, body=body, targets=targets_of(body), others=others)
+
+
+def unsaid_in(first: Text, second: Text) -> list[str]:
+    """The languages in which the second letter does not say what is other in it, or says no more than the first."""
+    other = [name for name in WORDS if getattr(first, name) != getattr(second, name)]
+    pairs = list(zip(first.others, second.others, strict=True))
+    return [its.language for one, its in pairs if one == its or not all(getattr(its, name).strip() for name in other)]
 
 
 def shares_of(experiment: Experiment) -> dict[Arm, int]:

@@ -21,6 +21,8 @@ from courseapp.campaigns.lettering.views import pages as step_pages
 from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.sequencing.views import pages as sequence_pages
 from courseapp.campaigns.signing.views import pages as signing_pages
+from courseapp.campaigns.translating.views import pages as language_pages
+from courseapp.campaigns.translations import names_of, translations_from
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
 from courseapp.columns import row_number
 from courseapp.contacts.consent import PURPOSE_NAMES
@@ -29,10 +31,20 @@ from courseapp.extensions import db, limiter
 from courseapp.mailing.letters import kept_letter, letter_of, letters_published
 from courseapp.mailing.looks import Look, html_in, in_frame, reader_named, seen_by
 from courseapp.mailing.models import Letter
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Text, name_of_language
 
 letters = Blueprint("letters", __name__)
-BLUEPRINTS = (broadcast_pages, sequence_pages, draft_pages, step_pages, segment_pages, contact_pages, signing_pages, letters)
+BLUEPRINTS = (
+    broadcast_pages,
+    language_pages,
+    sequence_pages,
+    draft_pages,
+    step_pages,
+    segment_pages,
+    contact_pages,
+    signing_pages,
+    letters,
+)
 letters.before_request(need_role(Role.MARKETER, Role.OWNER))
 PAGE = 30
 
@@ -42,7 +54,8 @@ def published() -> str:
     """The newest letters."""
     rows = letters_published(request.args.get("before", type=row_number), PAGE + 1)
     older = url_for("letters.published", before=rows[PAGE - 1].id) if len(rows) > PAGE else None
-    return render_template("campaigns/letters.html", letters=rows[:PAGE], purposes=PURPOSE_NAMES, older_url=older)
+    languages = {row.id: names_of(row.language, translations_from(row.translations)) for row in rows[:PAGE]}
+    return render_template("campaigns/letters.html", letters=rows[:PAGE], purposes=PURPOSE_NAMES, languages=languages, older_url=older)
 
 
 @letters.get("/staff/mail/letters/<id>")
@@ -53,7 +66,7 @@ def letter(id: str) -> str:
 
 def letter_page(found: Letter, form: TrialForm) -> str:
     """The page, with what was wrong in the form for trying it out."""
-    from courseapp.mailing.problems import name_of_language, problems_of_letter  # what reads letters is large, and few processes do
+    from courseapp.mailing.problems import problems_of_letter  # what reads letters is large, and few processes do
 
     form.to.choices = staff_who_read_mail()
     text = kept_letter(found.id)

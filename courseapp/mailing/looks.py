@@ -16,7 +16,7 @@ from flask_babel.speaklater import LazyString
 
 from courseapp.mailing.fields import filled_in, words_of_progress
 from courseapp.mailing.links import url_with_token
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Text, name_of_language
 
 if TYPE_CHECKING:  # what reads letters is large
     from courseapp.mailing.problems import Problem
@@ -97,7 +97,6 @@ def seen_by(
             of a frame, by key, language and look.
     """
     from courseapp.mailing.message import built, weight_of  # what builds mails is large, and most web processes show none
-    from courseapp.mailing.problems import name_of_language  # as above
 
     text = whole.in_language(language)
     asked = None if text is whole else text.language

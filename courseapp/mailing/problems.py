@@ -9,9 +9,7 @@ import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
-from babel import Locale
 from flask import current_app
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from markdown_it.token import Token
 
@@ -19,7 +17,7 @@ from courseapp.contacts.models import Purpose
 from courseapp.mailing.blocks import is_of, kind_of, reader
 from courseapp.mailing.dead_links import fault_of_link
 from courseapp.mailing.fields import ALLOWED, ALWAYS_FILLED, FIELD, MARK, Field, fields_in, mark
-from courseapp.mailing.text import LONGEST, Text
+from courseapp.mailing.text import LONGEST, Text, name_of_language
 
 HEAVIEST = 100_000  # bytes of HTML: Gmail cuts a mail off at 102 KB, and with it the link that stops these mails
 READABLE_SUBJECT = 78  # characters, RFC 5322, 2.1.1; telephones show half of that
@@ -83,11 +81,6 @@ class Problem:
     def language_name(self) -> str:
         """What a page calls the language of a translation; empty as above."""
         return name_of_language(self.language) if self.language else ""
-
-
-def name_of_language(tag: str) -> str:
-    """A language as the page calls it in its own, such as “German” for `de`."""
-    return Locale.parse(tag, sep="-").get_display_name(get_locale()) or tag
 
 
 def problems_of_letter(text: Text, filled: Set[str] = ALWAYS_FILLED) -> list[Problem]:

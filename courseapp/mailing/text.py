@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from babel import Locale
+from flask_babel import get_locale
+
 from courseapp.contacts.models import Purpose
 
 LONGEST = 200  # characters of a subject or preheader
@@ -34,3 +37,8 @@ class Text:
             return self
         found = {other.language: other for other in self.others}
         return found.get(tag) or found.get(tag.partition("-")[0]) or self
+
+
+def name_of_language(tag: str) -> str:
+    """A language as the page calls it in its own, such as “German” for `de`."""
+    return Locale.parse(tag, sep="-").get_display_name(get_locale()) or tag

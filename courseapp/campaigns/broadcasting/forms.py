@@ -1,24 +1,24 @@
 """The forms of broadcasts: what is written, and when it is sent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, SelectField, StringField, TextAreaField, TimeField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, Length, Optional, Regexp, ValidationError
+from wtforms.validators import DataRequired, Length, ValidationError
 
 from courseapp.campaigns.broadcasts import Draft
-from courseapp.campaigns.experiments import HELD, TRIED, WITHIN, Design, Words, experiment_of
-from courseapp.campaigns.models import Broadcast, Measure, Segment
+from courseapp.campaigns.experiments import HELD, TRIED, WITHIN, WORDS, Design, Words, experiment_of
+from courseapp.campaigns.forms import LINE, LONGEST_BODY, NO_CONTROLS, ON_ONE_LINE, TranslationForm
+from courseapp.campaigns.models import Broadcast, Experiment, Measure, Segment
+from courseapp.campaigns.translations import Translation
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import Window
-from courseapp.mailing.text import LONGEST
+from courseapp.mailing.text import LONGEST, name_of_language
 from courseapp.site import present_site
 
-NO_CONTROLS = Regexp(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*\Z", message=_l("Please leave out control characters."))
-ON_ONE_LINE = Regexp(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", message=_l("Please leave out line breaks and control characters."))
 NEEDS_TITLE = _l("Please give it a name.")
 NEEDS_TIME = _l("Please give a time of day, such as 09:00.")
 PURPOSES = {
@@ -34,8 +34,6 @@ PERIODS = {1: _l("a day"), 7: _l("a week"), 30: _l("30 days")}
 UNTICKED = _l("You have written a second letter. Tick this to have it tried out, or empty its fields.")
 SAME = _l("Say in at least one of these three what is other than in the first letter.")
 TRIES = ("has_second", "second_subject", "second_preheader", "second_body", "tried_percent", "measure", "within_days", "held_percent")
-LINE = [Optional(), Length(max=LONGEST), ON_ONE_LINE]
-LONGEST_BODY = 50_000  # letters; Gmail cuts off what weighs twice as much
 
 
 class BroadcastForm(FlaskForm):
@@ -59,6 +57,13 @@ class BroadcastForm(FlaskForm):
     measure = SelectField(_l("The better letter is told by"), default=Measure.DID.value)
     within_days = SelectField(_l("Within"), coerce=int, default=7)
     held_percent = SelectField(_l("Hold out"), coerce=int, default=0)
+    translated: Collection[str] = ()  # the other languages in which it is there
+
+    def validate_language(self, field: SelectField) -> None:
+        """Two letters in one language could not be told apart, and neither is to be lost."""
+        if field.data in self.translated:
+            words = _("It is written in %(language)s already, below.", language=name_of_language(field.data))
+            raise ValidationError(f"{words} {_('Nothing was lost. Leave the language as it was, or take that translation out first.')}")
 
     def validate_has_second(self, field: BooleanField) -> None:
         """A second letter must differ; the error stands where that is written."""
@@ -130,3 +135,32 @@ class BroadcastForm(FlaskForm):
     def tries(self) -> bool:
         """Whether the part about trying out is to stand open."""
         return bool(self.has_second.data or self.held_percent.data or self.errors.keys() & set(TRIES))
+
+
+class BroadcastTranslationForm(TranslationForm):
+    """A broadcast in another language; where two letters are tried out, what is other in the second as well."""
+
+    second_subject = StringField(_l("Its subject"), LINE, render_kw={"maxlength": str(LONGEST)})
+    second_preheader = StringField(_l("Its preheader"), LINE, render_kw={"maxlength": str(LONGEST)})
+    second_body = TextAreaField(_l("Its words"), [Length(max=LONGEST_BODY), NO_CONTROLS], render_kw={"rows": "10"})
+
+    def ask(self, experiment: Experiment | None) -> None:
+        """Leave out what the second letter has as in the first."""
+        for name in WORDS:
+            if experiment is None or not experiment.has_second or not getattr(experiment, name):
+                delattr(self, f"second_{name}")
+
+    def show_second(self, translation: Translation) -> None:
+        """Begin from what is there."""
+        for name, field in self.seconds.items():
+            field.data = getattr(translation, name)
+
+    @property
+    def seconds(self) -> dict[str, StringField]:
+        """The fields of the second letter that are asked, by the part of it that each is about."""
+        return {name: self[f"second_{name}"] for name in WORDS if f"second_{name}" in self}
+
+    def second_translation(self, language: str) -> Translation:
+        """What was typed of the second letter."""
+        typed = {name: (field.data or "").replace("\r\n", "\n") for name, field in self.seconds.items()}
+        return Translation(language, **{name: typed.get(name, "") if typed.get(name, "").strip() else "" for name in WORDS})

@@ -16,12 +16,13 @@ from courseapp.accounts.access import need_role
 from courseapp.accounts.models import Role
 from courseapp.campaigns import broadcasts
 from courseapp.campaigns.broadcasting.forms import BroadcastForm
-from courseapp.campaigns.experiment_sentences import ARM_WORDS, plan_of, rule_of, subjects_of, verdict_of
+from courseapp.campaigns.experiment_sentences import ARM_WORDS, plan_of, rule_of, subjects_of, unsaid_of, verdict_of
 from courseapp.campaigns.experiments import experiment_of
 from courseapp.campaigns.forms import TrialForm, version_in
 from courseapp.campaigns.models import Arm, Broadcast, BroadcastState, Segment
 from courseapp.campaigns.saved_segments import segment_of, segments_saved
 from courseapp.campaigns.segment_values import known_courses, languages
+from courseapp.campaigns.translations import languages_beside, names_of, shares_of
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
 from courseapp.columns import row_number
 from courseapp.contacts.models import Purpose
@@ -31,7 +32,7 @@ from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, Seen, html_in, in_frame, reader_named, seen_by
 from courseapp.mailing.models import ON_THEIR_WAY, State
 from courseapp.mailing.sums import unsent_of
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Text, name_of_language
 from courseapp.moments import moment_of, words_of_moment
 from courseapp.site import present_site
 
@@ -130,21 +131,24 @@ def look_page(found: Broadcast, form: TrialForm) -> str:
     now = clock.now()
     count, trouble = counted(found, now)
     experiment, texts = experiment_of(found), broadcasts.texts_of(found)
-    arm = arm_asked(texts)
+    asked: dict[str, Any] = {name: request.args.get(name) for name in ("reader", "language")} | {"id": found.public_id}
+    arm, unsaid = arm_asked(texts), unsaid_of(texts)
     return render_template(
         "campaigns/broadcast_look.html",
         broadcast=found,
         seen=seen_as(found, texts[arm], request.args.get("reader", ""), arm),
         arm=arm,
-        letters=[(ARM_WORDS[each], url_for("broadcasts.look", id=found.public_id, letter=each), each is arm) for each in texts],
+        letters=[(ARM_WORDS[each], url_for("broadcasts.look", letter=each, **asked), each is arm) for each in texts],
         has_second=len(texts) > 1,
         plan=plan_of(experiment, count) if experiment is not None and count else [],
         form=form,
         shown=broadcasts.shown_of(found),
         count=count,
         trouble=trouble,
+        shares=shares_of(texts[Arm.FIRST], broadcasts.readers_by_language(found, now)) if count and found.translations else "",
         hours=words_of_window(broadcasts.window_of(found)),
-        is_ready=all(problem.is_warning for text in texts.values() for problem in broadcasts.problems_in(text)),
+        unsaid=unsaid,
+        is_ready=not unsaid and all(problem.is_warning for text in texts.values() for problem in broadcasts.problems_in(text)),
         zone=present_site().default_zone,
         today=now.astimezone(zone_of(present_site().default_zone)).date().isoformat(),
     )
@@ -297,6 +301,8 @@ def watching(found: Broadcast) -> str:
         subjects=subjects_of(found, experiment) if experiment is not None else {},
         is_paused=found.stream is not None and found.stream.paused_at is not None and found.state in broadcasts.OPEN,
         hours=words_of_window(broadcasts.window_of(found)),
+        languages=names_of(found.language, broadcasts.translations_of(found)),
+        original=name_of_language(found.language),
         begins=words_of_moment(found.send_at, present_site().default_zone) if found.send_at is not None else "",
         count=count,
         trouble=trouble,
@@ -319,7 +325,15 @@ def counted(found: Broadcast, now: datetime) -> tuple[int, str]:
 def editor(found: Broadcast | None, form: BroadcastForm) -> str:
     """The page on which one is written."""
     why = broadcasts.why_given_back(found) if found is not None else None
-    return render_template("campaigns/broadcast_edit.html", broadcast=found, form=form, why_given_back=why)
+    shown = {"languages": translations_listed(found), "original": name_of_language(found.language)} if found is not None else {}
+    return render_template("campaigns/broadcast_edit.html", broadcast=found, form=form, why_given_back=why, **shown)
+
+
+def translations_listed(found: Broadcast) -> list[dict[str, Any]]:
+    """The other languages of a draft, and how it stands in each."""
+    standing = languages_beside(found.language, broadcasts.translations_of(found))
+    urls = {tag: url_for("broadcast_languages.translation", id=found.public_id, tag=tag) for tag in standing}
+    return [{"name": name_of_language(tag), "is_written": standing[tag], "url": urls[tag]} for tag in standing]
 
 
 def form_of(found: Broadcast | None = None, **more: Any) -> BroadcastForm:
@@ -328,6 +342,7 @@ def form_of(found: Broadcast | None = None, **more: Any) -> BroadcastForm:
     chosen_already = (broadcasts.segment_of_draft(found) if found else None, segment_of(form.segment.data) if form.segment.data else None)
     segments = [*segments_saved(None, MOST_SEGMENTS), *(segment for segment in chosen_already if segment is not None)]
     form.offer(dict.fromkeys(segments), languages(), may_be_course_mail=not keeps_course_mail_to_owners())
+    form.translated = [each.language for each in broadcasts.translations_of(found)] if found else ()
     return form
 
 

@@ -11,11 +11,12 @@ from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, IntegerField, SelectField, SelectMultipleField, StringField, TextAreaField, TimeField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Optional, ValidationError
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget, TextInput
 
 from courseapp.billing.models import Tier
-from courseapp.campaigns.broadcasting.forms import LONGEST_BODY, NEEDS_TIME, NEEDS_TITLE, NO_CONTROLS, ON_ONE_LINE, PURPOSES
+from courseapp.campaigns.broadcasting.forms import NEEDS_TIME, NEEDS_TITLE, PURPOSES
+from courseapp.campaigns.forms import LINE, LONGEST_BODY, NO_CONTROLS, ON_ONE_LINE
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Trigger
 from courseapp.campaigns.sequence_shapes import (
     LONGEST_TITLE,
@@ -196,8 +197,8 @@ class StepForm(FlaskForm):
         _l("Days after the beginning"), [InputRequired(NEEDS_DAYS), NumberRange(0, MOST_DAYS, NEEDS_DAYS)], render_kw=DAYS
     )
     condition = SelectField(_l("For whom"), choices=[SelectChoice(key, words) for key, words in CONDITIONS.items()])
-    subject = StringField(_l("Subject"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
-    preheader = StringField(_l("Preheader"), [Optional(), Length(max=LONGEST), ON_ONE_LINE], render_kw={"maxlength": str(LONGEST)})
+    subject = StringField(_l("Subject"), LINE, render_kw={"maxlength": str(LONGEST)})
+    preheader = StringField(_l("Preheader"), LINE, render_kw={"maxlength": str(LONGEST)})
     body = TextAreaField(_l("Letter"), [Length(max=LONGEST_BODY), NO_CONTROLS], description=HOW_TO_WRITE, render_kw={"rows": "16"})
 
     def show(self, step: StepDraft) -> None:
