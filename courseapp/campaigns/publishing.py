@@ -9,11 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 import yaml
+from babel import Locale, UnknownLocaleError
 
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, Trigger
 from courseapp.campaigns.sequence_drafts import keep_draft, new_sequence, publish
 from courseapp.campaigns.sequence_problems import SequenceProblem, problems_of
 from courseapp.campaigns.sequence_shapes import ALL_DAY, SequenceDraft, StepDraft, latest_version, said_by
+from courseapp.campaigns.translations import Translation, Translations, with_translation
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import EVERY_DAY, Window
 from courseapp.errors import Refusal
@@ -76,6 +78,7 @@ def read_sequence(folder: Path) -> tuple[str, SequenceDraft]:
     """What the files of a folder say: the sequence's key, and the draft. Raises ValueError naming the file and what is wrong in it."""
     head, _body = _read(folder / HEAD)
     steps = [(path, *_read(path)) for path in _files_of(folder)]
+    translations = _translations_of(folder, str(head.get("language", "en")))
     place = f"{folder.name}/{HEAD}"
     if not steps:
         raise ValueError(f"{folder.name}: there is no step; the first is 1.md")
@@ -98,7 +101,7 @@ def read_sequence(folder: Path) -> tuple[str, SequenceDraft]:
             weekdays="".join(sorted(str(head.get("weekdays", EVERY_DAY)))),
             minimum_gap_hours=int(head.get("minimum_gap_hours", 20)),
             late=LatePolicy(head.get("late", "send")),
-            steps=tuple(_step(*step) for step in steps),
+            steps=tuple(replace(_step(*step), translations=translations.get(_number(step[0]), ())) for step in steps),
         )
     except KeyError as error:
         raise ValueError(f"{place}: {error.args[0]} is missing") from error
@@ -122,6 +125,42 @@ def _step(path: Path, front: dict[str, Any], body: str) -> StepDraft:
         raise _InStep(f"{path.name}: {error}") from error
 
 
+def _translations_of(folder: Path, original: str) -> dict[int, Translations]:
+    """What the letters say in other languages, by their numbers: of `1.de.md` and the like.
+
+    Languages that the site does not offer come in too: a folder that was written for many sites stays one folder, and whoever reads
+    such a language gets it. Raises ValueError naming the file.
+    """
+    found: dict[int, Translations] = {}
+    numbers = {_number(path) for path in _files_of(folder)}
+    for path in sorted(folder.glob("[0-9]*.*.md")):
+        number, _dot, tag = path.stem.partition(".")
+        if not number.isdecimal() or not _is_language(tag):
+            raise ValueError(f"{path.name}: a letter in another language is named by its number and the language, such as 1.de.md")
+        if int(number) not in numbers:
+            raise ValueError(f"{path.name}: there is no {number}.md which it translates")
+        if tag == original:
+            raise ValueError(f"{path.name}: the sequence is written in “{tag}” already; put these words into {number}.md")
+        found[int(number)] = with_translation(found.get(int(number), ()), _translation(path, tag))
+    return found
+
+
+def _is_language(tag: str) -> bool:
+    try:
+        return str(Locale.parse(tag, sep="-")).replace("_", "-") == tag
+    except (ValueError, UnknownLocaleError):
+        return False
+
+
+def _translation(path: Path, tag: str) -> Translation:
+    front, body = _read(path)
+    if more := sorted(str(name) for name in front.keys() - {"subject", "preheader"}):
+        raise ValueError(f"{path.name}: {more[0]} belongs to the letter itself; a translation has subject, preheader and its text")
+    if "subject" not in front:
+        raise ValueError(f"{path.name}: subject is missing")
+    return Translation(tag, str(front["subject"]), str(front.get("preheader", "")), body)
+
+
 def _window(words: Any) -> Window:
     """`09:00-18:00`"""
     start, _dash, end = str(words).replace("–", "-").partition("-")
@@ -133,14 +172,25 @@ def _said_of_files(folder: Path, draft: SequenceDraft) -> Iterator[str]:
     found = [problem for problem in problems_of(draft) if not problem.is_warning]
     yield from (f"{folder.name}/{HEAD}: {problem.words}" for problem in found if problem.step is None)
     for number, path in enumerate(_files_of(folder), 1):
-        before = _lines_before(path, draft.steps[number - 1].body)
-        said = [_words_in_file(problem, before) for problem in found if problem.step == number]
-        if said:
-            yield f"{path.name}: {'; '.join(said)}"
+        step = draft.steps[number - 1]
+        files = {"": (path, step.body)} | {each.language: (_in_language(path, each.language), each.body) for each in step.translations}
+        for language, (file, body) in files.items():
+            before = _lines_before(file, body)
+            own = (problem for problem in found if problem.step == number and _language_of(problem) == language)
+            if said := [_words_in_file(problem, before) for problem in own]:
+                yield f"{file.name}: {'; '.join(said)}"
+
+
+def _language_of(problem: SequenceProblem) -> str:
+    return problem.letter.language if problem.letter else ""
+
+
+def _in_language(path: Path, language: str) -> Path:
+    return path.with_name(f"{path.stem}.{language}.md")
 
 
 def _words_in_file(problem: SequenceProblem, before: int) -> str:
-    return str(replace(problem.letter, line=problem.letter.line + before)) if problem.letter else problem.words
+    return str(replace(problem.letter, line=problem.letter.line + before, language="")) if problem.letter else problem.words
 
 
 def _lines_before(path: Path, body: str) -> int:
@@ -150,7 +200,7 @@ def _lines_before(path: Path, body: str) -> int:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.md"), key=_number)
+    return sorted((path for path in folder.glob("[0-9]*.md") if "." not in path.stem), key=_number)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:

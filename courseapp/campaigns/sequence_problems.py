@@ -21,11 +21,13 @@ from courseapp.campaigns.sequence_shapes import (
     MOST_STEPS,
     SequenceDraft,
     StepDraft,
+    languages_of,
 )
+from courseapp.campaigns.translations import translation_in
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.contacts.models import Purpose
 from courseapp.extensions import db
-from courseapp.mailing.text import Text
+from courseapp.mailing.text import Text, name_of_language
 from courseapp.site import present_site
 
 if TYPE_CHECKING:  # what reads letters is large, and a web process reads none until somebody looks at one
@@ -55,7 +57,7 @@ class SequenceProblem:
 
 def problems_of(draft: SequenceDraft) -> list[SequenceProblem]:
     """What is wrong with a draft, the sequence first, then step by step. All but warnings keep it from being published."""
-    found = [*_of_words(draft), *_of_times(draft), *_of_steps(draft)]
+    found = [*_of_words(draft), *_of_times(draft), *_of_steps(draft), *_of_languages(draft)]
     can_be_made = all(problem.field != "language" for problem in found)
     for number, step in enumerate(draft.steps, 1):
         found += [*_of_step(draft, number, step), *(_of_letter(draft, number, step) if can_be_made else ())]
@@ -161,6 +163,18 @@ def _of_steps(draft: SequenceDraft) -> Iterator[SequenceProblem]:
         yield SequenceProblem(None, "steps", words, is_warning=True)
 
 
+def _of_languages(draft: SequenceDraft) -> Iterator[SequenceProblem]:
+    for tag in (each.language for each in languages_of(draft)):
+        for number, step in enumerate(draft.steps, 1):
+            if tag != draft.language and translation_in(step.translations, tag) is None:
+                words = _(
+                    "It is not written in %(language)s, as others are. Whoever reads that gets it in %(original)s.",
+                    language=name_of_language(tag),
+                    original=name_of_language(draft.language),
+                )
+                yield SequenceProblem(number, "languages", words, is_warning=True)
+
+
 def _of_step(draft: SequenceDraft, number: int, step: StepDraft) -> Iterator[SequenceProblem]:
     if not 0 <= step.delay_days <= MOST_DAYS:
         words = _("The days count from the beginning, and must be a number from 0 to %(most)s.", most=MOST_DAYS)
@@ -180,4 +194,5 @@ def _of_letter(draft: SequenceDraft, number: int, step: StepDraft) -> Iterator[S
 
 def text_of(draft: SequenceDraft, step: StepDraft) -> Text:
     """A step's letter as it would be published now."""
-    return Text(draft.language, step.subject, step.preheader, step.body, draft.purpose, targets_of(step.body))
+    others = tuple(each.text(draft.purpose) for each in step.translations)
+    return Text(draft.language, step.subject, step.preheader, step.body, draft.purpose, targets_of(step.body), others)

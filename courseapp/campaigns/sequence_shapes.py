@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from courseapp.billing.models import Tier
 from courseapp.campaigns.models import Condition, Goal, LatePolicy, Sequence, SequenceStep, SequenceVersion, Trigger
+from courseapp.campaigns.translations import Translations, translations_from
 from courseapp.catalog.models import Course, Lesson
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import EVERY_DAY, Window
@@ -24,13 +25,14 @@ LONGEST_TITLE = 200  # characters
 
 @dataclass(frozen=True)
 class StepDraft:
-    """One letter: how many days after the beginning, for whom, and its words."""
+    """One letter: how many days after the beginning, for whom, its words, and those in other languages."""
 
     delay_days: int
     condition: Condition | None
     subject: str
     preheader: str
     body: str
+    translations: Translations = ()
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,14 @@ def draft_from(facts: dict[str, Any]) -> SequenceDraft:
             "goal": Goal(facts["goal"]) if facts["goal"] else None,
             "late": LatePolicy(facts["late"]),
             "window": Window(start, end),
-            "steps": tuple(StepDraft(**step | {"condition": _condition(step["condition"])}) for step in facts["steps"]),
+            "steps": tuple(_step(step) for step in facts["steps"]),
         }
     )
 
 
-def _condition(word: str | None) -> Condition | None:
-    return Condition(word) if word else None
+def _step(facts: dict[str, Any]) -> StepDraft:
+    condition = Condition(facts["condition"]) if facts["condition"] else None
+    return StepDraft(**facts | {"condition": condition, "translations": translations_from(facts.get("translations", ()))})
 
 
 def latest_version(sequence: Sequence) -> SequenceVersion | None:
@@ -117,5 +120,16 @@ def said_by(version: SequenceVersion) -> SequenceDraft:
         late=version.late,
         tier_key=tiers[0],
         goal_tier_key=tiers[1],
-        steps=tuple(StepDraft(step.delay_days, step.condition, row.subject, row.preheader, row.body) for step, row in rows),
+        steps=tuple(_said(step, letter) for step, letter in rows),
     )
+
+
+def _said(step: SequenceStep, letter: Letter) -> StepDraft:
+    translations = translations_from(letter.translations)
+    return StepDraft(step.delay_days, step.condition, letter.subject, letter.preheader, letter.body, translations)
+
+
+def languages_of(draft: SequenceDraft) -> Translations:
+    """One of the translations in each of the languages that any of its letters is written in beside its own."""
+    found = {each.language: each for step in draft.steps for each in step.translations}
+    return tuple(found[tag] for tag in sorted(found))

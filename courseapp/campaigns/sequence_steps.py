@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from courseapp.campaigns.models import SequenceStep
 from courseapp.campaigns.sequence_problems import text_of
 from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.campaigns.translations import Translation, with_translation, without_language
 from courseapp.errors import Refusal
 from courseapp.mailing.letters import letter_saying, publish_letter
 from courseapp.mailing.models import Letter
@@ -21,8 +22,20 @@ def with_step(draft: SequenceDraft, step: StepDraft) -> tuple[SequenceDraft, int
 
 
 def with_words(draft: SequenceDraft, number: int, step: StepDraft) -> SequenceDraft:
-    """A draft whose step of a number says something else."""
+    """A draft whose step of a number is another."""
     return replace(draft, steps=(*draft.steps[: number - 1], step, *draft.steps[number:]))
+
+
+def with_language(draft: SequenceDraft, number: int, translation: Translation) -> SequenceDraft:
+    """A draft whose step of a number says this in another language."""
+    step = draft.steps[number - 1]
+    return with_words(draft, number, replace(step, translations=with_translation(step.translations, translation)))
+
+
+def without_language_in(draft: SequenceDraft, number: int, language: str) -> SequenceDraft:
+    """A draft whose step of a number says nothing in another language."""
+    step = draft.steps[number - 1]
+    return with_words(draft, number, replace(step, translations=without_language(step.translations, language)))
 
 
 def without_step(draft: SequenceDraft, number: int) -> SequenceDraft:

@@ -49,9 +49,9 @@ def marketer(client: Client) -> User:
 def press(client: Client, marketer: User) -> Callable[..., TestResponse]:
     """press(endpoint, sequence, …): send a form of its pages, from the state the draft is in unless told otherwise."""
 
-    def send(endpoint: str, sequence: Sequence | None = None, number: int | None = None, **data: Any) -> TestResponse:
+    def send(endpoint: str, sequence: Sequence | None = None, number: int | None = None, tag: str = "", **data: Any) -> TestResponse:
         place = {"id": sequence.public_id} if sequence is not None else {}
-        path = client.path(endpoint, **place, **({"number": number} if number else {}))
+        path = client.path(endpoint, **place, **({"number": number} if number else {}), **({"tag": tag} if tag else {}))
         version = {"version": str(sequence.draft_version)} if sequence is not None else {}
         return client.post(path, data={"csrf_token": client.csrf_token("sequence_drafts.begin"), **version, **data})
 

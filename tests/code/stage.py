@@ -29,6 +29,7 @@ from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
 from courseapp.campaigns.saved_segments import stamp_of
 from courseapp.campaigns.signing_up import Offer, token_of
+from courseapp.campaigns.translations import Translation
 from courseapp.catalog.copies import keep_copy
 from courseapp.catalog.models import Asset, Copy, Course, Lesson
 from courseapp.contacts.models import Purpose
@@ -153,6 +154,8 @@ FORMS: dict[str, Thing] = {
     "sequence_letters.change_letter": LETTER | {"version": "{version}"},
     "sequence_drafts.make": HEAD,
     "sequence_drafts.publish": {"version": "{version}"},
+    "sequence_letters.translate": {"subject": "Neues", "version": "{version}"},
+    "sequence_letters.take_out": {"version": "{version}"},
     "sequence_letters.try_out": {"to": "{to}"},
     "sequences.act": {"choice": "pause"},
     "mailing.preferences": {"course_mail": "y"},
@@ -433,7 +436,8 @@ def of_sequences(known: dict[str, User]) -> dict[str, Thing]:
     assert older is not None
     for words in ("Newer", "Newest"):
         said = sequence_drafts.draft_of(made["sequence"])
-        draft = replace(said, steps=(replace(said.steps[0], body=words), said.steps[1]))
+        german = Translation("de", "Neues", "Von heute", "Worte.")
+        draft = replace(said, steps=(replace(said.steps[0], body=words, translations=(german,)), said.steps[1]))
         sequence_drafts.keep_draft(made["sequence"], draft, made["sequence"].draft_version, None, NOW)
         if words == "Newer":
             sequence_drafts.publish(made["sequence"], None, NOW)
@@ -445,7 +449,7 @@ def of_sequences(known: dict[str, User]) -> dict[str, Thing]:
     sequence_drafts.archive(made["away-sequence"], None, NOW)
     made["draft-sequence"] = sequence_drafts.new_sequence(replace(sequence_drafts.draft_of(made["sequence"]), title="A draft"), None, NOW)
     return {
-        name: {"id": row.public_id, "number": 1, "version": str(row.draft_version), "to": known["marketer"].public_id}
+        name: {"id": row.public_id, "number": 1, "tag": "de", "version": str(row.draft_version), "to": known["marketer"].public_id}
         for name, row in made.items()
     }
 

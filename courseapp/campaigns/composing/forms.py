@@ -1,6 +1,6 @@
 """The forms of sequences: what begins and ends one, and each of its letters."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import time
 
@@ -29,7 +29,7 @@ from courseapp.campaigns.sequence_shapes import (
 from courseapp.catalog.models import Course
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.windows import EVERY_DAY, Window
-from courseapp.mailing.text import LONGEST
+from courseapp.mailing.text import LONGEST, name_of_language
 
 BLANK = SequenceDraft("", Purpose.COURSE, "en", Trigger.ENROLLED, None, None, Goal.COURSE_COMPLETED, Window(time(9), time(20)))
 DAYS = {"inputmode": "numeric", "maxlength": "3"}
@@ -82,6 +82,7 @@ class NumberField(IntegerField):
 class HeadForm(FlaskForm):
     """A sequence without its letters. `version` says which state of the draft was shown."""
 
+    translated: Collection[str] = ()  # the other languages in which some of its letters are there
     version = HiddenField(default="1")
     title = StringField(
         _l("Name among staff"),
@@ -133,6 +134,12 @@ class HeadForm(FlaskForm):
         bought = [SelectChoice(f"{BOUGHT}:{tier.key}", _("They buy “%(name)s”", name=tier.name)) for tier in known]
         goals = [SelectChoice(key, words) for key, words in GOALS.items()]
         self.goal.choices = [*goals, SelectChoice(BOUGHT, _("They buy a paid tier, whichever it is")), *bought]
+
+    def validate_language(self, field: SelectField) -> None:
+        """Two letters in one language could not be told apart, and neither is to be lost."""
+        if field.data in self.translated:
+            words = _("Some of its letters are written in %(language)s already.", language=name_of_language(field.data))
+            raise ValidationError(f"{words} {_('Nothing was lost. Leave the language as it was, or take those translations out first.')}")
 
     def validate_trigger_days(self, field: NumberField) -> None:
         """Only where people are away for some days it must be said for how many."""

@@ -20,8 +20,9 @@ from courseapp.campaigns.models import Sequence
 from courseapp.campaigns.segment_values import languages
 from courseapp.campaigns.sequence_lists import lessons_to_begin_by, under_way, versions_of
 from courseapp.campaigns.sequence_sentences import column_of, publishing
-from courseapp.campaigns.sequence_shapes import SequenceDraft
+from courseapp.campaigns.sequence_shapes import SequenceDraft, languages_of
 from courseapp.campaigns.sequence_steps import with_step_moved, without_step
+from courseapp.campaigns.translations import names_of
 from courseapp.catalog.sensitivity import all_courses, courses_to_choose_by
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
@@ -66,6 +67,7 @@ def draft(id: str) -> Response | str:
         sequence=found,
         draft=present,
         column=column_of(present),
+        languages=names_of(present.language, languages_of(present)),
         problems=[(problem, place_of(found, problem)) for problem in sorted(problems, key=lambda problem: problem.is_warning)],
         to_mend=sum(not problem.is_warning for problem in problems),
         newest=versions[0] if versions else None,
@@ -80,6 +82,9 @@ def draft(id: str) -> Response | str:
 
 def place_of(found: Sequence, problem: drafts.SequenceProblem) -> str:
     """The address at which something wrong is mended."""
+    if problem.step is not None and problem.letter is not None and problem.letter.language:
+        language = problem.letter.language
+        return url_for("sequence_letters.translation", id=found.public_id, number=problem.step, tag=language, _anchor=problem.field)
     if problem.step is not None:
         return url_for("sequence_letters.letter", id=found.public_id, number=problem.step, _anchor=problem.field)
     if problem.field == "steps":
@@ -207,6 +212,8 @@ def head_form(found: Sequence | None = None, **more: Any) -> HeadForm:
     form.offer(courses, lessons_to_begin_by(courses), languages())
     tiers = [tier for tier in all_tiers() if tier.sensitive_at is None or current_user.has_role(Role.OWNER)] if is_selling() else []
     form.offer_tiers(tiers, drafts.draft_of(found) if found is not None else BLANK)
+    if found is not None:
+        form.translated = [each.language for each in languages_of(drafts.draft_of(found))]
     if found is not None and drafts.latest_version(found) is not None:
         del form.purpose
     return form

@@ -13,15 +13,17 @@ from courseapp.accounts.models import Role
 from courseapp.campaigns import sequence_drafts as drafts
 from courseapp.campaigns.composing.forms import StepForm
 from courseapp.campaigns.composing.views import keep, named, writable
-from courseapp.campaigns.forms import TrialForm
+from courseapp.campaigns.forms import TranslationForm, TrialForm
 from courseapp.campaigns.models import Sequence
 from courseapp.campaigns.sequence_sentences import column_of
-from courseapp.campaigns.sequence_shapes import StepDraft
-from courseapp.campaigns.sequence_steps import letter_of_step, with_step, with_words
+from courseapp.campaigns.sequence_shapes import SequenceDraft, StepDraft
+from courseapp.campaigns.sequence_steps import letter_of_step, with_language, with_step, with_words, without_language_in
+from courseapp.campaigns.translations import languages_beside, translation_in
 from courseapp.campaigns.trials import send_trial, staff_who_read_mail
 from courseapp.errors import Refusal
 from courseapp.extensions import db, limiter
 from courseapp.mailing.looks import Look, html_in, in_frame, reader_named, seen_by
+from courseapp.mailing.text import name_of_language
 
 pages = Blueprint("sequence_letters", __name__)
 pages.before_request(need_role(Role.MARKETER, Role.OWNER))
@@ -72,7 +74,7 @@ def write(id: str, number: int) -> Response | tuple[str, int]:
         form.subject.errors = [_("Somebody else has taken this letter out meanwhile. If you keep it, it is added as a new one.")]
         return letter_page(found, 0, form), 409
     try:
-        changed, place = with_step(present, form.step()) if not number else (with_words(present, number, form.step()), number)
+        changed, place = written(present, number, form.step())
         keep(found, changed)
     except Refusal as refusal:
         db.session.rollback()
@@ -83,6 +85,13 @@ def write(id: str, number: int) -> Response | tuple[str, int]:
     if request.form.get("then") == "look":
         return redirect(url_for("sequence_letters.look", id=id, number=place), 303)
     return redirect(url_for("sequence_drafts.draft", id=id, _anchor=f"letter-{place}"), 303)
+
+
+def written(present: SequenceDraft, number: int, step: StepDraft) -> tuple[SequenceDraft, int]:
+    """A draft with what a letter says now, a new one where `number` is 0, and its number; other languages stay as they are."""
+    if not number:
+        return with_step(present, step)
+    return with_words(present, number, replace(step, translations=present.steps[number - 1].translations)), number
 
 
 @pages.get("/staff/mail/sequences/<id>/draft/letters/<int:number>/look")
@@ -159,9 +168,102 @@ def ask_to_remove(id: str, number: int) -> str:
     return render_template("campaigns/sequence_sure.html", sequence=found, said=said, number=number, do=f"remove:{number}")
 
 
+@pages.get("/staff/mail/sequences/<id>/draft/letters/<int:number>/languages/<tag>")
+def translation(id: str, number: int, tag: str) -> str:
+    """What a letter says in another language, to be written on."""
+    found, step = step_in(id, number, tag)
+    form = TranslationForm(formdata=None, version=str(found.draft_version))
+    if (present := translation_in(step.translations, tag)) is not None:
+        form.show(present)
+    return translation_page(found, number, tag, form)
+
+
+@pages.post("/staff/mail/sequences/<id>/draft/letters/<int:number>/languages/<tag>")
+@limiter.limit("60 per minute")
+def translate(id: str, number: int, tag: str) -> Response | tuple[str, int]:
+    """Keep what was written."""
+    found, _step = step_in(id, number, tag)
+    form = TranslationForm()
+    if not form.validate():
+        return translation_page(found, number, tag, form), 422
+    try:
+        keep(found, with_language(drafts.draft_of(found), number, form.translation(tag)))
+    except Refusal as refusal:
+        db.session.rollback()
+        form.subject.errors = [refusal.words]
+        return translation_page(named(id), number, tag, form), 409
+    db.session.commit()
+    flash(_("What it says in %(language)s is kept in the draft.", language=name_of_language(tag)), "success")
+    if request.form.get("then") == "look":
+        return redirect(url_for("sequence_letters.look", id=id, number=number, language=tag), 303)
+    return redirect(url_for("sequence_letters.letter", id=id, number=number, _anchor="languages"), 303)
+
+
+@pages.get("/staff/mail/sequences/<id>/draft/letters/<int:number>/languages/<tag>/remove")
+def ask_to_take_out(id: str, number: int, tag: str) -> Response | str:
+    """What taking a language out means, before it is done."""
+    found, step = step_in(id, number, tag)
+    present = translation_in(step.translations, tag)
+    if present is None:
+        return redirect(url_for("sequence_letters.letter", id=id, number=number), 303)
+    names = {"language": name_of_language(tag), "original": name_of_language(drafts.draft_of(found).language)}
+    shown = {"title": drafts.draft_of(found).title, "number": number, "tag": tag, "translation": present}
+    return render_template("campaigns/sequence_language_remove.html", sequence=found, **names, **shown)
+
+
+@pages.post("/staff/mail/sequences/<id>/draft/letters/<int:number>/languages/<tag>/remove")
+@limiter.limit("60 per minute")
+def take_out(id: str, number: int, tag: str) -> Response:
+    """Take it out, as it was when somebody was asked."""
+    found, _step = step_in(id, number, tag)
+    try:
+        keep(found, without_language_in(drafts.draft_of(found), number, tag))
+    except Refusal:
+        db.session.rollback()
+        flash(_("Somebody else has changed this sequence meanwhile. Nothing was taken out; look at it again."), "error")
+        return redirect(url_for("sequence_letters.letter", id=id, number=number), 303)
+    db.session.commit()
+    flash(_("It says nothing in %(language)s any more.", language=name_of_language(tag)), "success")
+    return redirect(url_for("sequence_letters.letter", id=id, number=number, _anchor="languages"), 303)
+
+
+def translation_page(found: Sequence, number: int, tag: str, form: TranslationForm) -> str:
+    """The page on which a letter is written in another language."""
+    present = drafts.draft_of(found)
+    step = present.steps[number - 1]
+    return render_template(
+        "campaigns/sequence_language.html",
+        sequence=found,
+        title=present.title,
+        number=number,
+        step=step,
+        form=form,
+        tag=tag,
+        language=name_of_language(tag),
+        original_tag=present.language,
+        original=name_of_language(present.language),
+        is_written=translation_in(step.translations, tag) is not None,
+    )
+
+
+def step_in(id: str, number: int, tag: str) -> tuple[Sequence, StepDraft]:
+    """A letter of a draft by its number, or 404, also where it is not to be said in such a language."""
+    found, step = step_of(id, number)
+    return (found, step) if tag in languages_beside(drafts.draft_of(found).language, step.translations) else abort(404)
+
+
 def letter_page(found: Sequence, number: int, form: StepForm) -> str:
     """The page on which one letter is written; `number` is 0 for a new one."""
-    return render_template("campaigns/sequence_letter.html", sequence=found, number=number, form=form, title=drafts.draft_of(found).title)
+    present = drafts.draft_of(found)
+    shown = {"languages": translations_listed(found, present, number), "original": name_of_language(present.language)} if number else {}
+    return render_template("campaigns/sequence_letter.html", sequence=found, number=number, form=form, title=present.title, **shown)
+
+
+def translations_listed(found: Sequence, present: SequenceDraft, number: int) -> list[dict[str, object]]:
+    """The other languages of a letter, and how it stands in each."""
+    standing = languages_beside(present.language, present.steps[number - 1].translations)
+    urls = {tag: url_for("sequence_letters.translation", id=found.public_id, number=number, tag=tag) for tag in standing}
+    return [{"name": name_of_language(tag), "is_written": standing[tag], "url": urls[tag]} for tag in standing]
 
 
 def step_of(id: str, number: int) -> tuple[Sequence, StepDraft]:

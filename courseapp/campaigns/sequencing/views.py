@@ -20,6 +20,8 @@ from courseapp.campaigns.models import RunEnd, Sequence, SequenceVersion
 from courseapp.campaigns.sequence_counts import Standing, standing_of
 from courseapp.campaigns.sequence_lists import as_listed, sequences_before, steps_of, under_way, under_way_in, versions_of
 from courseapp.campaigns.sequence_sentences import column_of, ends_of, moving, number_in, number_of, people
+from courseapp.campaigns.sequence_shapes import languages_of
+from courseapp.campaigns.translations import names_of
 from courseapp.columns import row_number
 from courseapp.contacts.consent import PURPOSE_NAMES
 from courseapp.errors import Refusal
@@ -59,13 +61,15 @@ def sequence(id: str) -> Response | str:
     newest = versions[0] if versions else None
     on_way = under_way(found)
     behind = behind_of(on_way, newest)
+    said = drafts.said_by(shown) if shown is not None else drafts.draft_of(found)
     return render_template(
         "campaigns/sequence.html",
         sequence=found,
+        languages=names_of(said.language, languages_of(said)),
         state=state_of(found, bool(versions)),
         words=STATES,
         purpose=PURPOSE_NAMES[found.purpose],
-        column=column_of(drafts.said_by(shown) if shown is not None else drafts.draft_of(found)),
+        column=column_of(said),
         shown=shown,
         newest=newest,
         letters=[step.letter.public_id for step in steps_of(shown.id)] if shown is not None else [],
