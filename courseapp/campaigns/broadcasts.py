@@ -152,7 +152,7 @@ def count_of_audience(broadcast: Broadcast, now: datetime) -> int:
 def readers_by_language(broadcast: Broadcast, now: datetime) -> dict[str, int]:
     """The same by what they read."""
     count = audience(broadcast, now).with_only_columns(Contact.language, sa.func.count()).group_by(Contact.language)
-    return dict(db.session.execute(count).tuples().all())
+    return dict(db.session.execute(count).all())
 
 
 def texts_of(broadcast: Broadcast) -> dict[Arm, Text]:

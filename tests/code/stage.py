@@ -86,6 +86,7 @@ WORDS = {
     "window_end": "18:00",
     "version": "1",
 }
+GERMAN = {"language": "de", "subject": "Neues", "preheader": "Von heute", "body": "Worte."}
 HEAD = {
     "title": "Other",
     "purpose": "course",
@@ -144,6 +145,8 @@ FORMS: dict[str, Thing] = {
     "contacts.take_out": {"segment": "", "sure": "1"},
     "signup.ask": {"address": "somebody@example.org", "purpose": "marketing"},
     "broadcasts.change": WORDS | {"title": "Other"},
+    "broadcast_languages.translate": {"subject": "Neues", "version": "1"},
+    "broadcast_languages.remove": {"version": "1"},
     "broadcasts.make": WORDS,
     "broadcasts.send": {"when": "now", "seen": "1:"},
     "broadcasts.try_out": {"to": "{to}"},
@@ -412,7 +415,8 @@ def of_people(known: dict[str, User], touch: Lesson) -> dict[str, Thing]:
         "segment": chosen_people(),
         "tier": sold(),
         "broadcast": {"id": make_broadcast().public_id, "to": known["marketer"].public_id},
-        "sent-broadcast": {"id": make_broadcast(is_sent=True).public_id},
+        "sent-broadcast": {"id": make_broadcast(is_sent=True, translations=[GERMAN]).public_id, "tag": "de"},
+        "translated": {"id": make_broadcast(translations=[GERMAN]).public_id, "tag": "de"},
         **lists(known),
         **of_sequences(known),
         "names": {"section": "names"},

@@ -28,6 +28,7 @@ from courseapp.campaigns.models import Condition, ContactImport, SequenceVersion
 from courseapp.campaigns.models import Sequence as Drip
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
 from courseapp.campaigns.sequence_shapes import StepDraft
+from courseapp.campaigns.experiments import experiment_of
 from courseapp.campaigns.signing_up import Offer, token_of
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.contacts.models import Purpose
@@ -441,6 +442,30 @@ def test_what_came_of_mails_and_who_did_what(page: "Page", enter: Callable[[User
         "/staff/audit": "Scheduled a broadcast to be sent",
     }
     assert empty + faults_at(page, paths) == []
+
+
+@pytest.mark.settings(languages="en,de,ar")
+def test_a_broadcast_in_several_languages(page: "Page", enter: Callable[[User], User]) -> None:
+    enter(make_user(roles=["owner"]))
+    make_consent(make_contact(language="de"), Purpose.MARKETING)
+    german = {"language": "de", "subject": "Der nächste Kurs ist da", "preheader": "Zwei Kurse", "body": "Es sind zwei.\n" * 40}
+    draft, sent = make_draft_that_tries(), make_broadcast(is_sent=True, translations=[german])
+    draft.translations, experiment_of(draft).translations = [german], [german]
+    db.session.commit()
+    at = f"/staff/mail/broadcasts/{draft.public_id}"
+    paths = {
+        at: "In other languages",
+        f"{at}/look?language=de": "By language",
+        f"{at}/languages/de": "The second letter",
+        f"{at}/languages/ar": "Keep it and look at it",
+        f"{at}/languages/de/remove": "Take German out?",
+        f"/staff/mail/broadcasts/{sent.public_id}": "It is written in English and German.",
+    }
+    found = faults_at(page, paths)
+    page.goto(f"{at}/languages/ar")
+    page.get_by_label("Letter", exact=True).fill("")
+    page.get_by_role("button", name="Keep it", exact=True).click()
+    assert found + faults_of(page, "a translation with an error") == []
 
 
 LIST = """Email,First name,Agreed on,Notes

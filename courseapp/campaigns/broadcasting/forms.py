@@ -162,5 +162,5 @@ class BroadcastTranslationForm(TranslationForm):
 
     def second_translation(self, language: str) -> Translation:
         """What was typed of the second letter."""
-        typed = {name: (field.data or "").replace("\r\n", "\n") for name, field in self.seconds.items()}
-        return Translation(language, **{name: typed.get(name, "") if typed.get(name, "").strip() else "" for name in WORDS})
+        typed = {name: (field.data or "").replace("\r\n", "\n").strip() for name, field in self.seconds.items()}
+        return Translation(language, *(typed.get(name, "") for name in WORDS))
