@@ -1,4 +1,4 @@
-"""What a letter may refer to on this site: published courses, lessons that everybody may read in them, a few pages.
+"""What a letter may refer to on this site: published courses, lessons that everybody may read in them, tiers on offer, a few pages.
 
 A lesson that needs the safety check is none of it, whoever gets the mail: nothing that is mailed may depend on an outcome.
 """
@@ -7,6 +7,9 @@ import sqlalchemy as sa
 from flask import current_app
 from flask_babel import lazy_gettext as _l
 
+from courseapp.billing.models import Tier
+from courseapp.billing.offers import prices_offered
+from courseapp.billing.selling import is_selling
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.catalog.outline import is_released
 from courseapp.extensions import db
@@ -22,6 +25,7 @@ PAGES = {
     "privacy": ("site.privacy", _l("Privacy")),
     "terms": ("site.terms", _l("Terms")),
     "imprint": ("site.imprint", _l("Imprint")),
+    "plans": ("billing.plans", _l("Plans")),  # there only where something is sold
 }
 LEGAL = {"privacy", "terms", "imprint"}  # there only where the owner has written them
 
@@ -41,7 +45,7 @@ def _target(kind: str, name: str) -> Target | None:
         return _course(name)
     if kind == "page":
         return _page(name)
-    return None
+    return _tier(name) if kind == "tier" else None
 
 
 def _lesson(slug: str, key: str) -> Target | None:
@@ -56,10 +60,20 @@ def _course(slug: str) -> Target | None:
 
 
 def _page(name: str) -> Target | None:
-    if name not in PAGES or (name in LEGAL and name not in present_site().legal):
+    if name not in PAGES or (name in LEGAL and name not in present_site().legal) or (name == "plans" and not _tiers_on_offer()):
         return None
     endpoint, words = PAGES[name]
     return Target(str(words), "", _path(endpoint))
+
+
+def _tier(key: str) -> Target | None:
+    """Where it is offered, by the name that stands in mails: who else reads along is not to learn what it is about."""
+    tier = _tiers_on_offer().get(key)
+    return Target(tier.neutral_name, "", f"{_path('billing.plans')}#{tier.key}") if tier is not None and tier.sensitive_at is None else None
+
+
+def _tiers_on_offer() -> dict[str, Tier]:
+    return {price.plan.tier.key: price.plan.tier for price in prices_offered()} if is_selling() else {}
 
 
 def _path(endpoint: str, **values: str) -> str:

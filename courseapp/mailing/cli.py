@@ -128,10 +128,11 @@ def bounces_command(as_json: bool) -> None:
 
 @mail.command("resume")
 @click.argument("keys", nargs=-1, metavar="[STREAM]...")
+@click.option("--all", "is_all", is_flag=True, help="All of them, for whatever reason each is paused.")
 @click.option("--send-waiting", "waiting", flag_value="send", help="What has waited leaves now.")
 @click.option("--drop-waiting", "waiting", flag_value="drop", help="What has waited is never sent.")
-def resume_command(keys: tuple[str, ...], waiting: str | None) -> None:
-    """Let paused streams run again: those named, or all.
+def resume_command(keys: tuple[str, ...], is_all: bool, waiting: str | None) -> None:
+    """Let paused streams run again: those named, or all where all are paused for one reason, as after a restore.
 
     After a restore the mail that waits may have been sent by the old installation. So where any waits you say what is to become of it.
     """
@@ -142,6 +143,9 @@ def resume_command(keys: tuple[str, ...], waiting: str | None) -> None:
     if not streams:
         click.echo("No stream is paused.")
         return
+    if not (keys or is_all) and len({stream.paused_why for stream in streams}) > 1:
+        each = "".join(f"\n  {stream.key}: {stream.paused_why}" for stream in streams)
+        raise click.ClickException(f"They are paused for different reasons. Name those that are to run again, or say --all.{each}")
     count = pausing.waiting_in(streams, now)
     if count and waiting is None:
         raise click.ClickException(f"{count} mails wait in {_names(streams)}. Say --send-waiting or --drop-waiting.")

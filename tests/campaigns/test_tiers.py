@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from flask import Flask
 
 from courseapp.accounts.models import Role, User
-from courseapp.billing.models import Kind, Tier
+from courseapp.billing.models import Kind, Plan, Price, Tier
 from courseapp.campaigns.composing.forms import BLANK
 from courseapp.campaigns.loops import advance_runs, read_news
 from courseapp.campaigns.models import Condition, Goal, RunEnd, Sequence, SequenceRun, Trigger
+from courseapp.campaigns.references import targets_of
 from courseapp.campaigns.runs import follow
 from courseapp.campaigns.sequence_drafts import is_for, new_sequence, problems_of, said_by
 from courseapp.catalog.models import Course
@@ -21,6 +22,7 @@ from courseapp.journal import events
 from courseapp.journal.models import Event
 from courseapp.mailing.loops import drain
 from courseapp.mailing.models import Message
+from courseapp.mailing.text import Target
 from tests.billing.paying import subscription_of
 from tests.campaigns.people import at, steps, tick
 from tests.client import Client
@@ -309,3 +311,32 @@ def test_a_published_version_says_its_tiers_as_its_draft_did(tier: Tier) -> None
     version = make_sequence(trigger=Trigger.TIER_BOUGHT, tier_id=tier.id, goal=Goal.TIER_BOUGHT, goal_tier_id=make_tier(key="pro").id)
     said = said_by(version)
     assert (said.tier_key, said.goal_tier_key) == (tier.key, "pro")
+
+
+def known_at_stripe(plan: Plan) -> None:
+    """So it can be bought."""
+    db.session.scalars(sa.select(Price).where(Price.plan_id == plan.id)).one().stripe_id = "price_1"
+    db.session.flush()
+
+
+@SELLS
+def test_a_letter_leads_to_a_tier_that_is_on_offer_by_its_neutral_name(tier: Tier) -> None:
+    made = make_plan(tier)
+    assert targets_of(f"[Look](tier:{tier.key})") == ()  # no price is at Stripe yet
+    known_at_stripe(made)
+    body = f"[Look](tier:{tier.key}) and [more](page:plans), not [this](tier:nobody)."
+    assert targets_of(body) == (
+        ("page:plans", Target("Plans", "", "/plans")),
+        (f"tier:{tier.key}", Target(tier.neutral_name, "", f"/plans#{tier.key}")),
+    )
+    tier.sensitive_at = NOW
+    db.session.flush()
+    assert [reference for reference, _target in targets_of(body)] == ["page:plans"]
+    tier.sensitive_at, tier.archived_at = None, NOW
+    db.session.flush()
+    assert targets_of(body) == ()
+
+
+def test_where_nothing_is_sold_no_letter_leads_to_it(tier: Tier) -> None:
+    known_at_stripe(make_plan(tier))
+    assert targets_of(f"[Look](tier:{tier.key}) [more](page:plans)") == ()

@@ -316,3 +316,17 @@ def test_pausing_and_resuming_among_workers_loses_nothing(app: Flask, monkeypatc
     in_threads(app, lambda which: decide(which) if which == 0 else work(which), 3)
     states = db.session.execute(sa.select(Message.state, sa.func.count()).group_by(Message.state)).all()
     assert dict(list(states)) == {State.SUBMITTING: 60}
+
+
+def test_what_is_paused_for_another_reason_is_not_let_go_with_the_rest_unless_somebody_says_so(app: Flask) -> None:
+    pausing.pause(stream_of("marketing"), 1, "Somebody of the staff paused it.", NOW)
+    pausing.pause_everything("This installation came from a backup.", NOW)
+    db.session.commit()
+    runner = app.test_cli_runner()
+    refused = runner.invoke(args=["mail", "resume", "--send-waiting"])
+    assert refused.exit_code == 1
+    assert "marketing: Somebody of the staff paused it." in refused.output
+    assert runner.invoke(args=["mail", "resume", "course", "--send-waiting"]).exit_code == 0
+    assert {stream.key for stream in pausing.paused_streams()} >= {"marketing", "service"}
+    assert runner.invoke(args=["mail", "resume", "--all", "--send-waiting"]).exit_code == 0
+    assert pausing.paused_streams() == []
