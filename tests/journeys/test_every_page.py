@@ -24,11 +24,11 @@ from courseapp.authoring.loops import work_uploads
 from courseapp.campaigns import contact_exports, contact_imports
 from courseapp.campaigns.asking import Asked, link_for
 from courseapp.campaigns.contacting.loops import work_contacts
+from courseapp.campaigns.experiments import experiment_of
 from courseapp.campaigns.models import Condition, ContactImport, SequenceVersion
 from courseapp.campaigns.models import Sequence as Drip
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
 from courseapp.campaigns.sequence_shapes import StepDraft
-from courseapp.campaigns.experiments import experiment_of
 from courseapp.campaigns.signing_up import Offer, token_of
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.contacts.models import Purpose
