@@ -23,7 +23,7 @@ define install
 	fi
 endef
 
-.PHONY: run test check bench drills fuzz shots lock help clean for-running for-testing ruff mypy djlint code
+.PHONY: run test check bench drills fuzz shots translations lock help clean for-running for-testing ruff mypy djlint code
 .DEFAULT_GOAL := help
 
 run: for-running  ## start everything on this machine: web server, worker, database, mail to files (PORT, DATA_DIR)
@@ -46,6 +46,9 @@ fuzz: for-testing  ## send strange uploads through all that looks them through (
 
 shots: for-testing  ## pictures of every main page into docs/shots/
 	@exec $(BIN)/python -m tests.shots $(ARGS)
+
+translations: for-testing  ## bring the words in other languages in line with the source (ARGS=fr begins a language)
+	@exec $(BIN)/python -m tests.translations $(ARGS)
 
 lock: for-testing  ## write requirements*.txt anew from requirements*.in
 	@$(LOCK) requirements.in --output-file requirements.txt

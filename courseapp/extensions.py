@@ -122,7 +122,8 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     def locale_of_reader() -> Locale:
         tag: str = app.extensions["default_language"]()  # what the owner set; `site.py` hands it over
         if has_request_context():
-            tag = request.accept_languages.best_match(languages, tag) or tag
+            chosen = session.get("language")
+            tag = chosen if chosen in locales else request.accept_languages.best_match(languages, tag) or tag
         return locales[tag]
 
     babel.init_app(
