@@ -55,7 +55,7 @@ lock: for-testing  ## write requirements*.txt anew from requirements*.in
 	@$(LOCK) requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name words; do printf '  make %-8s %s\n' "$$name" "$$words"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name words; do printf '  make %-12s %s\n' "$$name" "$$words"; done
 
 clean:  ## remove what can be made again: environments and caches; data (instance/) stays
 	@rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/tmp

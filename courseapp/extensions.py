@@ -126,9 +126,12 @@ def init_extensions(app: Flask, settings: Settings) -> None:
             tag = chosen if chosen in locales else request.accept_languages.best_match(languages, tag) or tag
         return locales[tag]
 
+    several = locales if len(languages) > 1 else {}
+    app.extensions["language_names"] = {tag: locale.get_display_name() for tag, locale in several.items()}
+    app.extensions["english"] = next((locale for locale in locales.values() if locale.language == "en"), Locale("en"))
     babel.init_app(
         app,
-        locale_selector=locale_of_reader if len(languages) > 1 else lambda: locales[languages[0]],
+        locale_selector=locale_of_reader if several else lambda: locales[languages[0]],
         timezone_selector=lambda: session.get("zone") or app.extensions["default_zone"]() if has_request_context() else None,
     )
 

@@ -298,11 +298,11 @@ def people_page(form: forms.InvitationForm) -> str:
 @per_address
 def invite() -> Response | str:
     """Mail an invitation."""
-    form = forms.InvitationForm()
+    form, site = forms.InvitationForm(), present_site()
     if not form.validate():
         return people_page(form)
     try:
-        invitations.invite(form.address.data, form.roles(), owner(), clock.now(), present_site().default_zone, page_language())
+        invitations.invite(form.address.data, form.roles(), owner(), clock.now(), site.default_zone, site.default_language)
     except Refusal as refusal:
         form.owner.errors = [refusal.words]
         return people_page(form)
