@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from flask import Flask, Request, Response, abort, current_app, g, make_response, request, session
 from flask.sessions import SecureCookieSessionInterface
-from flask_babel import format_date, format_time, get_domain, get_locale, ngettext
+from flask_babel import format_date, format_time, get_domain, get_locale, ngettext, refresh
 from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
@@ -262,13 +262,13 @@ def count_words_of(one: str, many: str, num: int, **facts: object) -> Markup:
 def _catalogue() -> Any:
     """The catalogue of the present language, found once a page: Flask-Babel and Jinja would look it up anew for every word.
 
-    `force_locale` (mails, imports) puts another `babel_locale` into `g`, and that is noticed.
+    `force_locale` (mails, imports) puts another locale where Flask-Babel keeps it, and that is noticed.
     """
     held = vars(g._get_current_object())
+    locale = getattr(held.get("_flask_babel"), "babel_locale", None)
     kept = held.get("catalogue")
-    if kept is None or kept[0] is not held.get("babel_locale"):
-        found = get_domain().get_translations()
-        kept = held["catalogue"] = (held.get("babel_locale"), found)
+    if kept is None or locale is None or kept[0] is not locale:
+        kept = held["catalogue"] = (get_locale(), get_domain().get_translations())
     return kept[1]
 
 
@@ -301,7 +301,8 @@ def languages_to_choose() -> dict[str, str]:
 
 def keep_to_english() -> None:
     """Have the rest of this request speak English, whatever its reader chose: what staff alone see stands in no catalogue."""
-    g.is_for_staff, g.babel_locale = True, current_app.extensions["english"]
+    g.is_for_staff = True  # which the choice of the locale heeds
+    refresh()
 
 
 def csrf_field() -> Markup:

@@ -238,7 +238,7 @@ def account_page(**forms: object) -> str:
     rows = [
         {
             "id": row.public_id,
-            "device": row.device,
+            "device": sessions.device_name(row.device),
             "created_at": row.created_at,
             "last_seen_at": row.last_seen_at,
             "current": row.id == user.session_id,
