@@ -23,7 +23,7 @@ define install
 	fi
 endef
 
-.PHONY: run test check bench drills fuzz shots lock help clean for-running for-testing ruff mypy djlint code
+.PHONY: run test check bench drills fuzz shots translations lock help clean for-running for-testing ruff mypy djlint code
 .DEFAULT_GOAL := help
 
 run: for-running  ## start everything on this machine: web server, worker, database, mail to files (PORT, DATA_DIR)
@@ -47,12 +47,15 @@ fuzz: for-testing  ## send strange uploads through all that looks them through (
 shots: for-testing  ## pictures of every main page into docs/shots/
 	@exec $(BIN)/python -m tests.shots $(ARGS)
 
+translations: for-testing  ## bring the words in other languages in line with the source (ARGS=fr begins a language)
+	@exec $(BIN)/python -m tests.translations $(ARGS)
+
 lock: for-testing  ## write requirements*.txt anew from requirements*.in
 	@$(LOCK) requirements.in --output-file requirements.txt
 	@$(LOCK) requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name words; do printf '  make %-8s %s\n' "$$name" "$$words"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name words; do printf '  make %-12s %s\n' "$$name" "$$words"; done
 
 clean:  ## remove what can be made again: environments and caches; data (instance/) stays
 	@rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/tmp

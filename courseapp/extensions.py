@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import structlog
 from babel import Locale
 from celery import Celery, Task
-from flask import Flask, current_app, has_request_context, request, session
+from flask import Flask, current_app, g, has_request_context, request, session
 from flask_babel import Babel
 from flask_limiter import Limiter
 from flask_login import LoginManager
@@ -118,16 +118,22 @@ def init_extensions(app: Flask, settings: Settings) -> None:
     login_manager.session_protection = None  # sessions are rows of ours; a changing address must not end them
     languages = settings.language_list
     locales = {tag: Locale.parse(tag.replace("-", "_")) for tag in languages}  # once, not once a page
+    several = locales if len(languages) > 1 else {}
+    english = next((locale for locale in locales.values() if locale.language == "en"), Locale("en"))
 
     def locale_of_reader() -> Locale:
+        if g.get("is_for_staff"):
+            return english
         tag: str = app.extensions["default_language"]()  # what the owner set; `site.py` hands it over
         if has_request_context():
-            tag = request.accept_languages.best_match(languages, tag) or tag
+            chosen = session.get("language")
+            tag = chosen if chosen in locales else request.accept_languages.best_match(languages, tag) or tag
         return locales[tag]
 
+    app.extensions["language_names"] = {tag: locale.get_display_name() for tag, locale in several.items()}
     babel.init_app(
         app,
-        locale_selector=locale_of_reader if len(languages) > 1 else lambda: locales[languages[0]],
+        locale_selector=locale_of_reader if several or english not in locales.values() else lambda: english,
         timezone_selector=lambda: session.get("zone") or app.extensions["default_zone"]() if has_request_context() else None,
     )
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from flask import Flask, Request, Response, abort, current_app, g, make_response, request, session
 from flask.sessions import SecureCookieSessionInterface
-from flask_babel import format_date, format_time, get_domain, get_locale, ngettext
+from flask_babel import format_date, format_time, get_domain, get_locale, ngettext, refresh
 from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf.csrf import generate_csrf
@@ -93,6 +93,7 @@ def init_web(app: Flask, settings: Settings) -> None:
     _refuse_odd_paths(app)
 
     _init_templates(app, settings)
+    _say_language(app, settings)
     init_site(app)
     app.wsgi_app = WithHeaders(  # type: ignore[method-assign]  # as below
         app.wsgi_app, always, UNLESS_SAID | {"Content-Security-Policy": policy_of(app)}
@@ -210,6 +211,18 @@ def _refuse_odd_paths(app: Flask) -> None:
             abort(404)
 
 
+def _say_language(app: Flask, settings: Settings) -> None:
+    """Where a site has several languages, a page says which it is in, and by what that was chosen besides the session."""
+    if len(settings.language_list) > 1:
+
+        @app.after_request
+        def say(answer: Response) -> Response:
+            if answer.mimetype == "text/html":
+                answer.headers["Content-Language"] = page_language()
+                answer.vary.add("Accept-Language")
+            return answer
+
+
 def _static_headers(headers: dict[str, str], _path: str, _url: str) -> None:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
@@ -223,6 +236,8 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         form_token=form_token,  # not csrf_token: flask-wtf puts its own under that name
         current_user=current_user,
         page_language=page_language,
+        in_language=in_language,
+        languages_to_choose=languages_to_choose,
         sells=settings.has_billing,
         is_play_money=settings.has_billing and not settings.is_live,
         now=clock.now,
@@ -247,13 +262,13 @@ def count_words_of(one: str, many: str, num: int, **facts: object) -> Markup:
 def _catalogue() -> Any:
     """The catalogue of the present language, found once a page: Flask-Babel and Jinja would look it up anew for every word.
 
-    `force_locale` (mails, imports) puts another `babel_locale` into `g`, and that is noticed.
+    `force_locale` (mails, imports) puts another locale where Flask-Babel keeps it, and that is noticed.
     """
     held = vars(g._get_current_object())
+    locale = getattr(held.get("_flask_babel"), "babel_locale", None)
     kept = held.get("catalogue")
-    if kept is None or kept[0] is not held.get("babel_locale"):
-        found = get_domain().get_translations()
-        kept = held["catalogue"] = (held.get("babel_locale"), found)
+    if kept is None or locale is None or kept[0] is not locale:
+        kept = held["catalogue"] = (get_locale(), get_domain().get_translations())
     return kept[1]
 
 
@@ -267,6 +282,27 @@ def static_url(name: str) -> str:
 def page_language() -> str:
     """The language of the words on this page, as HTML names it (BCP 47)."""
     return str(get_locale() or "en").replace("_", "-")
+
+
+def in_language(tag: str) -> Markup:
+    """The attribute of what is written in a language of its own, such as a course; nothing where that is the page's (WCAG 3.1.2)."""
+    return Markup(' lang="{}"').format(tag) if tag and tag != page_language() else Markup("")
+
+
+def languages_to_choose() -> dict[str, str]:
+    """What the languages of the site call themselves, by tag, for a page that may be read in each.
+
+    None where there is one alone, on pages for staff, and in answers to a form: what was typed in it would be lost.
+    """
+    names: dict[str, str] = current_app.extensions["language_names"]
+    is_read = request.method in {"GET", "HEAD"} and request.endpoint is not None
+    return names if is_read and "is_for_staff" not in g else {}
+
+
+def keep_to_english() -> None:
+    """Have the rest of this request speak English, whatever its reader chose: what staff alone see stands in no catalogue."""
+    g.is_for_staff = True  # which the choice of the locale heeds
+    refresh()
 
 
 def csrf_field() -> Markup:
@@ -324,8 +360,8 @@ def kept_page(key: tuple[object, ...], render: Callable[[], str]) -> Response:
     """A page rendered once and then kept in memory, but for its form token, which is each session's own.
 
     Args:
-        key: everything that `render` shows. The language, the version of the site's settings and what else the frame of every
-            page depends on (is this a guest, which roles) are added here. What tells two people's pages apart must be in it, or
+        key: everything that `render` shows. The language, the address, the version of the site's settings and what else the frame
+            of every page depends on (is this a guest, which roles) are added here. What tells two people's pages apart must be in it, or
             one would see the other's.
         render: makes the page of the key; asked once, and again after `PAGES_KEPT` other pages.
     """
@@ -333,7 +369,7 @@ def kept_page(key: tuple[object, ...], render: Callable[[], str]) -> Response:
         return make_response(render())
     who = (current_user.is_guest, current_user.roles) if current_user.is_authenticated else None
     pages: dict[tuple[object, ...], list[bytes]] = current_app.extensions["pages"]
-    whole = (*key, str(get_locale()), present_site().version, who)
+    whole = (*key, str(get_locale()), request.path, present_site().version, who)
     kept = pages.get(whole)
     if kept is None:
         g.pop("csrf_token", None)  # where flask-wtf notes the token it has made

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from courseapp.accounts.models import Role, RoleGrant, User
 from courseapp.extensions import db
+from courseapp.web import keep_to_english
 
 
 def need_session() -> Response | None:
@@ -22,13 +23,14 @@ def need_session() -> Response | None:
 
 
 def need_role(*roles: str) -> Callable[[], Response | None]:
-    """Guard for staff pages: without one of the roles there is nothing here (404)."""
+    """Guard for staff pages, which are in English: without one of the roles there is nothing here (404)."""
 
     def guard() -> Response | None:
         if not current_user.is_authenticated:
             return redirect(url_for("accounts.sign_in"))
         if not current_user.has_role(*roles):
             abort(404)
+        keep_to_english()
         return None
 
     return guard

@@ -13,8 +13,10 @@ from courseapp import clock
 from courseapp.accounts import sessions
 from courseapp.accounts.models import User
 from courseapp.contacts.address import address_key, clean_address, keyed_hash
+from courseapp.contacts.models import Contact
 from courseapp.errors import Refusal
 from courseapp.extensions import limiter
+from courseapp.site import present_site
 
 View = Callable[..., Any]
 Decorator = Callable[[View], View]
@@ -82,10 +84,19 @@ def begin_session(user: User) -> None:
     if current_user.is_authenticated:
         sessions.end_session(current_user.session_id)
     sessions.open_session(user, clock.now(), sessions.device_words(request.user_agent.string))
-    kept = {name: session[name] for name in ("browser",) if name in session}
+    kept = {name: session[name] for name in ("browser", "language") if name in session}
     session.clear()
     session.update(kept)
     session.permanent = True
     if user.contact is not None:
         session["zone"] = user.contact.zone
+        _agree_on_language(user.contact)
     login_user(user)
+
+
+def _agree_on_language(contact: Contact) -> None:
+    """What was chosen in this browser holds for mails too; else what somebody's mails are in, unless it is what everybody's are."""
+    if "language" in session:
+        contact.language = session["language"]
+    elif contact.language != present_site().default_language:
+        session["language"] = contact.language

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from flask_babel import gettext as _
 
 from courseapp.accounts.models import LoginSession, RoleGrant, User
 from courseapp.accounts.people import known_user
@@ -17,6 +18,7 @@ IDLE = timedelta(days=90)
 ABSOLUTE = timedelta(days=365)
 STAFF_IDLE = timedelta(days=2)
 STAFF_ABSOLUTE = timedelta(days=14)
+UNKNOWN = "A browser"
 SEEN_EVERY = timedelta(hours=1)  # how exact `last_seen_at` is; a page view writes at most this often
 
 _roles = sa.select(sa.func.aggregate_strings(RoleGrant.role, " ")).where(RoleGrant.user_id == User.id).correlate(User).scalar_subquery()
@@ -121,6 +123,13 @@ def device_words(user_agent: str) -> str:
         ("Mac OS", "Mac"),
         ("Linux", "Linux"),
     )
-    browser = next((name for mark, name in browsers if mark in user_agent), "A browser")
+    browser = next((name for mark, name in browsers if mark in user_agent), UNKNOWN)
     system = next((name for mark, name in systems if mark in user_agent), "")
     return f"{browser} on {system}" if system else browser
+
+
+def device_name(noted: str) -> str:
+    """What `device_words` noted of a browser, in the reader's language."""
+    browser, _on, system = noted.partition(" on ")
+    name = _("A browser") if browser == UNKNOWN else browser
+    return str(_("%(browser)s on %(system)s", browser=name, system=system) if system else name)

@@ -24,6 +24,7 @@ from courseapp.accounts.models import SignInRequest, User
 from courseapp.accounts.passwords import is_password, set_password
 from courseapp.accounts.people import change_name, user_of_contact
 from courseapp.accounts.sign_in import accept, ask_to_sign_in, request_of_code, request_of_link
+from courseapp.accounts.speaking.views import pages as speaking_pages
 from courseapp.contacts.address import address_hint, network_of
 from courseapp.contacts.consent import WORDING
 from courseapp.contacts.models import Purpose
@@ -36,7 +37,7 @@ from courseapp.web import page_language
 
 log = structlog.get_logger()
 doors = Blueprint("accounts", __name__)
-BLUEPRINTS = (doors,)
+BLUEPRINTS = (doors, speaking_pages)
 
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]  # flask-login ships no types
@@ -237,7 +238,7 @@ def account_page(**forms: object) -> str:
     rows = [
         {
             "id": row.public_id,
-            "device": row.device,
+            "device": sessions.device_name(row.device),
             "created_at": row.created_at,
             "last_seen_at": row.last_seen_at,
             "current": row.id == user.session_id,

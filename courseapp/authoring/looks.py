@@ -80,7 +80,8 @@ def _gathered(result: "Result", sent: Mapping[str, str]) -> Gathered:
     media = {writer.asset_ids[path]: piece for path, (_file, piece) in writer.pieces.items()}
     paths = {public_id: path for path, public_id in writer.asset_ids.items()}
     assets = {key: {"path": paths[key], "media_type": piece.media_type, "digest": piece.digest} for key, piece in media.items()}
-    outline = {"title": draft.title, "slug": draft.slug, "lessons": rows, "assets": assets, "sent": dict(sent)}
+    course = {"title": draft.title, "slug": draft.slug, "language": draft.language}
+    outline = {**course, "lessons": rows, "assets": assets, "sent": dict(sent)}
     return Gathered(outline, lessons, _changed_texts(result), media)
 
 

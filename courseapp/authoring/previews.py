@@ -106,7 +106,8 @@ def _rows_of_upload(source: Source, public_id: str) -> list[Any]:
         return []
     for row in rows:
         if row.public_id == public_id:
-            vars(row).update(text, course_title=source.outline["title"], slug=source.outline["slug"])
+            said = {"course_title": source.outline["title"], "slug": source.outline["slug"]}
+            vars(row).update(text, **said, language=source.outline.get("language", ""))  # drafts of an older version name none
             row.reviewed_on = date.fromisoformat(row.reviewed_on) if row.reviewed_on else None
     return rows
 

@@ -83,6 +83,7 @@ def with_text(lessons: sa.Select[*tuple[Any, ...]]) -> sa.Select[*tuple[Any, ...
             Revision.reviewed_by,
             Revision.reviewed_on,
             Course.title.label("course_title"),
+            Course.language,
             Course.slug,
         )
         .join(Course, Course.id == Lesson.course_id)
@@ -129,6 +130,7 @@ class Reading:
     outline: LearnerOutline
     course_title: str
     course_slug: str
+    course_language: str
     rule: Rule
     html: str
     stop_html: str
@@ -142,6 +144,11 @@ class Reading:
     def is_locked(self) -> bool:
         """Whether the safety check stands before it."""
         return self.row.locked
+
+    @property
+    def course(self) -> dict[str, str]:
+        """What its page says of the course it belongs to."""
+        return {"title": self.course_title, "slug": self.course_slug, "language": self.course_language}
 
     @property
     def speeds(self) -> list[tuple[float, str]]:
@@ -173,7 +180,7 @@ class Reading:
         }
         return {
             "lesson": lesson,
-            "course": {"title": self.course_title, "slug": self.course_slug},
+            "course": self.course,
             "module": next(module for module in self.outline.modules if row in module.lessons),
             "outline": self.outline.modules,
             "previous": self.previous,
@@ -229,6 +236,7 @@ def reading_from(lessons: Sequence[Any], state: LessonState) -> Reading:
         outline=outline,
         course_title=found.course_title,
         course_slug=found.slug,
+        course_language=found.language,
         rule=found.rule,
         html=html,
         stop_html=found.stop_html if is_open else "",

@@ -50,7 +50,7 @@ def start() -> Response | str:
 
 def start_page(form: StartForm, front: Landing) -> str:
     """The start page, with what was wrong in its form."""
-    return render_template("learning/start.html", form=form, course={"title": front.course["title"], "totals": front.totals})
+    return render_template("learning/start.html", form=form, course={**front.course, "totals": front.totals})
 
 
 @pages.post("/start")
@@ -117,7 +117,7 @@ def lesson_page(state: LessonState) -> str:
         return render_template(
             "learning/locked.html",
             lesson=reading.row,
-            course={"title": reading.course_title, "slug": reading.course_slug},
+            course=reading.course,
             outcome=reading.outcome.value if reading.outcome else None,
         )
     return render_template("learning/lesson.html", **reading.as_page())
@@ -129,7 +129,7 @@ def closed_page(state: LessonState, now: datetime) -> str:
     return render_template(
         "learning/closed.html",
         lesson=reading.row,
-        course={"title": reading.course_title, "slug": reading.course_slug},
+        course=reading.course,
         done_on=reading.done_on,
         part=closed_part(learner().id, state.module_id, now),
         plans_url=url_for("billing.plans"),

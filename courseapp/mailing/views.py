@@ -30,6 +30,7 @@ from courseapp.mailing.resting import go_on
 from courseapp.mailing.selftest import is_self_test
 from courseapp.mailing.standing import recent_messages
 from courseapp.site import present_site
+from courseapp.web import keep_to_english
 
 pages = Blueprint("mailing", __name__)
 BLUEPRINTS = (pages,)
@@ -267,6 +268,7 @@ def need_own_machine() -> None:
     is_near = request.remote_addr is not None and ipaddress.ip_address(request.remote_addr).is_loopback
     if not (settings.is_embedded and settings.is_loopback and is_near):
         abort(404)
+    keep_to_english()
 
 
 @pages.get("/outbox")

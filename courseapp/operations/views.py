@@ -1,11 +1,11 @@
-"""Export and forgetting for people; asking, and support by staff; the pieces of the design in development."""
+"""Export and forgetting for people; asking, and support by staff."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
 import structlog
-from flask import Blueprint, abort, current_app, flash, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user, logout_user
 from werkzeug.wrappers import Response
@@ -390,11 +390,3 @@ def answer_question(id: str) -> Response:
     db.session.commit()
     flash(_("Marked as answered."), "good")
     return redirect(url_for("support.questions"), 303)
-
-
-@machines.get("/pieces")
-def pieces() -> str:
-    """Every piece of the design in all its states; embedded mode only."""
-    if not current_app.config["EMBEDDED"]:
-        abort(404)
-    return render_template("operations/pieces.html")

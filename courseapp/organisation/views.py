@@ -22,7 +22,7 @@ from courseapp.organisation import forms, invitations, legal, logo, owner_link, 
 from courseapp.organisation.contrast import style_sheet
 from courseapp.organisation.history import CHANGED, FIELD_WORDS, SUBJECT, recent_changes
 from courseapp.site import ON, SWITCHES, Outdated, change_site, digest_of, forget_site, present_site
-from courseapp.web import kept_page, page_language
+from courseapp.web import keep_to_english, kept_page
 
 log = structlog.get_logger()
 doors = Blueprint("entrance", __name__)
@@ -30,6 +30,7 @@ pages = Blueprint("organisation", __name__)
 public = Blueprint("site", __name__)
 BLUEPRINTS = (doors, pages, public)
 pages.before_request(need_role(Role.OWNER))
+doors.before_request(keep_to_english)
 
 SECTIONS: dict[str, type[FlaskForm]] = {
     "names": forms.NamesForm,
@@ -67,7 +68,7 @@ def begin(token: str) -> Response | str:
         return render_template("organisation/set_up.html", form=form)
     if not owner_link.use_owner_link(token, now):
         abort(404)
-    invitations.invite(form.address.data, form.roles(), None, now, present_site().default_zone, page_language())
+    invitations.invite(form.address.data, form.roles(), None, now, present_site().default_zone, present_site().default_language)
     db.session.commit()
     log.info("owner_link_used")
     return render_template("organisation/set_up_mailed.html", address_hint=address_hint(form.address.data))
@@ -298,11 +299,11 @@ def people_page(form: forms.InvitationForm) -> str:
 @per_address
 def invite() -> Response | str:
     """Mail an invitation."""
-    form = forms.InvitationForm()
+    form, site = forms.InvitationForm(), present_site()
     if not form.validate():
         return people_page(form)
     try:
-        invitations.invite(form.address.data, form.roles(), owner(), clock.now(), present_site().default_zone, page_language())
+        invitations.invite(form.address.data, form.roles(), owner(), clock.now(), site.default_zone, site.default_language)
     except Refusal as refusal:
         form.owner.errors = [refusal.words]
         return people_page(form)
@@ -365,9 +366,7 @@ def imprint() -> Response:
 
 def legal_page(name: str) -> Response:
     """One of the legal pages, from memory; 404 until it is written."""
-    source = present_site().legal.get(name)
-    if source is None:
-        abort(404)
+    source = present_site().legal.get(name) or abort(404)
 
     def rendered() -> str:
         facts = {"title": legal.title_of(name), "text_html": legal.html_of(source), "changed_on": legal.changed_on(name)}

@@ -116,6 +116,7 @@ FORMS: dict[str, Thing] = {
     "accounts.change_own_name": {"name": "Somebody"},
     "accounts.change_password": {"new": "quite a long sentence of seven words"},
     "accounts.change_zone": {"zone": "Europe/Berlin"},
+    "speaking.choose": {"language": "en"},
     "arranging.change_order": {"mark": "{marks}", "version": "{version}"},
     "arranging.review": {"base": "{stamp}", "by": "A clinician", "on": "2026-11-01"},
     "asking.send_question": {"kind": "other", "text": "How?"},

@@ -63,6 +63,7 @@ def my_courses() -> Response | str:
         {
             "title": course.title,
             "slug": course.slug,
+            "language": course.language,
             "progress": outline_for(user.id, course.id, enrolment.finished_at, outcome, now).progress,
         }
         for enrolment, course in taken
@@ -112,7 +113,7 @@ def course(slug: str) -> str:
     enrolment, found, outline, outcome = own
     return render_template(
         "learning/course.html",
-        course={"title": found.title, "slug": found.slug, "edition": found.edition},
+        course={"title": found.title, "slug": found.slug, "edition": found.edition, "language": found.language},
         progress=outline.progress,
         next=next_lesson(outline, enrolment.last_lesson_id),
         modules=outline.modules,
@@ -139,7 +140,7 @@ def progress(slug: str) -> str:
         days.setdefault(row.done_at.date(), []).append(row.title)
     return render_template(
         "learning/progress.html",
-        course={"title": found.title, "slug": found.slug, "edition": found.edition},
+        course={"title": found.title, "slug": found.slug, "edition": found.edition, "language": found.language},
         progress=outline.progress,
         modules=outline.modules,
         own=[row for row in outline.rows if row.needs_check is not Need.NONE and row.done],

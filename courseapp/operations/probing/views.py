@@ -1,13 +1,14 @@
-"""Health and numbers, for load balancers and monitors. No session, no limit."""
+"""Health and numbers, for load balancers and monitors, and the pieces of the design, in development. No session, no limit."""
 
 import hmac
 
-from flask import Blueprint, abort, current_app, jsonify, make_response, request
+from flask import Blueprint, abort, current_app, jsonify, make_response, render_template, request
 from werkzeug.wrappers import Response
 
 from courseapp import clock
 from courseapp.extensions import limiter
 from courseapp.operations.health import readiness
+from courseapp.web import keep_to_english
 
 machines = Blueprint("health", __name__)
 limiter.exempt(machines)
@@ -40,3 +41,12 @@ def metrics() -> Response:
     answer = make_response(exposition(clock.now()))
     answer.headers["Content-Type"] = MEDIA_TYPE
     return answer
+
+
+@machines.get("/pieces")
+def pieces() -> str:
+    """Every piece of the design in all its states; embedded mode only."""
+    if not current_app.config["EMBEDDED"]:
+        abort(404)
+    keep_to_english()
+    return render_template("operations/pieces.html")

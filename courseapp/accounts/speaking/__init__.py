@@ -1,0 +1,1 @@
+"""Choosing a language: what the foot of each page offers, where a site has several."""
