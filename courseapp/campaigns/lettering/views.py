@@ -1,6 +1,7 @@
 """One letter of a sequence's draft, for marketers and owners: written, looked at as its readers would see it, tried out."""
 
 from dataclasses import replace
+from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -206,9 +207,8 @@ def ask_to_take_out(id: str, number: int, tag: str) -> Response | str:
     present = translation_in(step.translations, tag)
     if present is None:
         return redirect(url_for("sequence_letters.letter", id=id, number=number), 303)
-    names = {"language": name_of_language(tag), "original": name_of_language(drafts.draft_of(found).language)}
-    shown = {"title": drafts.draft_of(found).title, "number": number, "tag": tag, "translation": present}
-    return render_template("campaigns/sequence_language_remove.html", sequence=found, **names, **shown)
+    shown = {"version": found.draft_version, "translation": present}
+    return render_template("campaigns/translation_remove.html", **frame_of(found, number, tag), **shown)
 
 
 @pages.post("/staff/mail/sequences/<id>/draft/letters/<int:number>/languages/<tag>/remove")
@@ -229,21 +229,31 @@ def take_out(id: str, number: int, tag: str) -> Response:
 
 def translation_page(found: Sequence, number: int, tag: str, form: TranslationForm) -> str:
     """The page on which a letter is written in another language."""
+    step = drafts.draft_of(found).steps[number - 1]
+    shown = {"said": step, "form": form, "is_written": translation_in(step.translations, tag) is not None}
+    return render_template("campaigns/translation.html", **frame_of(found, number, tag), **shown)
+
+
+def frame_of(found: Sequence, number: int, tag: str) -> dict[str, Any]:
+    """What both pages say of where they stand."""
     present = drafts.draft_of(found)
-    step = present.steps[number - 1]
-    return render_template(
-        "campaigns/sequence_language.html",
-        sequence=found,
-        title=present.title,
-        number=number,
-        step=step,
-        form=form,
-        tag=tag,
-        language=name_of_language(tag),
-        original_tag=present.language,
-        original=name_of_language(present.language),
-        is_written=translation_in(step.translations, tag) is not None,
-    )
+    place: dict[str, Any] = {"id": found.public_id, "number": number}
+    back = url_for("sequence_letters.letter", **place)
+    above = [(_("Sequences"), url_for("sequences.listed")), (present.title, url_for("sequence_drafts.draft", id=found.public_id))]
+    return {
+        "section": "sequences",
+        "title": present.title,
+        "trail": [*above, (_("Step %(number)s", number=number), back)],
+        "tag": tag,
+        "language": name_of_language(tag),
+        "original_tag": present.language,
+        "original": name_of_language(present.language),
+        "urls": {
+            "keep": url_for("sequence_letters.translate", **place, tag=tag),
+            "take_out": url_for("sequence_letters.ask_to_take_out", **place, tag=tag),
+            "back": back,
+        },
+    }
 
 
 def step_in(id: str, number: int, tag: str) -> tuple[Sequence, StepDraft]:

@@ -1,5 +1,7 @@
 """A broadcast in another language, for marketers and owners: written beside the original, and taken out again."""
 
+from typing import Any
+
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
@@ -70,8 +72,8 @@ def ask_to_remove(id: str, tag: str) -> Response | str:
     first = translation_in(broadcasts.translations_of(found), tag)
     if found.state is not BroadcastState.DRAFT or first is None:
         return redirect(url_for("broadcasts.broadcast", id=id), 303)
-    shown = {"language": name_of_language(tag), "original": name_of_language(found.language), "translation": first, "tag": tag}
-    return render_template("campaigns/broadcast_language_remove.html", broadcast=found, **shown)
+    shown = {"version": found.version, "translation": first}
+    return render_template("campaigns/translation_remove.html", **frame_of(found, tag), **shown)
 
 
 @pages.post("/staff/mail/broadcasts/<id>/languages/<tag>/remove")
@@ -92,16 +94,29 @@ def remove(id: str, tag: str) -> Response:
 
 def editor(found: Broadcast, tag: str, form: BroadcastTranslationForm) -> str:
     """The page on which it is written."""
-    return render_template(
-        "campaigns/broadcast_language.html",
-        broadcast=found,
-        experiment=experiment_of(found),
-        form=form,
-        tag=tag,
-        language=name_of_language(tag),
-        original=name_of_language(found.language),
-        is_written=languages_beside(found.language, broadcasts.translations_of(found)).get(tag, False),
-    )
+    is_written = languages_beside(found.language, broadcasts.translations_of(found)).get(tag, False)
+    shown = {"said": found, "second": experiment_of(found), "form": form, "is_written": is_written}
+    return render_template("campaigns/translation.html", **frame_of(found, tag), **shown)
+
+
+def frame_of(found: Broadcast, tag: str) -> dict[str, Any]:
+    """What both pages say of where they stand."""
+    place: dict[str, Any] = {"id": found.public_id, "tag": tag}
+    back = url_for("broadcasts.broadcast", id=found.public_id)
+    return {
+        "section": "broadcasts",
+        "title": found.title,
+        "trail": [(_("Broadcasts"), url_for("broadcasts.listed")), (found.title, back)],
+        "tag": tag,
+        "language": name_of_language(tag),
+        "original_tag": found.language,
+        "original": name_of_language(found.language),
+        "urls": {
+            "keep": url_for("broadcast_languages.translate", **place),
+            "take_out": url_for("broadcast_languages.ask_to_remove", **place),
+            "back": back,
+        },
+    }
 
 
 def form_of(found: Broadcast, **more: object) -> BroadcastTranslationForm:
