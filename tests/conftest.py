@@ -5,6 +5,7 @@ Every test that uses `app` (or anything built on it) runs twice, `[sqlite]` and 
 its own with those settings. What each fixture gives stands in its docstring: `pytest --fixtures`.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -14,12 +15,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import kombu.pools
 import pytest
 import structlog
 from flask import Flask, has_app_context
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.orm import Session, scoped_session
 from werkzeug.serving import make_server
 
@@ -83,6 +86,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+def pytest_collection_finish() -> None:
+    """Modules and thousands of tests stand until the end."""
+    spare_the_collector()
+
+
+def spare_the_collector() -> None:
+    """Let the garbage collector look no more at what is there now: it would at all of it, again and again, a quarter of a run's work."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -152,6 +166,22 @@ def smtp() -> Iterator[RecordingSmtp]:
 # --- database and application ------------------------------------------------------------------------------------------
 
 
+class KeptTemplates(BytecodeCache):
+    """Compiled templates by their text, for every application of this worker; each would compile them all anew, 0.1 s a page."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give what was compiled of this very text, if it was."""
+        bucket.code = self._kept.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled."""
+        assert bucket.code is not None
+        self._kept[bucket.key, bucket.checksum] = bucket.code
+
+
 class Workbench:
     """What this worker keeps from test to test: one folder, and per kind of database one database and one application."""
 
@@ -159,6 +189,7 @@ class Workbench:
         self.folder, self._service, self._worker = folder, service, worker
         self.data_dir = folder / "data"
         self.data_dir.mkdir()
+        self._templates = KeptTemplates()
         self._kept: dict[str, tuple[Database, Flask]] = {}
 
     def application(self, kind: str) -> tuple[Database, Flask]:
@@ -168,6 +199,7 @@ class Workbench:
             app = self.build(database.url)
             database.migrate(app)
             self._kept[kind] = database, app
+            spare_the_collector()
         return self._kept[kind]
 
     def build(self, database_url: str, **overrides: Any) -> Flask:
@@ -176,6 +208,7 @@ class Workbench:
         app = create_app(**{**usual, "database_url": database_url, **overrides})
         app.config.update(TESTING=True, PROPAGATE_EXCEPTIONS=True)
         app.test_client_class = Client
+        app.jinja_env.bytecode_cache = self._templates
         # The error stream of this moment belongs to one test; a log line must go to the one of its own moment.
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
         return app
