@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from babel import Locale
+from flask_babel import force_locale, get_locale
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from sqlalchemy.orm import aliased
@@ -14,6 +16,7 @@ from courseapp.extensions import db, insert_later
 from courseapp.held import HeldRow
 from courseapp.journal import events
 
+SOURCE = "en"  # the language in which the sentences are written
 # The wording a person agrees to, by purpose. A changed sentence needs a new version beside it: a test compares them.
 WORDING: dict[Purpose, tuple[str, LazyString]] = {
     Purpose.COURSE: (
@@ -28,16 +31,32 @@ PURPOSE_NAMES = {Purpose.SERVICE: _l("Service mail"), Purpose.COURSE: _l("Course
 
 
 def words_of(version: str) -> str | None:
-    """The sentence of a version, in the reader's language; None for one that is no longer shown to anybody, or was not ours."""
-    return next((str(words) for known, words in WORDING.values() if known == version), None)
+    """The sentence of a version as it was read, in its language; None for one that is no longer shown to anybody, or was not ours."""
+    name, _colon, tag = version.partition(":")
+    with force_locale(tag.replace("-", "_") or SOURCE):
+        return next((str(words) for known, words in WORDING.values() if known == name), None)
+
+
+def wording_shown(purpose: Purpose) -> str:
+    """The version of the sentence that people read now; with the language behind it where that is a translation (`course-1:de`)."""
+    version, _words = WORDING[purpose]
+    locale = get_locale() or Locale(SOURCE)
+    return version if locale.language == SOURCE else f"{version}:{str(locale).replace('_', '-')}"
 
 
 def log_consent(
     contact_id: int | HeldRow, purpose: Purpose, action: ConsentAction, now: datetime, source: str, network: str | None = None
 ) -> None:
     """Append what was said. `asked` waits for the address to be confirmed; `given` and `withdrawn` count at once."""
-    version, _words = WORDING[purpose]
-    insert_later(Consent, contact_id=contact_id, purpose=purpose, action=action, wording=version, source=source, network=network, at=now)
+    said: dict[str, Any] = {
+        "purpose": purpose,
+        "action": action,
+        "wording": wording_shown(purpose),
+        "source": source,
+        "network": network,
+        "at": now,
+    }
+    insert_later(Consent, contact_id=contact_id, **said)
     if action is not ConsentAction.ASKED:
         events.record(f"consent_{action.value}", f"contact:{contact_id}", now, contact_id=contact_id, purpose=purpose.value)
 

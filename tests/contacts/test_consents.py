@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from courseapp.contacts.consent import WORDING, consent_history, has_last_said, holds_consent, log_consent, set_consent
+from courseapp.contacts.consent import WORDING, consent_history, has_last_said, holds_consent, log_consent, set_consent, words_of
 from courseapp.contacts.models import Consent, ConsentAction, Contact, Purpose
 from courseapp.extensions import db
 from courseapp.journal.models import Event
@@ -19,9 +19,11 @@ from tests.client import Client
 from tests.conftest import NOW
 from tests.factories import make_contact, make_course, make_user
 
-DIGESTS = {  # version → SHA-256 of the English words; a changed sentence is a new version, and both lines are changed together
+DIGESTS = {  # version → SHA-256 of the words; a changed sentence is a new version, and both lines are changed together
     "course-1": "903f1e9e226ff242",
     "marketing-1": "e56c9d2c5d32c0f9",
+    "course-1:de": "380f2d7ad8bfce08",
+    "marketing-1:de": "d967a9616a61375b",
 }
 
 
@@ -31,11 +33,26 @@ def held(address: str) -> set[str]:
     return {purpose.value for purpose in WORDING if holds_consent(contact, purpose)}
 
 
-def test_each_wording_is_the_one_its_version_stands_for(app: Flask) -> None:
-    with app.test_request_context():
-        found = {version: hashlib.sha256(str(words).encode()).hexdigest()[:16] for version, words in WORDING.values()}
+def test_each_wording_is_the_one_its_version_stands_for_in_every_language(app: Flask) -> None:
+    found = {}
+    for tag in ("", ":de"):
+        for version, _words in WORDING.values():
+            found[version + tag] = hashlib.sha256((words_of(version + tag) or "").encode()).hexdigest()[:16]
     assert found == DIGESTS
     assert set(WORDING) == {Purpose.COURSE, Purpose.MARKETING}
+
+
+@pytest.mark.settings(languages="en, de")
+def test_the_log_says_in_which_language_the_sentence_was_read(app: Flask) -> None:
+    make_course()
+    for language in ("de-AT", "en"):
+        client = app.test_client()
+        client.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
+        client.submit("learning.start", {"address": f"{language}@example.org", "course_mail": "y"})
+    rows = {row.wording: words_of(row.wording) or "" for row in db.session.scalars(sa.select(Consent))}
+    assert set(rows) == {"course-1:de", "course-1"}
+    assert rows["course-1:de"].startswith("Schicken Sie mir")
+    assert rows["course-1"].startswith("Send me")
 
 
 def test_no_box_is_ticked_on_the_start_page(client: Client) -> None:
