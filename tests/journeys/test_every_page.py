@@ -30,6 +30,7 @@ from courseapp.campaigns.models import Sequence as Drip
 from courseapp.campaigns.sequence_drafts import draft_of, keep_draft, new_sequence, publish
 from courseapp.campaigns.sequence_shapes import StepDraft
 from courseapp.campaigns.signing_up import Offer, token_of
+from courseapp.campaigns.translations import Translation
 from courseapp.catalog.models import Course, Lesson, Need
 from courseapp.contacts.models import Purpose
 from courseapp.contacts.resting import begin_pause
@@ -605,6 +606,34 @@ def test_what_marketers_see_of_a_sequence(page: "Page", enter: Callable[[User], 
         f"/staff/mail/sequences/{new.public_id}/draft/letters/1/look": "then it can be tried out and published",
     }
     assert faults_at(page, paths) == []
+
+
+@pytest.mark.settings(languages="en,de,ar")
+def test_a_sequence_in_several_languages(page: "Page", enter: Callable[[User], User]) -> None:
+    enter(make_user(roles=["owner"]))
+    week = db.session.scalars(sa.select(Drip)).one()
+    said = draft_of(week)
+    german = Translation("de", "Ihr Kurs: womit beginnen", "Zehn Minuten reichen für den Anfang", said.steps[0].body)
+    first = replace(said.steps[0], translations=(german,))
+    keep_draft(week, replace(said, steps=(first, *said.steps[1:])), week.draft_version, None, NOW)
+    publish(week, None, NOW)
+    broken = replace(said.steps[1], translations=(Translation("de", "Eines", "", "Hallo {{ nobody }}."),))
+    keep_draft(week, replace(said, steps=(first, broken, said.steps[2])), week.draft_version, None, NOW)
+    db.session.commit()
+    here = f"/staff/mail/sequences/{week.public_id}"
+    paths = {
+        here: "Written in English and German.",
+        f"{here}/draft": "It is not written in German, as others are",
+        f"{here}/draft/letters/1": "In other languages",
+        f"{here}/draft/letters/1/look?language=de": "womit beginnen",
+        f"{here}/draft/letters/1/languages/de": "Subject in English",
+        f"{here}/draft/letters/1/languages/ar": "In Arabic",
+        f"{here}/draft/letters/1/languages/de/remove": "Take German out?",
+    }
+    found = faults_at(page, paths)
+    page.goto(f"{here}/draft/letters/1/languages/ar")
+    page.get_by_role("button", name="Keep it", exact=True).click()
+    assert found + faults_of(page, "a letter of a sequence in another language with an error") == []
 
 
 def version_of(sequence: Drip, number: int) -> SequenceVersion:
