@@ -30,6 +30,7 @@ def addresses(app: Flask, *, with_ids: bool = True) -> list[str]:
         "token": ["nothing"],
         "name": ["privacy"],
         "plan": ["nothing"],
+        "tag": ["de"],
         "place": ["nothing"],
         "filename": ["css/courseapp.css"],
     }
